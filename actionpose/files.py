@@ -1,0 +1,70 @@
+"""Files that are either whole or absent: write aside, flush to disk, rename."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actionpose.errors import UserError
+
+PARTIAL = ".partial"
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary sibling to write to; it becomes `path` only when the block succeeds.
+
+    The temporary name keeps the suffix, so that writers which look at it (`np.save`) behave. The
+    process id in it keeps two writers of the same file out of each other's way.
+
+    Raises:
+        UserError: the folder cannot be written to, or the disk is full.
+    """
+    final = Path(path)
+    aside = final.with_name(f".{final.stem}.{os.getpid()}{PARTIAL}{final.suffix}")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        with open(aside, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(aside, final)
+    except PermissionError as error:
+        raise UserError(
+            f"cannot write {final}: {error.strerror}", "choose a folder you may write to"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replace the file's content in one step (UTF-8, newlines as given)."""
+    with atomic_path(path) as aside:
+        aside.write_bytes(text.encode("utf-8"))
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Return `sha256:<hex>` of the bytes."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Return `sha256:<hex>` of the file, read in blocks."""
+    with open(path, "rb") as handle:
+        return "sha256:" + hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def publish_folder(partial: Path, final: Path) -> None:
+    """Make `partial` appear as `final` by rename; an older `final` is set aside first, then deleted.
+
+    Between the two renames a reader finds no folder at all, never a mixture of old and new.
+    """
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        os.replace(final, old)
+    os.replace(partial, final)
+    shutil.rmtree(old, ignore_errors=True)
