@@ -1,0 +1,265 @@
+"""Settings as frozen dataclasses: TOML in, `-o section.key=value` on top, a fingerprint out.
+
+A settings class is a frozen, keyword-only dataclass whose fields are made with `setting`, so that every
+value carries the sentence that explains it. Classes live beside the code that reads them and nest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from actionpose.errors import UserError
+
+T = TypeVar("T")
+
+
+def setting(default: Any, doc: str) -> Any:
+    """A field that knows what it means; `doc` also says what the paper says, or that it is silent."""
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+def section(cls: type, doc: str) -> Any:
+    """A nested settings class with its own defaults."""
+    return dataclasses.field(default_factory=cls, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved(Generic[T]):
+    """Settings together with where each value came from (`default`, a file's name, or `-o`)."""
+
+    value: T
+    origins: dict[str, str]
+
+
+# --- to plain data and back -------------------------------------------------------------------
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain nested dict of JSON types; tuples become lists."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "settings") -> T:
+    """Build `cls` from plain data, refusing unknown keys and wrong types by name.
+
+    Raises:
+        UserError: a key `cls` does not have (with the nearest it has), a value of the wrong type, or one
+            that the class itself refuses.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in data:
+        if key not in known:
+            raise UserError(f"{where}: there is no setting '{key}'", _suggest(key, known))
+    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in data.items()}
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _suggest(key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else "there is: " + ", ".join(sorted(known))
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise UserError(
+                f"{where} is a section, not the value {value!r}", "give its keys: section.key=value"
+            )
+        return from_dict(hint, value, where=where)  # type: ignore[arg-type]
+    if origin in (typing.Union, types.UnionType):
+        if value is None or value == "none":
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, where)
+    if origin is Literal:
+        if value not in args:
+            raise UserError(f"{where} cannot be {value!r}", "choose from " + ", ".join(map(str, args)))
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{where} is a list, not {value!r}", 'write it as ["a", "b"]')
+        return tuple(_convert(args[0], item, where) for item in value)
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: type, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
+    raise UserError(f"{where} must be {kind}, not {value!r}")
+
+
+# --- files and the command line ---------------------------------------------------------------
+
+
+def load_config(
+    cls: type[T], files: Iterable[str | os.PathLike[str]] = (), overrides: Iterable[str] = ()
+) -> T:
+    """Defaults, then TOML files in order, then `section.key=value` strings. See `resolve` for origins."""
+    return resolve(cls, files, overrides).value
+
+
+def resolve(
+    cls: type[T], files: Iterable[str | os.PathLike[str]] = (), overrides: Iterable[str] = ()
+) -> Resolved[T]:
+    """Like `load_config`, and remember where each value came from.
+
+    Raises:
+        UserError: a file that is missing or not TOML, an override that is not `key=value`, an unknown key.
+    """
+    data: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for file in files:
+        table = read_toml(file)
+        _merge(data, table, origins, str(file))
+    for text in overrides:
+        key, value = parse_override(text)
+        check_key(cls, key)
+        _merge(data, _nested(key, value), origins, "-o")
+    value = from_dict(cls, data, where="settings")
+    return Resolved(value=value, origins={key: origins.get(key, "default") for key in flat(to_dict(value))})
+
+
+def read_toml(file: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a TOML file; a missing or broken one is the user's to mend."""
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no settings file {file}", "check the path after -c") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not valid TOML: {error}") from error
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split `section.key=value`; the value is read as TOML, and as plain text when it is none."""
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"-o {text}: not of the form section.key=value")
+    try:
+        return key.strip(), tomllib.loads(f"v = {raw}")["v"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), raw.strip()
+
+
+def check_key(cls: Any, key: str) -> None:
+    """Refuse a dotted key that leads nowhere, naming the nearest one that does."""
+    known = list(flat(to_dict(cls())))
+    sections = {name.rpartition(".")[0] for name in known}
+    if key not in known and key not in sections:
+        raise UserError(f"there is no setting '{key}'", _suggest(key, known))
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _merge(
+    into: dict[str, Any], table: Mapping[str, Any], origins: dict[str, str], origin: str, at: str = ""
+) -> None:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            inner = into.setdefault(key, {})
+            if isinstance(inner, dict):
+                _merge(inner, value, origins, origin, f"{at}{key}.")
+                continue
+        into[key] = value
+        origins[at + key] = origin
+
+
+def flat(data: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    out: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            out.update(flat(value, f"{at}{key}."))
+        else:
+            out[at + key] = value
+    return out
+
+
+def docs(cls: Any, at: str = "") -> dict[str, str]:
+    """Dotted key → the sentence that explains it."""
+    out: dict[str, str] = {}
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(hints[field.name]):
+            out.update(docs(hints[field.name], f"{at}{field.name}."))
+        else:
+            out[at + field.name] = field.metadata.get("doc", "")
+    return out
+
+
+def to_toml(config: Any, origins: Mapping[str, str] | None = None, *, explain: bool = False) -> str:
+    """TOML text that `load_config` reads back to an equal value.
+
+    `origins` adds where a value came from when it is not the default; `explain` adds each field's sentence.
+    None has no TOML form and is written as the text "none", which optional fields read back as None.
+    """
+    explained = docs(type(config)) if explain else {}
+    lines: list[str] = []
+    _toml_table(to_dict(config), "", lines, origins or {}, explained)
+    return "\n".join(lines).strip() + "\n"
+
+
+def _toml_table(
+    table: Mapping[str, Any],
+    at: str,
+    lines: list[str],
+    origins: Mapping[str, str],
+    explained: Mapping[str, str],
+) -> None:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            continue
+        if explained.get(at + key):
+            lines.append(f"# {explained[at + key]}")
+        origin = origins.get(at + key, "default")
+        note = "" if origin == "default" else f"  # {origin}"
+        lines.append(f"{key} = {json.dumps('none' if value is None else value, ensure_ascii=False)}{note}")
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{at}{key}]"]
+            _toml_table(value, f"{at}{key}.", lines, origins, explained)
+
+
+# --- identity ---------------------------------------------------------------------------------
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no blanks: equal data, equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(value: Any) -> str:
+    """`sha256:<hex>` of the canonical JSON."""
+    return "sha256:" + hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line per dotted key whose value differs: `views: was ["front"], now ["front", "side"]`."""
+    before, after = flat(old), flat(new)
+    lines = []
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            was, now = (json.dumps(side.get(key), ensure_ascii=False) for side in (before, after))
+            lines.append(f"{key}: was {was}, now {now}")
+    return lines

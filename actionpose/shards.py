@@ -1,0 +1,375 @@
+"""Shard schema v1, writer and reader together: HDF5 files that hold frames once, and one `index.json`.
+
+A shard folder is what training reads and the only thing it needs:
+
+    index.json            what is in it, checksums, where it came from; written last
+    train-00000.h5 …      frames and three tables
+
+In each HDF5 file `pose3d` (F, 17, 3) float32 is contiguous, so that a reader maps it at its file offset and
+a clip is a slice. `pose2d` (F, 17, 3) float32 (screen x, y, confidence) is there when 2D was detected rather
+than projected. The tables are groups of equally long columns:
+
+    motions   one row per source file or video: where its frames stand
+    clips     a span of one motion, relative to the motion's first frame
+    pairs     a text for a clip
+
+For kind `motion-text`, frames are metres, world frame, z up; the 2D of a view is what
+`geometry.camera_matrix(view, heading)` makes of them. For kind `benchmark`, frames are screen units in the camera's frame.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.config import fingerprint
+from actionpose.errors import UserError
+from actionpose.files import atomic_path, sha256_file, write_text
+from actionpose.skeleton import JOINT_NAMES, N_JOINTS
+
+SCHEMA = "actionpose-shards"
+VERSION = 1
+INDEX = "index.json"
+
+KINDS = ("motion-text", "benchmark")
+
+COLUMNS: dict[str, dict[str, type]] = {
+    "motions": {
+        "motion_id": str,
+        "dataset": str,
+        "subject": str,
+        "split": str,
+        "source": str,
+        "action": str,
+        "fps_stored": float,
+        "fps_true": float,
+        "start": int,
+        "stop": int,
+        "heading": float,
+        "extra": dict,
+    },
+    "clips": {
+        "clip_id": str,
+        "motion": int,
+        "kind": str,
+        "start": int,
+        "stop": int,
+        "gap_start": int,
+        "gap_stop": int,
+        "heading": float,
+    },
+    "pairs": {
+        "pair_id": str,
+        "clip": int,
+        "kind": str,
+        "text": str,
+        "raw": str,
+        "text_a": str,
+        "text_b": str,
+        "border_a": int,
+        "border_b": int,
+        "act_cat": list,
+        "concurrent": list,
+        "babel_sid": str,
+        "seg_ids": list,
+    },
+}
+"""Table → column → type. `list` and `dict` columns are stored as JSON text.
+
+`motions.start/stop` are rows of `pose3d`; `clips.start/stop` count from the motion's first frame, and the
+frames [gap_start, gap_stop) inside a clip are left out (equal when nothing is). `pairs.border_a/border_b` are
+the frames, counted from the clip's first, where A ends and B starts. Headings are radians (`geometry`).
+"""
+
+Table = Mapping[str, Sequence[Any]]
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def write_shard(
+    path: str | os.PathLike[str],
+    *,
+    tables: Mapping[str, Table],
+    pose3d: Iterable[NDArray[np.float32]],
+    pose2d: Iterable[NDArray[np.float32]] | None = None,
+) -> dict[str, Any]:
+    """Write one shard and return its row of the index (file, counts, bytes, sha256).
+
+    Args:
+        path: the `.h5` file; it appears whole or not at all.
+        tables: `motions`, `clips`, `pairs`, each with every column of `COLUMNS`. `motions.start/stop` must
+            cover the frames in order without gaps.
+        pose3d: one (n, 17, 3) float32 array per motion, in the order of `motions`; taken one at a time.
+        pose2d: the same for detected 2D, if there is any.
+
+    Raises:
+        UserError: a motion whose frames do not have the announced shape or are not finite.
+    """
+    motions = tables["motions"]
+    frames = int(motions["stop"][-1]) if len(motions["stop"]) else 0
+    path = Path(path)
+    # Frames start at a multiple of 64 bytes, so that a mapped array is aligned.
+    with (
+        atomic_path(path) as aside,
+        h5py.File(aside, "w", track_order=True, alignment_threshold=1024, alignment_interval=64) as file,
+    ):
+        file.attrs["schema"], file.attrs["version"] = SCHEMA, VERSION
+        _write_frames(file, "pose3d", frames, motions, pose3d)
+        if pose2d is not None:
+            _write_frames(file, "pose2d", frames, motions, pose2d)
+        for name, columns in COLUMNS.items():
+            _write_table(file.create_group(name, track_order=True), columns, tables[name])
+    counts = {name: len(next(iter(tables[name].values()))) for name in COLUMNS}
+    return {
+        "file": path.name,
+        "split": str(motions["split"][0]) if len(motions["split"]) else "",
+        "frames": frames,
+        **counts,
+        "bytes": path.stat().st_size,
+        "sha256": sha256_file(path),
+    }
+
+
+def _write_frames(
+    file: h5py.File, name: str, frames: int, motions: Table, arrays: Iterable[NDArray[np.float32]]
+) -> None:
+    target = file.create_dataset(name, shape=(frames, N_JOINTS, 3), dtype="<f4")
+    for motion_id, start, stop, array in zip(
+        motions["motion_id"], motions["start"], motions["stop"], arrays, strict=True
+    ):
+        if array.shape != (stop - start, N_JOINTS, 3):
+            raise UserError(
+                f"{motion_id}: {name} has shape {array.shape}, announced were {stop - start} frames"
+            )
+        if not np.isfinite(array).all():
+            raise UserError(f"{motion_id}: {name} holds values that are not finite")
+        target[start:stop] = array
+
+
+def _write_table(group: h5py.Group, columns: Mapping[str, type], table: Table) -> None:
+    for name, kind in columns.items():
+        values = table[name]
+        if kind in (int, float):
+            group.create_dataset(name, data=np.asarray(values, dtype="<i8" if kind is int else "<f8"))
+        else:
+            texts = [v if kind is str else json.dumps(v, ensure_ascii=False, sort_keys=True) for v in values]
+            group.create_dataset(name, data=np.asarray(texts, dtype=object), dtype=h5py.string_dtype("utf-8"))
+
+
+def write_index(
+    folder: str | os.PathLike[str],
+    *,
+    kind: str,
+    fps: float,
+    views: Sequence[str],
+    shards: Sequence[Mapping[str, Any]],
+    summary: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    licence: str,
+) -> dict[str, Any]:
+    """Write `index.json` (the last file of a shard folder) and return it.
+
+    Args:
+        folder: where the shards already stand.
+        kind: `motion-text` or `benchmark`.
+        fps: frames per second of every motion.
+        views: the names of the views a 2D pose can be projected to; empty when 2D is stored.
+        shards: the rows that `write_shard` returned.
+        summary: counts a person wants to see (motions, clips, pairs, transitions, labels, failures, …).
+        provenance: what the shards were made from and how (inputs, settings, versions).
+        licence: whose terms the content carries.
+    """
+    content = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "kind": kind,
+        "fps": fps,
+        "views": list(views),
+        "joints": list(JOINT_NAMES),
+        "unit": "m" if kind == "motion-text" else "screen",
+        "shards": [dict(row) for row in shards],
+    }
+    index = {
+        **content,
+        "fingerprint": fingerprint(content),
+        "summary": dict(summary),
+        "provenance": dict(provenance),
+        "licence": licence,
+    }
+    write_text(Path(folder) / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
+    return index
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read and check `index.json`.
+
+    Raises:
+        UserError: no index (not a shard folder, or half written), not JSON, another schema, a newer version.
+    """
+    path = Path(folder) / INDEX
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder} is not a shard folder: it has no {INDEX}",
+            "a build writes it last: run `ap-data build-babel … --out` again, it goes on where it stopped",
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged: {error}", "delete the folder and build it again") from error
+    if not isinstance(index, dict) or index.get("schema") != SCHEMA:
+        raise UserError(f"{path} does not describe ActionPose shards", f"its schema should be '{SCHEMA}'")
+    if index.get("version", 0) > VERSION:
+        raise UserError(
+            f"{path} has schema version {index['version']}; this program reads up to {VERSION}",
+            "update actionpose, or build the shards again with this version",
+        )
+    return index
+
+
+class ShardSet:
+    """All shards of a folder as one set of tables, with frames mapped from disk.
+
+    The tables are dicts of equally long arrays. `motions` has an added column `shard`; `clips.motion` and
+    `pairs.clip` count over the whole set. Safe to pickle and to fork: each process maps the files itself.
+
+    Raises:
+        UserError: see `read_index`; a shard that is missing or has another size than the index says.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.index = read_index(folder)
+        self.kind: str = self.index["kind"]
+        self.fps: float = self.index["fps"]
+        self.views: tuple[str, ...] = tuple(self.index["views"])
+        self.fingerprint: str = self.index["fingerprint"]
+        self._maps: dict[tuple[int, str], NDArray[np.float32]] = {}
+        self._offsets: list[dict[str, tuple[int, int]]] = []
+        parts: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in COLUMNS}
+        base = dict.fromkeys(COLUMNS, 0)
+        for number, row in enumerate(self.index["shards"]):
+            tables = self._read_tables(row)
+            tables["motions"]["shard"] = np.full(row["motions"], number, dtype=np.int64)
+            tables["clips"]["motion"] += base["motions"]
+            tables["pairs"]["clip"] += base["clips"]
+            for name in COLUMNS:
+                parts[name].append(tables[name])
+                base[name] += row[name]
+        self.motions, self.clips, self.pairs = (
+            _concatenate(parts[n], n) for n in ("motions", "clips", "pairs")
+        )
+
+    def _read_tables(self, row: Mapping[str, Any]) -> dict[str, dict[str, NDArray[Any]]]:
+        path = self._checked_path(row)
+        try:
+            with h5py.File(path, "r") as file:
+                offsets = {}
+                for name in ("pose3d", "pose2d"):
+                    if name in file:
+                        offsets[name] = (file[name].id.get_offset() or 0, file[name].shape[0])
+                self._offsets.append(offsets)
+                return {name: _read_table(file[name], columns) for name, columns in COLUMNS.items()}
+        except (OSError, KeyError) as error:
+            raise UserError(f"{path} is damaged: {error}", "delete the folder and build it again") from error
+
+    def _checked_path(self, row: Mapping[str, Any]) -> Path:
+        path = self.folder / row["file"]
+        if not path.is_file():
+            raise UserError(
+                f"{path} is missing, but {INDEX} lists it", "copy the folder again, or build it again"
+            )
+        if path.stat().st_size != row["bytes"]:
+            raise UserError(
+                f"{path} is damaged: {path.stat().st_size} bytes, {INDEX} says {row['bytes']}",
+                "copy the folder again, or delete it and build it again",
+            )
+        return path
+
+    def verify(self) -> None:
+        """Compare every shard with its checksum.
+
+        Raises:
+            UserError: one that differs, by name.
+        """
+        for row in self.index["shards"]:
+            path = self._checked_path(row)
+            if sha256_file(path) != row["sha256"]:
+                raise UserError(
+                    f"{path} does not have the checksum {INDEX} says", "copy it again, or build it again"
+                )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}
+
+    def mapped(self, shard: int, name: str = "pose3d") -> NDArray[np.float32]:
+        """All frames of one shard, (F, 17, 3) float32, mapped read-only."""
+        key = (shard, name)
+        if key not in self._maps:
+            offset, frames = self._offsets[shard][name]
+            path = self.folder / self.index["shards"][shard]["file"]
+            shape = (frames, N_JOINTS, 3)
+            empty = np.zeros(shape, dtype="<f4")
+            self._maps[key] = (
+                np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape) if frames else empty
+            )
+        return self._maps[key]
+
+    @property
+    def has_pose2d(self) -> bool:
+        """Whether 2D detections are stored beside the 3D frames."""
+        return all("pose2d" in offsets for offsets in self._offsets) and bool(self._offsets)
+
+    def motion_frames(self, motion: int, name: str = "pose3d") -> NDArray[np.float32]:
+        """Frames of one motion, (n, 17, 3) float32; a view of the mapped file."""
+        start, stop = self.motions["start"][motion], self.motions["stop"][motion]
+        return self.mapped(int(self.motions["shard"][motion]), name)[start:stop]
+
+    def clip_frames(self, clip: int, name: str = "pose3d") -> NDArray[np.float32]:
+        """Frames of one clip, (n, 17, 3) float32, without its gap if it has one."""
+        row = {
+            key: int(self.clips[key][clip]) for key in ("motion", "start", "stop", "gap_start", "gap_stop")
+        }
+        frames = self.motion_frames(row["motion"], name)
+        if row["gap_start"] == row["gap_stop"]:
+            return frames[row["start"] : row["stop"]]
+        return np.concatenate(
+            [frames[row["start"] : row["gap_start"]], frames[row["gap_stop"] : row["stop"]]]
+        )
+
+    def clip_lengths(self) -> NDArray[np.int64]:
+        """Frames in each clip, gaps taken out, (clips,)."""
+        c = self.clips
+        return (c["stop"] - c["start"]) - (c["gap_stop"] - c["gap_start"])
+
+
+def _read_table(group: h5py.Group, columns: Mapping[str, type]) -> dict[str, NDArray[Any]]:
+    table: dict[str, NDArray[Any]] = {}
+    for name, kind in columns.items():
+        if kind in (int, float):
+            table[name] = group[name][:]
+        else:
+            texts = group[name].asstr()[:]
+            values = texts if kind is str else [json.loads(text) for text in texts]
+            column = np.empty(len(texts), dtype=object)
+            for row, value in enumerate(values):  # slice assignment would spread equally long lists
+                column[row] = value
+            table[name] = column
+    return table
+
+
+def _concatenate(parts: list[dict[str, NDArray[Any]]], name: str) -> dict[str, NDArray[Any]]:
+    names = [*COLUMNS[name], *(["shard"] if name == "motions" else [])]
+    if not parts:
+        return {column: np.empty(0, dtype=object) for column in names}
+    return {column: np.concatenate([part[column] for part in parts]) for column in names}
