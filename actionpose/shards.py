@@ -14,7 +14,8 @@ than projected. The tables are groups of equally long columns:
     pairs     a text for a clip
 
 For kind `motion-text`, frames are metres, world frame, z up; the 2D of a view is what
-`geometry.camera_matrix(view, heading)` makes of them. For kind `benchmark`, frames are screen units in the camera's frame.
+`geometry.camera_matrix(view, heading)` makes of them. For kind `benchmark`, frames are screen units in the
+camera's frame.
 """
 
 from __future__ import annotations
