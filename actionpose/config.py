@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import os
@@ -57,16 +58,22 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "settings")
         UserError: a key `cls` does not have (with the nearest it has), a value of the wrong type, or one
             that the class itself refuses.
     """
-    hints = typing.get_type_hints(cls)
-    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = field_types(cls)
     for key in data:
-        if key not in known:
-            raise UserError(f"{where}: there is no setting '{key}'", _suggest(key, known))
+        if key not in hints:
+            raise UserError(f"{where}: there is no setting '{key}'", _suggest(key, hints))
     values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in data.items()}
     try:
         return cls(**values)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+@functools.cache
+def field_types(cls: Any) -> dict[str, Any]:
+    """Field name → type; cached, since manifests ask once per row."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 def _suggest(key: str, known: Iterable[str]) -> str:
@@ -78,9 +85,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
-            raise UserError(
-                f"{where} is a section, not the value {value!r}", "give its keys: section.key=value"
-            )
+            raise UserError(f"{where} is a section, not the value {value!r}", "give its keys: section.key=value")
         return from_dict(hint, value, where=where)  # type: ignore[arg-type]
     if origin in (typing.Union, types.UnionType):
         if value is None or value == "none":
@@ -90,10 +95,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value not in args:
             raise UserError(f"{where} cannot be {value!r}", "choose from " + ", ".join(map(str, args)))
         return value
-    if origin is tuple:
+    if origin in (tuple, list):
         if not isinstance(value, list | tuple):
             raise UserError(f"{where} is a list, not {value!r}", 'write it as ["a", "b"]')
-        return tuple(_convert(args[0], item, where) for item in value)
+        return origin(_convert(args[0], item, where) for item in value)
     return _scalar(hint, value, where)
 
 
@@ -109,16 +114,12 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
 # --- files and the command line ---------------------------------------------------------------
 
 
-def load_config(
-    cls: type[T], files: Iterable[str | os.PathLike[str]] = (), overrides: Iterable[str] = ()
-) -> T:
+def load_config(cls: type[T], files: Iterable[str | os.PathLike[str]] = (), overrides: Iterable[str] = ()) -> T:
     """Defaults, then TOML files in order, then `section.key=value` strings. See `resolve` for origins."""
     return resolve(cls, files, overrides).value
 
 
-def resolve(
-    cls: type[T], files: Iterable[str | os.PathLike[str]] = (), overrides: Iterable[str] = ()
-) -> Resolved[T]:
+def resolve(cls: type[T], files: Iterable[str | os.PathLike[str]] = (), overrides: Iterable[str] = ()) -> Resolved[T]:
     """Like `load_config`, and remember where each value came from.
 
     Raises:
@@ -172,9 +173,7 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def _merge(
-    into: dict[str, Any], table: Mapping[str, Any], origins: dict[str, str], origin: str, at: str = ""
-) -> None:
+def _merge(into: dict[str, Any], table: Mapping[str, Any], origins: dict[str, str], origin: str, at: str = "") -> None:
     for key, value in table.items():
         if isinstance(value, Mapping):
             inner = into.setdefault(key, {})
@@ -199,10 +198,10 @@ def flat(data: Mapping[str, Any], at: str = "") -> dict[str, Any]:
 def docs(cls: Any, at: str = "") -> dict[str, str]:
     """Dotted key → the sentence that explains it."""
     out: dict[str, str] = {}
-    hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
-        if dataclasses.is_dataclass(hints[field.name]):
-            out.update(docs(hints[field.name], f"{at}{field.name}."))
+        hint = field_types(cls)[field.name]
+        if dataclasses.is_dataclass(hint):
+            out.update(docs(hint, f"{at}{field.name}."))
         else:
             out[at + field.name] = field.metadata.get("doc", "")
     return out

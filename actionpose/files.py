@@ -33,9 +33,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(handle.fileno())
         os.replace(aside, final)
     except PermissionError as error:
-        raise UserError(
-            f"cannot write {final}: {error.strerror}", "choose a folder you may write to"
-        ) from error
+        raise UserError(f"cannot write {final}: {error.strerror}", "choose a folder you may write to") from error
     finally:
         aside.unlink(missing_ok=True)
 

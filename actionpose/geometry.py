@@ -117,9 +117,7 @@ def view_angles(view: str) -> tuple[float, float]:
         return float(body), float(pitch or 0.0)
     except ValueError as error:
         names = ", ".join(VIEW_YAW_PITCH)
-        raise UserError(
-            f"unknown view '{view}'", f"use {names}, or yaw+45, or yaw-30pitch+15 (degrees)"
-        ) from error
+        raise UserError(f"unknown view '{view}'", f"use {names}, or yaw+45, or yaw-30pitch+15 (degrees)") from error
 
 
 def view_matrix(view: str) -> Array:

@@ -147,9 +147,7 @@ def _write_frames(
         motions["motion_id"], motions["start"], motions["stop"], arrays, strict=True
     ):
         if array.shape != (stop - start, N_JOINTS, 3):
-            raise UserError(
-                f"{motion_id}: {name} has shape {array.shape}, announced were {stop - start} frames"
-            )
+            raise UserError(f"{motion_id}: {name} has shape {array.shape}, announced were {stop - start} frames")
         if not np.isfinite(array).all():
             raise UserError(f"{motion_id}: {name} holds values that are not finite")
         target[start:stop] = array
@@ -267,9 +265,7 @@ class ShardSet:
             for name in COLUMNS:
                 parts[name].append(tables[name])
                 base[name] += row[name]
-        self.motions, self.clips, self.pairs = (
-            _concatenate(parts[n], n) for n in ("motions", "clips", "pairs")
-        )
+        self.motions, self.clips, self.pairs = (_concatenate(parts[n], n) for n in ("motions", "clips", "pairs"))
 
     def _read_tables(self, row: Mapping[str, Any]) -> dict[str, dict[str, NDArray[Any]]]:
         path = self._checked_path(row)
@@ -287,9 +283,7 @@ class ShardSet:
     def _checked_path(self, row: Mapping[str, Any]) -> Path:
         path = self.folder / row["file"]
         if not path.is_file():
-            raise UserError(
-                f"{path} is missing, but {INDEX} lists it", "copy the folder again, or build it again"
-            )
+            raise UserError(f"{path} is missing, but {INDEX} lists it", "copy the folder again, or build it again")
         if path.stat().st_size != row["bytes"]:
             raise UserError(
                 f"{path} is damaged: {path.stat().st_size} bytes, {INDEX} says {row['bytes']}",
@@ -306,9 +300,7 @@ class ShardSet:
         for row in self.index["shards"]:
             path = self._checked_path(row)
             if sha256_file(path) != row["sha256"]:
-                raise UserError(
-                    f"{path} does not have the checksum {INDEX} says", "copy it again, or build it again"
-                )
+                raise UserError(f"{path} does not have the checksum {INDEX} says", "copy it again, or build it again")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}}
@@ -321,9 +313,7 @@ class ShardSet:
             path = self.folder / self.index["shards"][shard]["file"]
             shape = (frames, N_JOINTS, 3)
             empty = np.zeros(shape, dtype="<f4")
-            self._maps[key] = (
-                np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape) if frames else empty
-            )
+            self._maps[key] = np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape) if frames else empty
         return self._maps[key]
 
     @property
@@ -338,15 +328,11 @@ class ShardSet:
 
     def clip_frames(self, clip: int, name: str = "pose3d") -> NDArray[np.float32]:
         """Frames of one clip, (n, 17, 3) float32, without its gap if it has one."""
-        row = {
-            key: int(self.clips[key][clip]) for key in ("motion", "start", "stop", "gap_start", "gap_stop")
-        }
+        row = {key: int(self.clips[key][clip]) for key in ("motion", "start", "stop", "gap_start", "gap_stop")}
         frames = self.motion_frames(row["motion"], name)
         if row["gap_start"] == row["gap_stop"]:
             return frames[row["start"] : row["stop"]]
-        return np.concatenate(
-            [frames[row["start"] : row["gap_start"]], frames[row["gap_stop"] : row["stop"]]]
-        )
+        return np.concatenate([frames[row["start"] : row["gap_start"]], frames[row["gap_stop"] : row["stop"]]])
 
     def clip_lengths(self) -> NDArray[np.int64]:
         """Frames in each clip, gaps taken out, (clips,)."""

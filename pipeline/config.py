@@ -1,0 +1,116 @@
+"""What changes the bytes of a build (`DataConfig`), kept apart from how it is run (`RunOptions`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from actionpose.config import section, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Where the user's data stand. Paths never enter a fingerprint; what is in the files does."""
+
+    amass: str = setting("", "folder of AMASS motions (SMPL+H G), one sub-folder per dataset")
+    babel: str = setting("", "folder with BABEL's train.json and val.json")
+    body: str = setting("", "folder with the SMPL+H body: smplh/{male,female,neutral}/model.npz")
+    regressor: str = setting("", "the 17 x 6890 Human3.6M joint regressor, an .npy file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeypointConfig:
+    """From SMPL+H parameters to 17 keypoints."""
+
+    method: Literal["fast", "mesh"] = setting(
+        "fast",
+        "`fast`: skinning and regression collapsed exactly; `mesh`: all vertices through smplx, the oracle",
+    )
+    fps: float = setting(30.0, "frames per second of the result; the paper resamples AMASS to 30 Hz")
+    missing_gender: Literal["neutral", "female", "male", "skip"] = setting(
+        "neutral", "body for motions whose gender is unknown; the paper is silent"
+    )
+    rate_overrides: bool = setting(
+        True, "correct the rates that manifests/amass.toml knows to be wrong, label times with them"
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.fps <= 240:
+            raise ValueError(f"keypoints.fps={self.fps} is not a frame rate between 1 and 240")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectConfig:
+    """From keypoints to orthographic views."""
+
+    views: tuple[str, ...] = setting(
+        ("front", "side"),
+        "views to project to; the paper uses front and side; also `back`, `yaw+45`, `yaw-30pitch+15`",
+    )
+    heading: Literal["canonical", "world"] = setting(
+        "canonical",
+        "`canonical`: each clip is turned so that its person faces the front camera; `world`: as captured, as in "
+        "MotionBERT, where front is a front view only by chance; the paper is silent",
+    )
+
+    def __post_init__(self) -> None:
+        if not self.views or len(set(self.views)) != len(self.views):
+            raise ValueError(f"project.views={list(self.views)} must name at least one view, none twice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairConfig:
+    """From BABEL labels to label/motion pairs."""
+
+    splits: tuple[str, ...] = setting(
+        ("train", "val"), "BABEL files to use; test labels are withheld by BABEL and cannot make pairs"
+    )
+    extra: bool = setting(False, "also use extra_train.json and extra_val.json; the paper does not mention them")
+    text: Literal["proc", "raw"] = setting(
+        "proc",
+        "`proc`: lemmatised labels, one text per action; `raw`: as typed, with many inflections of one action",
+    )
+    sequence_labels: bool = setting(
+        True, "a sequence without frame labels and with exactly one label is one pair over the whole motion"
+    )
+    transition: Literal["span", "cut", "skip"] = setting(
+        "span",
+        "`span`: one contiguous clip from the start of A to the end of B; `cut`: A and B joined without the frames "
+        "between; the paper's sentence can be read both ways",
+    )
+    tolerance_s: float = setting(0.1, "seconds by which A may end before, or B start after, a transition")
+    min_frames: int = setting(15, "shortest pair, frames at the target rate; the paper is silent")
+    min_side_frames: int = setting(8, "shortest A and B of a transition clip, frames; the paper is silent")
+    exclude_labels: tuple[str, ...] = setting((), "labels that make no pairs, for example `t-pose`; none by default")
+    duration_tolerance_s: float = setting(
+        0.25, "a motion whose length differs from BABEL's `dur` by more is refused: wrong edition or rate"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackConfig:
+    """From clips and pairs to shards."""
+
+    max_frames: int = setting(500_000, "frames in one shard file, about 100 MB; a motion is never divided")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Everything that decides what a build contains."""
+
+    inputs: Inputs = section(Inputs, "where the user's data stand")
+    keypoints: KeypointConfig = section(KeypointConfig, "SMPL+H to keypoints")
+    project: ProjectConfig = section(ProjectConfig, "keypoints to views")
+    pairs: PairConfig = section(PairConfig, "labels to pairs")
+    pack: PackConfig = section(PackConfig, "clips and pairs to shards")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a build is run; nothing here changes a byte of it."""
+
+    workers: int = 0
+    scheduler: str = ""
+    retry_failed: bool = False
+    max_failure_share: float = 0.5
+    debug: bool = False

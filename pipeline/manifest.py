@@ -1,0 +1,239 @@
+"""Manifests a person can read: row types, JSON Lines, one verdict per item.
+
+One line is one row, UTF-8 JSON; rows are sorted by their id, so equal content is equal bytes. Paths are
+relative to the folder the manifest stands in (or to the AMASS root, for sources). Rows hold seconds and frames,
+native and target rate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from actionpose.config import canonical_json, from_dict
+from actionpose.errors import UserError
+from actionpose.files import atomic_path
+
+R = TypeVar("R", bound="Row")
+
+
+def col(doc: str, **kwargs: Any) -> Any:
+    """A column and the sentence that explains it."""
+    return field(metadata={"doc": doc}, **kwargs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Base of all rows; `KEY` is the column that rows are sorted by and found by."""
+
+    KEY: ClassVar[str] = "id"
+
+    @property
+    def key(self) -> str:
+        """The row's id."""
+        return str(getattr(self, self.KEY))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionRow(Row):
+    """One AMASS motion file, as found."""
+
+    KEY: ClassVar[str] = "motion_id"
+    motion_id: str = col("dataset/subject/name, unique in a build")
+    source: str = col("path relative to the AMASS root")
+    dataset: str = col("folder of the sub-dataset, as on disk")
+    subject: str = col("folder of the subject, as on disk")
+    gender: str = col("male, female or neutral, as stored; empty when the file does not say")
+    frames: int = col("frames at the stored rate")
+    fps_stored: float = col("rate written in the file, Hz")
+    fps_true: float = col("rate used: the stored one, snapped or overridden, Hz")
+    rate_note: str = col("why the rate used is not the stored one")
+    duration_s: float = col("(frames - 1) / fps_true, the time between the first and the last frame, seconds")
+    betas: int = col("shape coefficients in the file")
+    bytes: int = col("size of the file")
+    sha256: str = col("checksum of the file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeypointRow(Row):
+    """One motion as 17 keypoints at the target rate."""
+
+    KEY: ClassVar[str] = "motion_id"
+    motion_id: str = col("the motion")
+    file: str = col("(T, 17, 3) float32 .npy, metres, world frame, z up; relative to the stage folder")
+    frames: int = col("T")
+    fps: float = col("target rate, Hz")
+    body: str = col("gender of the body used")
+    speed_max: float = col("fastest joint relative to the pelvis, m/s")
+    bytes: int = col("size of the file")
+    sha256: str = col("checksum of the file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewRow(Row):
+    """How the cameras of one clip, or of one whole motion, stand."""
+
+    KEY: ClassVar[str] = "id"
+    id: str = col("clip_id, or motion_id for the whole motion")
+    motion_id: str = col("the motion")
+    heading: float = col("radians about the up axis, from the world's -y; taken out before the view is applied")
+    heading_from: str = col("`mean` facing, one `level` frame, or `world` (not turned)")
+    extent_m: list[float] = col("width and height of each view's 2D box, metres, in the order of the views")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRow(Row):
+    """A span of one motion that at least one text describes."""
+
+    KEY: ClassVar[str] = "clip_id"
+    clip_id: str = col("motion_id#start-stop, with the gap added when there is one")
+    motion_id: str = col("the motion")
+    split: str = col("train or val")
+    kind: str = col("segment, sequence or transition")
+    start: int = col("first frame at the target rate")
+    stop: int = col("one past the last frame")
+    gap_start: int = col("first frame left out (policy `cut`), else equal to gap_stop")
+    gap_stop: int = col("one past the last frame left out")
+    start_s: float = col("start in seconds, true time")
+    stop_s: float = col("stop in seconds, true time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairRow(Row):
+    """One text for one clip."""
+
+    KEY: ClassVar[str] = "pair_id"
+    pair_id: str = col("babel_sid and the label's number in it")
+    clip_id: str = col("the clip")
+    split: str = col("train or val")
+    kind: str = col("segment, sequence or transition")
+    text: str = col("the label used")
+    raw: str = col("the label as typed by the annotator")
+    act_cat: list[str] = col("BABEL's categories")
+    text_a: str = col("label before, for transitions")
+    text_b: str = col("label after, for transitions")
+    border_a: int = col("end of A, frames from the clip's first; 0 for other kinds")
+    border_b: int = col("start of B, frames from the clip's first; 0 for other kinds")
+    concurrent: list[str] = col("texts active in the same time; no negative is drawn from them")
+    babel_sid: str = col("BABEL's sequence id")
+    seg_ids: list[str] = col("BABEL's label ids; A, transition and B for transitions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransitionRow(Row):
+    """One label `transition` and what became of it."""
+
+    KEY: ClassVar[str] = "transition_id"
+    transition_id: str = col("babel_sid and the label's number in it")
+    babel_sid: str = col("BABEL's sequence id")
+    start_s: float = col("seconds, as labelled")
+    stop_s: float = col("seconds, as labelled")
+    verdict: str = col("`kept`, or why not")
+    text: str = col("the new text, when kept")
+    candidates_a: list[str] = col("every label that could be A, the chosen one first")
+    candidates_b: list[str] = col("every label that could be B, the chosen one first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropRow(Row):
+    """One label that made no pair, and why."""
+
+    KEY: ClassVar[str] = "drop_id"
+    drop_id: str = col("babel_sid and the label's number in it")
+    babel_sid: str = col("BABEL's sequence id")
+    text: str = col("the label")
+    start_s: float = col("seconds, as labelled")
+    stop_s: float = col("seconds, as labelled")
+    reason: str = col("why, in a few words that can be counted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureRow(Row):
+    """One item that could not be done (`failures.jsonl`) or is not for us (`skipped.jsonl`)."""
+
+    KEY: ClassVar[str] = "id"
+    id: str = col("the item")
+    stage: str = col("the stage it failed in")
+    reason: str = col("a few words that can be counted")
+    message: str = col("what was wrong, with the value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRow(Row):
+    """One shard file, as its index lists it."""
+
+    KEY: ClassVar[str] = "file"
+    file: str = col("file name")
+    split: str = col("train or val")
+    frames: int = col("frames stored")
+    motions: int = col("rows of the motions table")
+    clips: int = col("rows of the clips table")
+    pairs: int = col("rows of the pairs table")
+    bytes: int = col("size of the file")
+    sha256: str = col("checksum of the file")
+
+
+ROW_TYPES: dict[str, type[Row]] = {
+    "motions": MotionRow,
+    "keypoints": KeypointRow,
+    "views": ViewRow,
+    "clips": ClipRow,
+    "pairs": PairRow,
+    "transitions": TransitionRow,
+    "dropped": DropRow,
+    "failures": FailureRow,
+    "skipped": FailureRow,
+    "shards": ShardRow,
+}
+"""Table name → row type: `<name>.jsonl`."""
+
+
+def row_dict(row: Row) -> dict[str, Any]:
+    """The row as plain JSON data."""
+    return dataclasses.asdict(row)
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows sorted by id, whole or not at all."""
+    lines = [canonical_json(row_dict(row)) + "\n" for row in sorted(rows, key=lambda row: row.key)]
+    with atomic_path(path) as aside, open(aside, "w", encoding="utf-8", newline="\n") as handle:
+        handle.writelines(lines)
+
+
+def read_rows(path: Path, row_type: type[R]) -> Iterator[R]:
+    """Read rows one by one.
+
+    Raises:
+        UserError: a missing file, or a line that is not such a row, by number.
+    """
+    for number, data in read_lines(path):
+        try:
+            yield from_dict(row_type, data, where=f"{path}:{number}")
+        except UserError as error:
+            raise UserError(error.message, "the manifest was changed or written by another version") from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and object of each line of a JSON Lines file."""
+    number = 0
+    try:
+        with open(path, encoding="utf-8") as handle:
+            for line in handle:
+                number += 1
+                yield number, json.loads(line)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no manifest {path}", "build it again: the stage was not finished") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: line {number} is not JSON: {error}", "build the stage again") from error
+
+
+def frame(path: Path) -> Any:
+    """A manifest as a pandas DataFrame, ids and labels kept as text."""
+    import pandas as pd
+
+    rows = [data for _, data in read_lines(path)]
+    return pd.DataFrame.from_records(rows)

@@ -1,0 +1,491 @@
+"""One stage, the same for all: what it depends on, item by item, killed and resumed, published by a rename.
+
+A stage folder `<work>/<stage>-<8 hex of fingerprint>/` holds one `.jsonl` per table, `failures.jsonl`,
+`skipped.jsonl`, `meta.json` and the arrays under `files/`. While it is being made its name ends in `.partial`;
+without that ending it is complete, always. Nothing in it depends on time, machine or number of workers, so a
+build that was killed and run again has the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actionpose.config import canonical_json, differences, fingerprint
+from actionpose.errors import UserError
+from actionpose.files import PARTIAL, publish_folder, sha256_file, write_text
+from pipeline.config import RunOptions
+from pipeline.manifest import ROW_TYPES, FailureRow, Row, read_lines, row_dict, write_rows
+
+log = logging.getLogger("ap-data")
+
+JOURNAL = "journal.jsonl"
+META = "meta.json"
+MIN_ITEMS_TO_JUDGE = 20
+
+
+class Skip(Exception):
+    """Raised by a worker for an item that is not for us: recorded with its reason, no failure."""
+
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(reason, message)
+        self.reason, self.message = reason, message or reason
+
+
+class ItemError(Exception):
+    """Raised by a worker for an item it cannot do; `reason` is a few words that can be counted."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason, self.message = reason, message
+
+
+@dataclass(frozen=True)
+class Item:
+    """One unit of work: an id, plain data for the worker, and a guess of its cost in seconds."""
+
+    id: str
+    data: dict[str, Any]
+    cost: float = 0.01
+
+
+Rows = dict[str, Sequence[Row]]
+Work = Callable[[Item, Any, Path], Rows]
+"""`work(item, context, folder)` → rows per table. Arrays go to `folder/files/…` by `atomic_path`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a stage is. `payload` is everything its bytes depend on, in a form a person can compare."""
+
+    name: str
+    version: int
+    tables: tuple[str, ...]
+    work: Work
+    payload: dict[str, Any]
+    parallel: bool = True
+    row_per_item: str = ""
+    """Table that has one row per item under the item's id, which lets failed items be done again alone."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Name, version and payload: what the fingerprint is of."""
+        return {"stage": self.name, "version": self.version, **self.payload}
+
+    @property
+    def fingerprint(self) -> str:
+        """`sha256:<hex>` of the identity."""
+        return fingerprint(self.identity)
+
+    def folder(self, work_dir: Path) -> Path:
+        """Where the result stands."""
+        return work_dir / f"{self.name}-{self.fingerprint.removeprefix('sha256:')[:8]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finished stage: its folder and its `meta.json`."""
+
+    folder: Path
+    meta: dict[str, Any]
+    fresh: bool
+
+    @property
+    def content(self) -> str:
+        """Fingerprint of what the stage holds, not of how it came about: the next stage's input."""
+        return str(self.meta["content"])
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Reason → number of failed items."""
+        return dict(self.meta["failures"])
+
+    def table(self, name: str) -> Path:
+        """The manifest of a table."""
+        return self.folder / f"{name}.jsonl"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one item: rows, or a failure, or a reason to skip it."""
+
+    id: str
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failure: tuple[str, str] | None = None
+    skip: tuple[str, str] | None = None
+
+
+# --- running items ----------------------------------------------------------------------------
+
+
+def attempt(work: Work, item: Item, context: Any, folder: Path, *, debug: bool = False) -> Outcome:
+    """Run one item; whatever goes wrong becomes a value, so that one bad file never sinks the others.
+
+    With `debug` an error nobody foresaw is raised where it happens instead.
+    """
+    try:
+        rows = work(item, context, folder)
+    except Skip as verdict:
+        return Outcome(item.id, skip=(verdict.reason, verdict.message))
+    except ItemError as error:
+        return Outcome(item.id, failure=(error.reason, error.message))
+    except UserError as error:
+        return Outcome(item.id, failure=("refused", error.message))
+    except MemoryError as error:
+        return Outcome(item.id, failure=("out of memory", str(error) or "MemoryError"))
+    except OSError as error:
+        return Outcome(item.id, failure=(error.strerror or type(error).__name__, str(error)))
+    except Exception as error:
+        if debug:
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+        return Outcome(item.id, failure=("unexpected error", message))
+    return Outcome(item.id, rows={name: [row_dict(row) for row in table] for name, table in rows.items()})
+
+
+def _attempt_chunk(work: Work, items: Sequence[Item], context: Any, folder: str) -> list[Outcome]:
+    return [attempt(work, item, context, Path(folder)) for item in items]
+
+
+def chunked(items: Iterable[Item], cost: float = 1.0) -> Iterator[list[Item]]:
+    """Group items so that a task takes about `cost` seconds; order kept."""
+    chunk: list[Item] = []
+    total = 0.0
+    for item in items:
+        chunk.append(item)
+        total += item.cost
+        if total >= cost:
+            yield chunk
+            chunk, total = [], 0.0
+    if chunk:
+        yield chunk
+
+
+def run_items(work: Work, items: Sequence[Item], context: Any, folder: Path, options: RunOptions) -> Iterator[Outcome]:
+    """Outcomes of all items, as they come.
+
+    No workers: a plain loop. `options.workers`: a local Dask cluster, one thread a process.
+    `options.scheduler`: a running one, whose workers see the same folders.
+    """
+    if not options.workers and not options.scheduler:
+        for item in items:
+            yield attempt(work, item, context, folder, debug=options.debug)
+        return
+    with _client(options) as client:
+        yield from _on_cluster(client, work, items, context, folder)
+
+
+@contextmanager
+def _client(options: RunOptions) -> Iterator[Any]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    # Workers hold a few arrays at a time; a memory limit would only kill them on machines with little memory.
+    with dask.config.set({"distributed.worker.daemon": True, "distributed.admin.tick.limit": "30s"}):
+        if options.scheduler:
+            try:
+                client = Client(options.scheduler, timeout="10s")
+            except (OSError, TimeoutError) as error:
+                raise UserError(
+                    f"no Dask scheduler answers at {options.scheduler}",
+                    "start one with `dask scheduler`, workers with `dask worker ADDRESS`, and give its address",
+                ) from error
+            with client:
+                yield client
+        else:
+            with (
+                LocalCluster(
+                    n_workers=options.workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    memory_limit=0,
+                    silence_logs=logging.ERROR,
+                ) as cluster,
+                Client(cluster) as client,
+            ):
+                yield client
+
+
+def _on_cluster(client: Any, work: Work, items: Sequence[Item], context: Any, folder: Path) -> Iterator[Outcome]:
+    from distributed import as_completed
+
+    slots = max(1, sum(client.nthreads().values()))
+    chunks = chunked(items)
+    waiting: dict[str, list[Item]] = {}
+
+    def submit() -> Any | None:
+        chunk = next(chunks, None)
+        if chunk is None:
+            return None
+        future = client.submit(_attempt_chunk, work, chunk, context, str(folder), pure=False, retries=1)
+        waiting[future.key] = chunk
+        return future
+
+    # A window of a few chunks per worker: memory does not grow with the number of items.
+    window = as_completed([f for f in (submit() for _ in range(4 * slots)) if f is not None])
+    for future in window:
+        chunk = waiting.pop(future.key)
+        if future.status == "finished":
+            yield from future.result()
+        else:
+            error = future.exception()
+            yield from (Outcome(item.id, failure=("worker died", f"{type(error).__name__}: {error}")) for item in chunk)
+        future.release()
+        if (following := submit()) is not None:
+            window.add(following)
+
+
+# --- a whole stage ----------------------------------------------------------------------------
+
+
+def run_stage(
+    stage: Stage,
+    items: Sequence[Item],
+    context: Any,
+    work_dir: Path,
+    options: RunOptions,
+    *,
+    final: Path | None = None,
+    finish: Callable[[Path, dict[str, Any]], None] | None = None,
+) -> Result:
+    """Bring a stage to its published folder, doing only what is missing.
+
+    Args:
+        stage: what to do.
+        items: everything it consists of, in a fixed order.
+        context: handed to every worker; paths and settings, never arrays.
+        work_dir: where stage folders stand.
+        options: how to run.
+        final: another place than `stage.folder(work_dir)`.
+        finish: called with the unfinished folder and its meta before the rename; writes what belongs to the whole.
+
+    Raises:
+        UserError: another run holds the folder, most items fail, or the disk refuses.
+    """
+    folder = final or stage.folder(work_dir)
+    done = published(stage, folder)
+    if done is not None and not (options.retry_failed and done.failures):
+        log.info("%-10s current, %s", stage.name, _counts(done.meta))
+        return done
+    partial = folder.with_name(folder.name + PARTIAL)
+    if done is not None and stage.row_per_item:
+        _reopen(folder, partial, stage.row_per_item)
+    with _locked(partial), _disk_troubles(partial):
+        journal = _Journal(partial)
+        todo = [item for item in items if item.id not in journal.done]
+        log.info("%-10s %d of %d items to do", stage.name, len(todo), len(items))
+        _run_into(journal, stage, todo, context, options)
+        meta = _write_tables(partial, stage, journal)
+        if finish is not None:
+            finish(partial, meta)
+        journal.path.unlink()
+        publish_folder(partial, folder)
+    log.info("%-10s done, %s", stage.name, _counts(meta))
+    return Result(folder=folder, meta=meta, fresh=True)
+
+
+def published(stage: Stage, folder: Path) -> Result | None:
+    """The finished result of exactly this stage, if it is there."""
+    meta = read_meta(folder)
+    if meta is None or meta["fingerprint"] != stage.fingerprint:
+        return None
+    return Result(folder=folder, meta=meta, fresh=False)
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """`meta.json` of a stage folder; None where there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = folder / META
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}", f"delete {folder} and run the command again") from error
+
+
+def why_stale(stage: Stage, work_dir: Path, folder: Path | None = None) -> list[str]:
+    """Empty when current; otherwise one line per reason, found by comparing with the newest older result."""
+    target = folder or stage.folder(work_dir)
+    if published(stage, target) is not None:
+        return []
+    if target.with_name(target.name + PARTIAL).is_dir():
+        return ["half done: the next build goes on where it stopped"]
+    older = [target] if folder else sorted(work_dir.glob(f"{stage.name}-????????"), key=lambda p: p.stat().st_mtime)
+    metas = [meta for path in older if (meta := read_meta(path)) is not None]
+    return differences(metas[-1]["identity"], stage.identity) if metas else ["not built yet"]
+
+
+class _Journal:
+    """What a running stage has finished so far: one line per item, appended and flushed as they come."""
+
+    def __init__(self, partial: Path) -> None:
+        self.path = partial / JOURNAL
+        self.folder = partial
+        self.done: set[str] = set()
+        self.verdicts: Counter[str] = Counter()
+        kept = [line for line in self._lines() if self._usable(line)]
+        with open(self.path, "w", encoding="utf-8") as handle:
+            handle.writelines(canonical_json(line) + "\n" for line in kept)
+        self.done = {line["id"] for line in kept}
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        if not self.path.exists():
+            return
+        with open(self.path, encoding="utf-8", errors="replace") as handle:
+            for text in handle:
+                try:
+                    yield json.loads(text)
+                except json.JSONDecodeError:
+                    return  # the torn last line of a run that was killed
+
+    def _usable(self, line: dict[str, Any]) -> bool:
+        """Failures are tried again; a row whose file is not there with its size is done again."""
+        if "failure" in line:
+            return False
+        rows = (row for table in line.get("rows", {}).values() for row in table)
+        files = [(self.folder / row["file"], row["bytes"]) for row in rows if "file" in row and "bytes" in row]
+        return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
+    def append(self, outcome: Outcome, handle: Any) -> None:
+        """Add what became of one item; it is on its way to the disk when this returns."""
+        line: dict[str, Any] = {"id": outcome.id}
+        for name in ("failure", "skip"):
+            if (verdict := getattr(outcome, name)) is not None:
+                line[name] = list(verdict)
+        if outcome.rows:
+            line["rows"] = outcome.rows
+        handle.write(canonical_json(line) + "\n")
+        handle.flush()
+        self.verdicts["failed" if outcome.failure else "done"] += 1
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every line so far."""
+        return self._lines()
+
+
+def _run_into(journal: _Journal, stage: Stage, todo: Sequence[Item], context: Any, options: RunOptions) -> None:
+    from tqdm import tqdm
+
+    here = options if stage.parallel else RunOptions(debug=options.debug)
+    outcomes = run_items(stage.work, todo, context, journal.folder, here)
+    bar = tqdm(total=len(todo), desc=stage.name, unit="item", disable=None, leave=False)
+    with bar, open(journal.path, "a", encoding="utf-8") as handle:
+        for outcome in outcomes:
+            journal.append(outcome, handle)
+            bar.update()
+            _stop_early(journal.verdicts, outcome, stage, options)
+
+
+def _stop_early(verdicts: Counter[str], last: Outcome, stage: Stage, options: RunOptions) -> None:
+    total = sum(verdicts.values())
+    if total < MIN_ITEMS_TO_JUDGE or verdicts["failed"] / total <= options.max_failure_share:
+        return
+    message = last.failure[1] if last.failure else ""
+    raise UserError(
+        f"{stage.name}: {verdicts['failed']} of the first {total} items failed; the last one, {last.id}: {message}",
+        "this looks like one cause for all: mend it and run the same command again; what is done is kept "
+        "(--max-failures 1 to go on regardless)",
+    )
+
+
+def _write_tables(partial: Path, stage: Stage, journal: _Journal) -> dict[str, Any]:
+    """Sort the journal into one manifest per table and write `meta.json`."""
+    failures: list[Row] = []
+    skipped: list[Row] = []
+    tables: dict[str, list[Row]] = {name: [] for name in stage.tables}
+    for line in journal.read():
+        for name, rows in line.get("rows", {}).items():
+            tables[name].extend(ROW_TYPES[name](**row) for row in rows)
+        for verdict, into in (("failure", failures), ("skip", skipped)):
+            if verdict in line:
+                reason, message = line[verdict]
+                into.append(FailureRow(id=line["id"], stage=stage.name, reason=reason, message=message))
+    all_tables: dict[str, Sequence[Row]] = {**tables, "failures": failures, "skipped": skipped}
+    for name, table in all_tables.items():
+        write_rows(partial / f"{name}.jsonl", table)
+    listed = {
+        name: {"rows": len(table), "sha256": sha256_file(partial / f"{name}.jsonl")}
+        for name, table in all_tables.items()
+    }
+    meta = {
+        "schema": "actionpose-stage",
+        "version": 1,
+        "identity": stage.identity,
+        "fingerprint": stage.fingerprint,
+        "content": fingerprint([stage.name, stage.version, {n: listed[n]["sha256"] for n in stage.tables}]),
+        "tables": listed,
+        "failures": dict(sorted(Counter(row.reason for row in failures).items())),
+        "skipped": dict(sorted(Counter(row.reason for row in skipped).items())),
+    }
+    write_text(partial / META, json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
+    return meta
+
+
+def _reopen(folder: Path, partial: Path, table: str) -> None:
+    """Turn a published stage back into an unfinished one that lacks only its failed items."""
+    shutil.rmtree(partial, ignore_errors=True)
+    lines = [
+        canonical_json({"id": row[ROW_TYPES[table].KEY], "rows": {table: [row]}}) + "\n"
+        for _, row in read_lines(folder / f"{table}.jsonl")
+    ]
+    write_text(folder / JOURNAL, "".join(lines))
+    (folder / META).unlink()
+    os.replace(folder, partial)
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """One run at a time in a folder; the lock goes with the process, however it ends."""
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {partial}: {error.strerror}", "choose another --out, or free the disk"
+        ) from error
+    lock = partial.with_name(f".{partial.name}.lock")
+    with open(lock, "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another run is writing {partial}", "wait for it, or choose another --out") from error
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _disk_troubles(partial: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{partial}: {error.strerror or error}", "mend it and run the same command again: what is done is kept"
+        ) from error
+
+
+def _counts(meta: dict[str, Any]) -> str:
+    """`1,904 motions, 3 failed, 2 skipped` for one line of the log."""
+    parts = [
+        f"{table['rows']:,} {name}" for name, table in meta["tables"].items() if name not in ("failures", "skipped")
+    ]
+    for verdict in ("failures", "skipped"):
+        if number := sum(meta[verdict].values()):
+            parts.append(f"{number:,} {'failed' if verdict == 'failures' else 'skipped'}")
+    return ", ".join(parts)
