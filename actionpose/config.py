@@ -18,7 +18,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from actionpose.errors import UserError
 
@@ -58,7 +58,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "settings")
         UserError: a key `cls` does not have (with the nearest it has), a value of the wrong type, or one
             that the class itself refuses.
     """
-    hints = field_types(cls)
+    hints = field_types(cast(Any, cls))
     for key in data:
         if key not in hints:
             raise UserError(f"{where}: there is no setting '{key}'", _suggest(key, hints))
@@ -108,7 +108,8 @@ def _scalar(hint: type, value: Any, where: str) -> Any:
     if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
     kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
-    raise UserError(f"{where} must be {kind}, not {value!r}")
+    hint_quotes = "put it in quotes, inside those of the shell: 'key=\"20\"'" if hint is str else ""
+    raise UserError(f"{where} must be {kind}, not {value!r}", hint_quotes)
 
 
 # --- files and the command line ---------------------------------------------------------------
@@ -233,11 +234,16 @@ def _toml_table(
             lines.append(f"# {explained[at + key]}")
         origin = origins.get(at + key, "default")
         note = "" if origin == "default" else f"  # {origin}"
-        lines.append(f"{key} = {json.dumps('none' if value is None else value, ensure_ascii=False)}{note}")
+        lines.append(f"{key} = {_toml_value('none' if value is None else value)}{note}")
     for key, value in table.items():
         if isinstance(value, Mapping):
             lines += ["", f"[{at}{key}]"]
             _toml_table(value, f"{at}{key}.", lines, origins, explained)
+
+
+def _toml_value(value: Any) -> str:
+    # A JSON value is a TOML value, but for one character that TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 # --- identity ---------------------------------------------------------------------------------

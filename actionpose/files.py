@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from actionpose.errors import UserError
 
 PARTIAL = ".partial"
+
+_HINTS = {
+    errno.EACCES: "choose a folder you may write to",
+    errno.EPERM: "choose a folder you may write to",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.ENOSPC: "the disk is full: free some space or choose another disk, then run the command again",
+    errno.EDQUOT: "your disk quota is used up: free some space, then run the command again",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: choose another path",
+    errno.EEXIST: "a part of the path is a file, not a folder: choose another path",
+    errno.EISDIR: "there is a folder of that name: choose another path",
+}
 
 
 @contextmanager
@@ -22,7 +34,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     process id in it keeps two writers of the same file out of each other's way.
 
     Raises:
-        UserError: the folder cannot be written to, or the disk is full.
+        UserError: the folder cannot be written to, or the disk is full. Other errors of the block pass.
     """
     final = Path(path)
     aside = final.with_name(f".{final.stem}.{os.getpid()}{PARTIAL}{final.suffix}")
@@ -32,10 +44,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(aside, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(aside, final)
-    except PermissionError as error:
-        raise UserError(f"cannot write {final}: {error.strerror}", "choose a folder you may write to") from error
+    except OSError as error:
+        hint = _HINTS.get(error.errno or 0)
+        # The block may also fail on a file of its own; that is not about `final`.
+        ours = error.filename is None or Path(os.fsdecode(error.filename)) in (final, aside, *final.parents)
+        if hint is None or not ours:
+            raise
+        raise UserError(f"cannot write {final}: {error.strerror or error}", hint) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be written there is nothing to take away
+            aside.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -59,7 +77,12 @@ def publish_folder(partial: Path, final: Path) -> None:
     """Make `partial` appear as `final` by rename; an older `final` is set aside first, then deleted.
 
     Between the two renames a reader finds no folder at all, never a mixture of old and new.
+
+    Raises:
+        FileNotFoundError: there is no `partial`; `final` is then left alone.
     """
+    if not partial.is_dir():
+        raise FileNotFoundError(f"nothing to publish: {partial} is not a folder")
     old = final.with_name(f".{final.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():

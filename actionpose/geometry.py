@@ -62,7 +62,7 @@ def facing_directions(pose_world: Array) -> Array:
     """Horizontal facing of each frame, (T, 17, 3) metres z-up → (T, 2).
 
     The vector left hip - right hip, turned a quarter to the front; unit length where the hips are level,
-    shorter where they tilt, so that a tumbling frame weighs less in a mean.
+    shorter the more they tilt, so that the length says how far the direction can be trusted.
     """
     across = pose_world[:, 4] - pose_world[:, 1]
     length = np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-8)
@@ -74,8 +74,9 @@ def facing_heading(pose_world: Array) -> tuple[float, str]:
     """The heading of a clip, radians from the world's -y axis, and how it was found.
 
     Rotating the clip about z by minus this angle makes the person face -y, where the front camera stands;
-    the person's left is then +x. `mean`: the mean facing over the clip. `level`: that mean is shorter than
-    `MIN_FACING` (turning round, tumbling), so the frame nearest the middle with level hips decides.
+    the person's left is then +x. `mean`: the mean facing over the clip, each frame counted alike. `level`:
+    that mean is shorter than `MIN_FACING` (turning round, tumbling), so the frame nearest the middle with
+    level hips decides.
 
     Args:
         pose_world: (T, 17, 3), metres, z up.

@@ -41,6 +41,9 @@ INDEX = "index.json"
 
 KINDS = ("motion-text", "benchmark")
 
+_CONTENT = ("schema", "version", "kind", "fps", "views", "joints", "unit", "shards")
+"""Keys of the index that say what the shards hold; the fingerprint is theirs."""
+
 COLUMNS: dict[str, dict[str, type]] = {
     "motions": {
         "motion_id": str,
@@ -233,6 +236,11 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path} has schema version {index['version']}; this program reads up to {VERSION}",
             "update actionpose, or build the shards again with this version",
         )
+    if index.get("fingerprint") != fingerprint({key: index.get(key) for key in _CONTENT}):
+        raise UserError(
+            f"{path} is damaged: its content does not have the fingerprint it states",
+            "copy the folder again, or delete it and build it again",
+        )
     return index
 
 
@@ -274,11 +282,13 @@ class ShardSet:
                 offsets = {}
                 for name in ("pose3d", "pose2d"):
                     if name in file:
-                        offsets[name] = (file[name].id.get_offset() or 0, file[name].shape[0])
-                self._offsets.append(offsets)
-                return {name: _read_table(file[name], columns) for name, columns in COLUMNS.items()}
-        except (OSError, KeyError) as error:
+                        _check_shape(file[name], (row["frames"], N_JOINTS, 3))
+                        offsets[name] = (file[name].id.get_offset() or 0, row["frames"])
+                tables = {name: _read_table(file[name], COLUMNS[name], row[name]) for name in COLUMNS}
+        except _DAMAGE as error:
             raise UserError(f"{path} is damaged: {error}", "delete the folder and build it again") from error
+        self._offsets.append(offsets)
+        return tables
 
     def _checked_path(self, row: Mapping[str, Any]) -> Path:
         path = self.folder / row["file"]
@@ -340,9 +350,20 @@ class ShardSet:
         return (c["stop"] - c["start"]) - (c["gap_stop"] - c["gap_start"])
 
 
-def _read_table(group: h5py.Group, columns: Mapping[str, type]) -> dict[str, NDArray[Any]]:
+_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError)
+"""What h5py raises on a file with wrong bytes: it depends on which byte. All mean the same to the reader."""
+
+
+def _check_shape(dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:
+    # Before reading: a damaged shape can ask for more memory than there is.
+    if dataset.shape != shape:
+        raise ValueError(f"{dataset.name} has shape {dataset.shape}, {INDEX} says {shape}")
+
+
+def _read_table(group: h5py.Group, columns: Mapping[str, type], rows: int) -> dict[str, NDArray[Any]]:
     table: dict[str, NDArray[Any]] = {}
     for name, kind in columns.items():
+        _check_shape(group[name], (rows,))
         if kind in (int, float):
             table[name] = group[name][:]
         else:
