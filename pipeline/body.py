@@ -179,8 +179,8 @@ def _load_cached(path: Path, gender: str, mtime_ns: int, size: int) -> SmplhMode
     # A file padded with zero columns for other tools still carries its 16 directions first.
     checked["shapedirs"] = np.ascontiguousarray(checked["shapedirs"][:, :, :N_BETAS])
     faces = raw["f"].astype(np.int64)
-    _check_values(path, checked, faces)
     parents = _parents(path, raw["kintree_table"])
+    _check_values(path, checked, faces)
     for array in (*checked.values(), parents, faces):
         array.setflags(write=False)
     return SmplhModel(**checked, parents=parents, faces=faces, gender=gender, sha256=sha256_file(path), path=path)
@@ -221,8 +221,10 @@ def refuse_wrong_content(path: Path, hint: str) -> None:
 def _read_members(path: Path) -> dict[str, NDArray[np.generic]]:
     refuse_wrong_content(path, DOWNLOAD)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+        # Opened here, because numpy leaves its own handle open when a zip is cut short.
+        with open(path, "rb") as handle:
+            archive = np.load(handle, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
                 raise UserError(f"{path} is a single array, not a body model", DOWNLOAD)
             missing = [key for key in _KEYS if key not in archive.files]
             if missing:
@@ -341,7 +343,7 @@ def _ignoring_case(folder: Path, parts: tuple[str, ...]) -> Path | None:
 def _no_body(root: Path, gender: str, tried: Path) -> UserError:
     if not root.exists():
         return UserError(f"the body model folder {root} does not exist", f"point to it with --body DIR; {DOWNLOAD}")
-    pickles = sorted(p.name for p in root.rglob("*.pkl"))[:3] if root.is_dir() else []
+    pickles = [found.name for depth in ("", "*/", "*/*/") for found in sorted(root.glob(f"{depth}*.pkl"))][:3]
     also = f"; it holds pickles ({', '.join(pickles)}), which are other editions" if pickles else ""
     return UserError(
         f"no {gender} SMPL+H body in {root}: {tried} is missing{also}",

@@ -28,7 +28,7 @@ CHUNK = 64
 """Frames a forward pass; smplx keeps a 4 x 4 matrix for every vertex of every frame (28 MB at 64)."""
 
 
-def mesh_vertices(model: SmplhModel, poses: Floats, betas: Floats, trans: Floats) -> Floats:
+def mesh_vertices(model: SmplhModel, poses: Floats, betas: Floats, trans: Floats, *, chunk: int = CHUNK) -> Floats:
     """Return all vertices (T, V, 3) float32, in metres, in the frame of `trans` (AMASS: z up).
 
     Args:
@@ -36,18 +36,25 @@ def mesh_vertices(model: SmplhModel, poses: Floats, betas: Floats, trans: Floats
         poses: (T, 156) axis-angle, radians, hands absolute.
         betas: (16,).
         trans: (T, 3), metres.
+        chunk: frames a forward pass.
 
     Raises:
         UserError: smplx is not installed, or betas are not 16.
     """
     vertices = np.empty((len(poses), len(model.v_template), 3), np.float32)
-    for start, chunk in _chunks(model, poses, betas, trans):
-        vertices[start : start + len(chunk)] = chunk
+    for start, part in _chunks(model, poses, betas, trans, chunk):
+        vertices[start : start + len(part)] = part
     return vertices
 
 
 def mesh_keypoints(
-    model: SmplhModel, regressor: Regressor | Floats, poses: Floats, betas: Floats, trans: Floats
+    model: SmplhModel,
+    regressor: Regressor | Floats,
+    poses: Floats,
+    betas: Floats,
+    trans: Floats,
+    *,
+    chunk: int = CHUNK,
 ) -> Floats:
     """Return keypoints (T, K, 3) float32 by regressing from the full mesh, a chunk of frames at a time.
 
@@ -57,13 +64,13 @@ def mesh_keypoints(
     support = np.flatnonzero(matrix.any(axis=0))
     rows = np.ascontiguousarray(matrix[:, support])
     keypoints = np.empty((len(poses), len(matrix), 3), np.float32)
-    for start, chunk in _chunks(model, poses, betas, trans):
-        keypoints[start : start + len(chunk)] = rows @ chunk[:, support]
+    for start, part in _chunks(model, poses, betas, trans, chunk):
+        keypoints[start : start + len(part)] = rows @ part[:, support]
     return keypoints
 
 
 def _chunks(
-    model: SmplhModel, poses: Floats, betas: Floats, trans: Floats
+    model: SmplhModel, poses: Floats, betas: Floats, trans: Floats, chunk: int
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     import torch
 
@@ -77,8 +84,8 @@ def _chunks(
     def tensor(array: Floats) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
-    for start in range(0, len(poses), CHUNK):
-        pose = poses[start : start + CHUNK]
+    for start in range(0, len(poses), chunk):
+        pose = poses[start : start + chunk]
         with torch.no_grad():
             # Everything is given: what is left out comes from stored defaults of another batch size.
             result = body(
@@ -87,7 +94,7 @@ def _chunks(
                 body_pose=tensor(pose[:, 3:66]),
                 left_hand_pose=tensor(pose[:, 66:111]),
                 right_hand_pose=tensor(pose[:, 111:156]),
-                transl=tensor(trans[start : start + CHUNK]),
+                transl=tensor(trans[start : start + chunk]),
             )
         yield start, result.vertices.numpy()
 

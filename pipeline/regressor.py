@@ -7,6 +7,7 @@ is never taken from a name: the regressor is applied to the rest pose, where lef
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -120,15 +121,16 @@ def _read(path: Path) -> NDArray[np.float64]:
         raise UserError(f"no joint regressor at {path}", f"point to it with --regressor FILE; {SOURCE}")
     refuse_wrong_content(path, SOURCE)
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        # Opened here, because numpy leaves its own handle open when a zip is cut short.
+        with open(path, "rb") as handle:
+            loaded = np.load(handle, allow_pickle=False)
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         size = path.stat().st_size
         known = " (a cut-off copy of this size is in circulation)" if size == _TRUNCATED_COPY else ""
         raise UserError(
             f"{path} is damaged or cut short: {size:,} bytes{known}, {error}", f"download it again: {SOURCE}"
         ) from error
     if not isinstance(loaded, np.ndarray):
-        loaded.close()
         raise UserError(f"{path} is an archive of arrays, not one regressor matrix", SOURCE)
     if not np.issubdtype(loaded.dtype, np.floating):
         raise UserError(f"{path} holds {loaded.dtype}, expected floating-point numbers", SOURCE)

@@ -113,7 +113,7 @@ def synthetic_body(
         J_regressor=belongs / belongs.sum(axis=1, keepdims=True),
         weights=_skinning_weights(rng, owner),
         parents=np.array(BODY_PARENTS),
-        faces=np.arange(n_vertices)[:, None] + np.array([0, 1, 2]) % n_vertices,
+        faces=(np.arange(n_vertices)[:, None] + np.array([0, 1, 2])) % n_vertices,
         gender=gender,
         sha256=f"sha256:synthetic-{n_vertices}-{seed}-{gender}-{correctives}",
         path=Path(f"synthetic/{gender}"),
