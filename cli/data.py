@@ -1,0 +1,431 @@
+"""`ap-data`: motion files, labels and bodies become shards that training reads."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cli.common import (
+    Group,
+    Settings,
+    config_options,
+    debugging,
+    dry_run_option,
+    emit,
+    format_option,
+    next_step,
+    note,
+    some_failed,
+    version_option,
+)
+
+if TYPE_CHECKING:
+    from pipeline.config import DataConfig, RunOptions
+    from pipeline.plan import Build
+
+F = TypeVar("F", bound=Callable[..., Any])
+PathLike = click.Path(path_type=Path)
+
+
+@click.group(cls=Group)
+@version_option()
+def main() -> None:
+    """Prepare motion and labels: AMASS + BABEL + SMPL+H → Human3.6M keypoints at 30 Hz → views → pairs → shards.
+
+    Start with `ap-data demo --out demo`: a small world in the same file formats, no licence needed.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+
+
+# --- option bundles ---------------------------------------------------------------------------
+
+INPUT_HELP = {
+    "amass": "Folder of AMASS motions (SMPL+H G): DATASET/SUBJECT/NAME_poses.npz.",
+    "babel": "Folder with BABEL's train.json and val.json.",
+    "body": "Folder with the SMPL+H body: smplh/{male,female,neutral}/model.npz.",
+    "regressor": "The 17 x 6890 Human3.6M joint regressor (.npy).",
+}
+
+
+def input_options(*names: str) -> Callable[[F], F]:
+    """`--amass`, `--babel`, `--body`, `--regressor`: also keys `inputs.…` of a settings file."""
+
+    def decorate(body: F) -> F:
+        for name in reversed(names):
+            body = click.option(f"--{name}", metavar="PATH", help=INPUT_HELP[name])(body)
+        return body
+
+    return decorate
+
+
+def run_options(body: F) -> F:
+    """How a build is run; nothing of it changes a byte."""
+    options = [
+        click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes."),
+        click.option(
+            "--scheduler", default="", metavar="ADDRESS", help="A running Dask scheduler, e.g. tcp://host:8786."
+        ),
+        click.option("--retry-failed", is_flag=True, help="Do the failed items of finished stages again, only those."),
+        click.option(
+            "--max-failures",
+            type=click.FloatRange(0, 1),
+            default=0.5,
+            show_default=True,
+            metavar="SHARE",
+            help="Stop when more than this share of items fails.",
+        ),
+    ]
+    for option in reversed(options):
+        body = option(body)
+    return body
+
+
+RUN_NAMES = ("workers", "scheduler", "retry_failed", "max_failures")
+
+
+def work_option(body: F) -> F:
+    """Where the stages keep their results."""
+    text = "Where stages keep their results [default: OUT with .stages added]."
+    return click.option("--work", type=PathLike, help=text)(body)
+
+
+def _settings(settings: Settings, **options: Any) -> DataConfig:
+    from pipeline.config import DataConfig
+
+    inputs = {f"inputs.{name}": options.pop(name) for name in tuple(options) if name in INPUT_HELP}
+    return settings.resolve(DataConfig, {**inputs, **options}).value
+
+
+def _run_options(workers: int, scheduler: str, retry_failed: bool, max_failures: float) -> RunOptions:
+    from pipeline.config import RunOptions
+
+    return RunOptions(
+        workers=workers,
+        scheduler=scheduler,
+        retry_failed=retry_failed,
+        max_failure_share=max_failures,
+        debug=debugging(),
+    )
+
+
+def _build(config: DataConfig, out: Path, work: Path | None, options: RunOptions | None = None) -> Build:
+    from pipeline.plan import Build
+
+    return Build(config, work or out.with_name(out.name + ".stages"), out, options)
+
+
+# --- demo -------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--out", type=PathLike, required=True, help="Folder to make the demo world in.")
+@click.option("--minutes", type=float, default=10.0, show_default=True, help="Length of all motion together.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another world.")
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes.")
+def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
+    """Make the demo world and build it: body, motion and labels in the real file formats, no licence needed.
+
+    OUT/smplh/{male,female,neutral}/model.npz, OUT/J_regressor_h36m.npy, OUT/amass/, OUT/babel/{train,val}.json, then
+    OUT/shards/. The same seed gives the same bytes.
+
+    \b
+    ap-data demo --out demo
+    """
+    from actionpose.config import load_config
+    from pipeline.config import DataConfig, Inputs, RunOptions
+    from pipeline.demo import make_world
+
+    make_world(out, minutes=minutes, seed=seed)
+    inputs = Inputs(
+        amass=str(out / "amass"), babel=str(out / "babel"), body=str(out), regressor=str(out / "J_regressor_h36m.npy")
+    )
+    config = replace(load_config(DataConfig), inputs=inputs)
+    build = _build(config, out / "shards", out / "stages", RunOptions(workers=workers, debug=debugging()))
+    build.run()
+    _report_build(build, out / "shards", f"ap-data inspect {out / 'shards'}")
+
+
+# --- one stage at a time ----------------------------------------------------------------------
+
+
+@main.command()
+@config_options("pipeline")
+@input_options("amass")
+@click.option("--work", type=PathLike, required=True, help="Where stages keep their results.")
+@run_options
+def index(settings: Settings, amass: str | None, work: Path, **run: Any) -> None:
+    """Look at every motion file: edition, rate, length, checksum; say what cannot be used and why.
+
+    \b
+    ap-data index --amass AMASS --work work
+    """
+    build = _build(_settings(settings, amass=amass), work / "shards", work, _run_options(**run))
+    _run_target(build, "index")
+
+
+OUTPUT_HELP = "The file to write, for one FILE; also `-o FILE.npz`."
+_OVERRIDE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+=")
+
+
+def _output(settings: Settings, output: Path | None) -> tuple[Settings, Path | None]:
+    """Part `-o OUT.npz` from `-o section.key=value`: both are spelled alike, only one has a dotted key before `=`."""
+    files = [text for text in settings.overrides if not _OVERRIDE.match(text)]
+    if len(files) + (output is not None) > 1:
+        raise click.UsageError("more than one output file given")
+    kept = tuple(text for text in settings.overrides if _OVERRIDE.match(text))
+    return replace(settings, overrides=kept), Path(files[0]) if files else output
+
+
+def _one_or_all(file: Path | None, output: Path | None, work: Path | None) -> None:
+    if file is not None and output is None:
+        raise click.UsageError("say where to write the result of FILE: -o OUT.npz")
+    if file is None and work is None:
+        raise click.UsageError("give one FILE and -o OUT.npz, or --work DIR to run over everything")
+
+
+@main.command()
+@click.argument("file", type=PathLike, required=False)
+@config_options("pipeline")
+@click.option("--output", type=PathLike, help=OUTPUT_HELP)
+@input_options("amass", "body", "regressor")
+@click.option("--method", type=click.Choice(["fast", "mesh"]), help="fast: exact without a mesh; mesh: through smplx.")
+@click.option("--fps", type=float, help="Frames per second of the result [default: 30].")
+@click.option("--work", type=PathLike, help="Where stages keep their results (without FILE).")
+@run_options
+def keypoints(settings: Settings, file: Path | None, output: Path | None, work: Path | None, **given: Any) -> None:
+    """SMPL+H motion to 17 Human3.6M keypoints at a true 30 Hz: one FILE, or all of AMASS as a stage.
+
+    The result of one FILE holds keypoints (T, 17, 3) float32 in metres, AMASS world frame (z up), fps, joint_names and
+    frame_times (seconds).
+
+    \b
+    ap-data keypoints walk_poses.npz --body BODY --regressor R.npy -o walk.npz
+    ap-data keypoints --amass AMASS --body BODY --regressor R.npy --work work --workers 4
+    """
+    settings, output = _output(settings, output)
+    run = {name: given.pop(name) for name in RUN_NAMES}
+    given["keypoints.method"], given["keypoints.fps"] = given.pop("method"), given.pop("fps")
+    config = _settings(settings, **given)
+    _one_or_all(file, output, work)
+    if file is None or output is None:
+        assert work is not None
+        _run_target(_build(config, work / "shards", work, _run_options(**run)), "keypoints")
+        return
+    from pipeline.keypoints import keypoints_file
+    from pipeline.plan import check_inputs
+
+    check_inputs(config, ("body", "regressor"), "keypoints")
+    result = keypoints_file(file, output, config)
+    note(f"{len(result.keypoints)} frames at {result.fps:g} Hz, {result.gender} body")
+    next_step(f"Keypoints are in {output}. Next: ap-data project-2d {output} -o {output.with_suffix('.2d.npz')}")
+
+
+@main.command("project-2d")
+@click.argument("file", type=PathLike, required=False)
+@config_options("pipeline")
+@click.option("--output", type=PathLike, help=OUTPUT_HELP)
+@click.option("--views", metavar="LIST", help="Comma-separated: front, side, back, yaw+45, … [default: front,side].")
+@click.option("--heading", type=click.Choice(["canonical", "world"]), help="Turn the person to the camera, or not.")
+@input_options("amass", "babel", "body", "regressor")
+@click.option("--work", type=PathLike, help="Where stages keep their results (without FILE).")
+@run_options
+def project_2d(settings: Settings, file: Path | None, output: Path | None, work: Path | None, **given: Any) -> None:
+    """Keypoints to orthographic views: one FILE that `keypoints` wrote, or the clips of all motions as a stage.
+
+    The result of one FILE holds pose2d (V, T, 17, 2) and pose3d_cam (V, T, 17, 3) in metres, x right, y down, z away
+    from the camera, pose2d_screen with its pixel step, and the view table (views, cameras, heading).
+
+    \b
+    ap-data project-2d walk.npz --views front,side -o walk.2d.npz
+    """
+    settings, output = _output(settings, output)
+    run = {name: given.pop(name) for name in RUN_NAMES}
+    views = given.pop("views")
+    given["project.views"] = [view.strip() for view in views.split(",")] if views else None
+    given["project.heading"] = given.pop("heading")
+    config = _settings(settings, **given)
+    _one_or_all(file, output, work)
+    if file is None or output is None:
+        assert work is not None
+        _run_target(_build(config, work / "shards", work, _run_options(**run)), "project-2d")
+        return
+    from pipeline.project import project_file
+
+    result = project_file(file, output, config.project)
+    note(f"{result['frames']} frames, heading {result['heading']:.3f} rad ({result['heading_from']})")
+    next_step(f"Views {', '.join(result['views'])} are in {output}.")
+
+
+@main.command()
+@config_options("pipeline")
+@input_options("amass", "babel")
+@click.option("--work", type=PathLike, help="Where stages keep their results.")
+@dry_run_option
+@format_option
+@run_options
+def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **given: Any) -> None:
+    """BABEL labels to label/motion pairs, with "transit from A to B". `--dry-run` needs the BABEL JSON alone.
+
+    \b
+    ap-data pairs --babel BABEL --dry-run
+    ap-data pairs --babel BABEL --dry-run -o pairs.transition=cut --format json
+    """
+    run = {name: given.pop(name) for name in RUN_NAMES}
+    config = _settings(settings, **given)
+    if not dry_run:
+        if work is None:
+            raise click.UsageError("give --work DIR, or --dry-run for the counts alone")
+        _run_target(_build(config, work / "shards", work, _run_options(**run)), "pairs")
+        return
+    from pipeline.pairs import plan_from_json
+    from pipeline.plan import check_inputs
+
+    check_inputs(config, ("babel",), "pairs")
+    emit(plan_from_json(Path(config.inputs.babel).expanduser(), config), format)
+    next_step(
+        "Nothing was written. Next: ap-data build-babel --amass DIR --babel DIR --body DIR --regressor FILE --out DIR"
+    )
+
+
+# --- all stages -------------------------------------------------------------------------------
+
+
+@main.command("build-babel")
+@config_options("pipeline")
+@input_options("amass", "babel", "body", "regressor")
+@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@work_option
+@run_options
+@dry_run_option
+def build_babel(settings: Settings, out: Path, work: Path | None, dry_run: bool, **given: Any) -> None:
+    """All stages that are missing or stale, then the shards. Killed and run again, it goes on where it stopped.
+
+    \b
+    ap-data build-babel --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards --workers 4
+    """
+    run = {name: given.pop(name) for name in RUN_NAMES}
+    build = _build(_settings(settings, **given), out, work, _run_options(**run))
+    if dry_run:
+        _print_status(build, "table")
+        next_step("Nothing was written.")
+        return
+    build.run()
+    _report_build(build, out, f"ap-data inspect {out}")
+
+
+@main.command()
+@config_options("pipeline")
+@input_options("amass", "babel", "body", "regressor")
+@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@work_option
+@format_option
+def status(settings: Settings, out: Path, work: Path | None, format: str, **given: Any) -> None:
+    """What is current, what is stale and why. Touches nothing.
+
+    \b
+    ap-data status --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards
+    """
+    build = _build(_settings(settings, **given), out, work)
+    _print_status(build, format)
+
+
+# --- looking ----------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("path", type=PathLike)
+@click.option("--table", "table", metavar="NAME", help="A manifest inside PATH: motions, clips, pairs, failures, …")
+@click.option(
+    "--where", multiple=True, metavar="CONDITION", help="Rows to show: 'label~walk', 'frames>=60', 'split=val'."
+)
+@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Rows to show at most; 0 for all.")
+@format_option
+def inspect(path: Path, table: str | None, where: tuple[str, ...], limit: int, format: str) -> None:
+    """What is in a shard folder, a stage folder or a manifest.
+
+    \b
+    ap-data inspect shards
+    ap-data inspect shards --table pairs --where 'label~^transit' --where 'split=val'
+    ap-data inspect shards --table failures --format csv --limit 0
+    """
+    from pipeline.inspect import kind_of, manifest_of, select, shard_summary, shard_text, stage_summary
+
+    kind = kind_of(path)
+    if kind == "run":
+        raise click.UsageError(f"{path} is a training run; look at it with `ap-train inspect {path}`")
+    if kind == "manifest" or table or where:
+        manifest = path if kind == "manifest" else manifest_of(path, table or "pairs")
+        rows = select(manifest, where)
+        emit(list(itertools.islice(rows, limit or None)), format)
+        if limit and (more := sum(1 for _ in rows)):
+            note(f"{more:,} more rows; --limit 0 shows all")
+        return
+    if kind == "stage":
+        emit(stage_summary(path), format)
+    elif format == "table":
+        click.echo(shard_text(path))
+        next_step(f"Next: ap-train pretrain -c tiny --data {path} --out runs/pretrain")
+    else:
+        emit(shard_summary(path), format)
+
+
+# --- what several commands do at their end ----------------------------------------------------
+
+
+def _run_target(build: Build, target: str) -> None:
+    results = build.run(target)
+    folder = results[target].folder
+    _say_failures(build)
+    next_step(f"Stage {target} is in {folder}. Next: ap-data inspect {folder}")
+    if build.failures:
+        some_failed()
+
+
+def _report_build(build: Build, out: Path, following: str) -> None:
+    from pipeline.inspect import shard_summary
+
+    s = shard_summary(out)
+    note(
+        f"{s['motions']:,} motions, {s['hours']:.2f} h at {s['fps']:g} Hz, {s['clips']:,} clips, {s['pairs']:,} pairs "
+        f"({s['transitions']:,} transitions), {s['labels']:,} labels"
+    )
+    _say_failures(build)
+    next_step(f"Shards are in {out}. Next: {following}")
+    if build.failures:
+        some_failed()
+
+
+def _say_failures(build: Build) -> None:
+    for stage, reasons in build.failures.items():
+        folder = build.results[stage].folder
+        counted = ", ".join(f"{number} x {reason}" for reason, number in reasons.items())
+        note(f"{stage}: {counted}; each with its reason in {folder / 'failures.jsonl'}")
+    if build.failures:
+        note("Mend the files and run the same command with --retry-failed: only the failed items are done again.")
+
+
+def _print_status(build: Build, format: str) -> None:
+    rows = [
+        {
+            "stage": row.stage,
+            "state": row.state,
+            "rows": ", ".join(f"{n} {name}" for name, n in row.rows.items() if n),
+            "why": "; ".join(row.why),
+            "folder": str(row.folder),
+        }
+        for row in build.status()
+    ]
+    emit(rows, format)
+
+
+if __name__ == "__main__":
+    main()

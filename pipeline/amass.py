@@ -1,0 +1,255 @@
+"""AMASS: find the motions under a folder, read one. Stage *index*."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.config import fingerprint
+from actionpose.errors import UserError
+from actionpose.files import sha256_file
+from pipeline import tables
+from pipeline.body import normalise_gender
+from pipeline.config import DataConfig
+from pipeline.manifest import MotionRow
+from pipeline.resample import snap_rate
+from pipeline.stage import Item, ItemError, Rows, Skip, Stage
+
+POSE_WIDTH = 156
+MAX_FRAMES = 3_000_000
+"""Seven hours at 120 Hz; a file that announces more is broken or hostile."""
+
+_DOWNLOAD = "download it again as 'SMPL+H G' from the AMASS site"
+
+
+# --- finding ----------------------------------------------------------------------------------
+
+
+def motion_files(root: Path) -> Iterator[Path]:
+    """Every `.npz` under the root, sorted; litter of operating systems left out.
+
+    Raises:
+        UserError: no such folder, or nothing in it.
+    """
+    if not root.is_dir():
+        raise UserError(f"there is no AMASS folder {root}", "give the folder that holds the datasets: --amass DIR")
+    found = False
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders.sort()
+        for name in sorted(names):
+            if name.endswith(".npz") and not name.startswith("._"):
+                found = True
+                yield Path(folder) / name
+    if not found:
+        raise UserError(
+            f"there is no .npz file under {root}",
+            "unpack the AMASS archives there: DATASET/SUBJECT/NAME_poses.npz; `ap-data demo` makes data without AMASS",
+        )
+
+
+def motion_id(relative: Path) -> str:
+    """`dataset/subject/name` from the last three parts of a path, without `_poses.npz`."""
+    parts = relative.parts[-3:]
+    return "/".join((*parts[:-1], parts[-1].removesuffix(".npz").removesuffix("_poses")))
+
+
+def index_items(root: Path) -> list[Item]:
+    """One item per file; the cost is a guess at hashing it."""
+    items = []
+    for path in motion_files(root):
+        relative, stat = path.relative_to(root), path.stat()
+        data = {"source": relative.as_posix(), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        items.append(Item(id=motion_id(relative), data=data, cost=0.002 + stat.st_size / 1e9))
+    return _without_repeats(items)
+
+
+def _without_repeats(items: list[Item]) -> list[Item]:
+    """A path that ends like an earlier one keeps its own id, so that both are seen and the second is refused."""
+    seen: dict[str, str] = {}
+    out = []
+    for item in items:
+        if item.id in seen:
+            item = Item(item.data["source"], {**item.data, "repeats": seen[item.id]}, item.cost)
+        seen.setdefault(item.id, item.data["source"])
+        out.append(item)
+    return out
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """One motion at its stored rate: SMPL+H parameters, AMASS world frame (z up).
+
+    poses (T, 156) float64 axis-angle, radians; trans (T, 3) float64 metres; betas (16,) float64.
+    """
+
+    poses: NDArray[np.float64]
+    trans: NDArray[np.float64]
+    betas: NDArray[np.float64]
+    gender: str
+    fps: float
+
+
+def read_motion(path: Path) -> Motion:
+    """Read one `*_poses.npz`, only the members that are needed, never an object array.
+
+    Raises:
+        ItemError: damaged, another edition, wrong widths, not finite, no frames, absurd rate.
+    """
+    with _opened(path) as archive:
+        head = _header(path, archive)
+        arrays = {name: np.asarray(archive[name], dtype=np.float64) for name in ("poses", "trans", "betas")}
+    betas = arrays["betas"].reshape(-1)[:16]
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            frames = sorted(set(np.argwhere(~np.isfinite(array))[:, 0].tolist()))
+            raise ItemError("not finite", f"{path}: {name} is not finite in {len(frames)} frames, first {frames[0]}")
+    if arrays["trans"].shape != (head.frames, 3):
+        raise ItemError("wrong width", f"{path}: trans has shape {arrays['trans'].shape}, not ({head.frames}, 3)")
+    return Motion(
+        poses=arrays["poses"],
+        trans=arrays["trans"],
+        betas=np.pad(betas, (0, 16 - len(betas))),
+        gender=head.gender,
+        fps=head.fps,
+    )
+
+
+@dataclass(frozen=True)
+class _Head:
+    frames: int
+    fps: float
+    gender: str
+    betas: int
+
+
+def _opened(path: Path) -> Any:
+    try:
+        if path.open("rb").read(1) == b"<":
+            raise ItemError("a web page", f"{path} is a web page saved as .npz; {_DOWNLOAD}")
+        return np.load(path, allow_pickle=False)
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ItemError("cannot be read", f"{path}: {error.strerror}") from error
+        raise ItemError("damaged", f"{path} is cut short or no npz ({error}); {_DOWNLOAD}") from error
+
+
+def _header(path: Path, archive: Any) -> _Head:
+    """What can be known without unpacking the poses.
+
+    Raises:
+        Skip: a file that is no motion.
+        ItemError: a motion we cannot use.
+    """
+    names = set(archive.files)
+    if "mocap_frame_rate" in names or "surface_model_type" in names:
+        raise ItemError(
+            "SMPL-X edition",
+            f"{path} is of the SMPL-X edition; the regressor needs SMPL+H vertices: download 'SMPL+H G'",
+        )
+    if not {"poses", "trans"} <= names:
+        raise Skip("no motion inside", f"{path} holds {', '.join(sorted(names)) or 'nothing'}, no poses")
+    if missing := {"betas", "mocap_framerate"} - names:
+        raise ItemError("keys missing", f"{path} lacks {', '.join(sorted(missing))}")
+    shape, dtype = _announced(path, archive, "poses")
+    if dtype.kind != "f" or len(shape) != 2 or shape[1] != POSE_WIDTH:
+        raise ItemError("wrong width", f"{path}: poses is {dtype} {shape}, not float (T, {POSE_WIDTH})")
+    if not 1 <= shape[0] <= MAX_FRAMES:
+        raise ItemError("absurd length", f"{path} announces {shape[0]} frames")
+    fps = float(_small(path, archive, "mocap_framerate").reshape(-1)[0])
+    if not (np.isfinite(fps) and 1 <= fps <= 1000):
+        raise ItemError("absurd rate", f"{path} says {fps} Hz")
+    betas = int(np.prod(_announced(path, archive, "betas")[0]))
+    gender = _gender(_small(path, archive, "gender")) if "gender" in names else ""
+    return _Head(shape[0], fps, gender, betas)
+
+
+def _gender(stored: NDArray[Any]) -> str:
+    """The stored gender, or nothing when the file holds no such word (`keypoints.missing_gender` decides then)."""
+    try:
+        return normalise_gender(stored)
+    except UserError:
+        return ""
+
+
+def _announced(path: Path, archive: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of a member, from its header alone."""
+    try:
+        with archive.zip.open(f"{name}.npy") as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError) as error:
+        raise ItemError("damaged", f"{path}: {name} cannot be read ({error}); {_DOWNLOAD}") from error
+    if dtype.hasobject:
+        raise ItemError("Python objects inside", f"{path}: {name} is an object array, which is never unpickled")
+    return shape, dtype
+
+
+def _small(path: Path, archive: Any, name: str) -> NDArray[Any]:
+    shape, _ = _announced(path, archive, name)
+    if int(np.prod(shape)) not in range(1, 65):
+        raise ItemError("wrong width", f"{path}: {name} has shape {shape}")
+    return np.asarray(archive[name])
+
+
+# --- stage index ------------------------------------------------------------------------------
+
+
+def index_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
+    """Look at one file: is it a motion, how long, at which rate, and what is its checksum."""
+    relative = Path(item.data["source"])
+    path = Path(context["amass"]) / relative
+    if reason := tables.not_a_motion(path.name):
+        raise Skip("not a motion", f"{relative}: {reason}")
+    if "repeats" in item.data:
+        raise ItemError("same motion twice", f"{relative} has the dataset, subject and name of {item.data['repeats']}")
+    if len(relative.parts) < 3:
+        raise ItemError("not in a dataset folder", f"{relative} should stand as DATASET/SUBJECT/{relative.name}")
+    with _opened(path) as archive:
+        head = _header(path, archive)
+    dataset, subject = relative.parts[-3], relative.parts[-2]
+    rate = tables.TrueRate(snap_rate(head.fps))
+    if context["rate_overrides"]:
+        rate = tables.overridden_rate(dataset, subject, head.fps) or rate
+    row = MotionRow(
+        motion_id=item.id,
+        source=relative.as_posix(),
+        dataset=dataset,
+        subject=subject,
+        gender=head.gender,
+        frames=head.frames,
+        fps_stored=head.fps,
+        fps_true=rate.fps,
+        rate_note=rate.note or ("snapped to a whole number" if rate.fps != head.fps else ""),
+        duration_s=round((head.frames - 1) / rate.fps, 6),
+        betas=head.betas,
+        bytes=item.data["bytes"],
+        sha256=sha256_file(path),
+    )
+    return {"motions": [row]}
+
+
+def index_stage(config: DataConfig, items: list[Item]) -> tuple[Stage, dict[str, Any]]:
+    """The stage and the context its workers get."""
+    overrides = config.keypoints.rate_overrides
+    listing = [[item.data["source"], item.data["bytes"], item.data["mtime_ns"]] for item in items]
+    payload = {
+        "rate_overrides": overrides,
+        "known_rates": fingerprint(tables.table("amass")["rate_override"]) if overrides else "",
+        "files": len(items),
+        "bytes": sum(item.data["bytes"] for item in items),
+        "listing": fingerprint(listing),
+    }
+    stage = Stage(name="index", version=1, tables=("motions",), work=index_one, payload=payload, row_per_item="motions")
+    return stage, {"amass": str(Path(config.inputs.amass).resolve()), "rate_overrides": overrides}

@@ -1,0 +1,194 @@
+"""BABEL: read its JSON, decide what each label means, find the "transit from A to B"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actionpose.errors import UserError
+from pipeline import tables
+from pipeline.config import PairConfig
+
+TRANSITION = "transition"
+"""BABEL's text for "between two actions"; the text is tested, not the category (formats, section 4.3)."""
+
+_DOWNLOAD = "download babel_v1.0_release from the BABEL site and point --babel at the folder with train.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """One label of one sequence; times in seconds by the clock of the file's stored rate.
+
+    `number` is its place in the file and makes ids; `text` is what is used, `raw` what the annotator typed.
+    """
+
+    number: int
+    text: str
+    raw: str
+    act_cat: tuple[str, ...]
+    start_s: float
+    end_s: float
+    seg_id: str
+    whole: bool = False
+
+    @property
+    def is_transition(self) -> bool:
+        """Whether this is BABEL's bare `transition`."""
+        return self.text == TRANSITION
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledSequence:
+    """One BABEL sequence: which motion, how long, and its labels in order of time."""
+
+    sid: str
+    split: str
+    feat_p: str
+    duration_s: float
+    labels: tuple[Label, ...]
+    from_frames: bool
+    note: str = ""
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def babel_files(folder: Path, config: PairConfig) -> list[tuple[str, Path]]:
+    """(split, file) for every file the settings ask for.
+
+    Raises:
+        UserError: a folder or file that is not there; the split `test`, whose labels are withheld.
+    """
+    if "test" in config.splits:
+        raise UserError(
+            "pairs.splits names 'test', but BABEL withholds the labels of test.json: all of them are null",
+            "use train and val",
+        )
+    names = [(split, f"{prefix}{split}.json") for split in config.splits for prefix in ("", "extra_")]
+    wanted = [(split, folder / name) for split, name in names if config.extra or not name.startswith("extra_")]
+    for _, path in wanted:
+        if not path.is_file():
+            raise UserError(f"there is no {path}", _DOWNLOAD)
+    return wanted
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The file's JSON object, sequence id → annotation.
+
+    Raises:
+        UserError: a web page, cut short, or not BABEL.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        what = "a web page" if path.read_bytes()[:64].lstrip().startswith(b"<") else f"damaged ({error})"
+        raise UserError(f"{path} is {what}", _DOWNLOAD) from error
+    first = next(iter(data.values()), None) if isinstance(data, dict) else None
+    if not isinstance(first, dict) or "feat_p" not in first:
+        raise UserError(f"{path} is not a BABEL file: no sequences with 'feat_p' in it", _DOWNLOAD)
+    return data
+
+
+def parse_sequence(sid: str, split: str, entry: dict[str, Any], config: PairConfig) -> Iterator[LabelledSequence]:
+    """One sequence for each annotator: one in the ordinary files, several in the `extra_` files.
+
+    Raises:
+        UserError: a field of the wrong type, by name.
+    """
+    try:
+        duration = float(entry["dur"])
+        feat_p = str(entry["feat_p"])
+        frames = _annotations(entry, "frame_ann")
+        sequences = _annotations(entry, "seq_ann")
+        for number in range(max(len(frames), len(sequences), 1)):
+            frame = frames[number] if number < len(frames) else None
+            whole = sequences[number] if number < len(sequences) else None
+            labels, note = _labels(frame, whole, duration, config, offset=1000 * number)
+            yield LabelledSequence(
+                sid=sid,
+                split=split,
+                feat_p=feat_p,
+                duration_s=duration,
+                labels=labels,
+                from_frames=frame is not None,
+                note=note,
+            )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"BABEL sequence {sid} ({split}) cannot be read: {type(error).__name__} {error}") from error
+
+
+def _annotations(entry: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    several = entry.get(f"{name}s")
+    found = several if several is not None else [entry.get(name)]
+    return [annotation for annotation in found if annotation is not None]
+
+
+def _labels(
+    frame: dict[str, Any] | None,
+    whole: dict[str, Any] | None,
+    duration: float,
+    config: PairConfig,
+    offset: int,
+) -> tuple[tuple[Label, ...], str]:
+    if frame is not None:
+        labels = [_label(data, config, offset + n, duration, False) for n, data in enumerate(frame["labels"])]
+        return tuple(sorted(labels, key=lambda label: (label.start_s, label.end_s, label.number))), ""
+    if whole is None:
+        return (), "no labels"
+    if not config.sequence_labels:
+        return (), "sequence labels not used"
+    if len(whole["labels"]) != 1:
+        return (), "several sequence labels and no frame labels"
+    return (_label(whole["labels"][0], config, offset, duration, True),), ""
+
+
+def _label(data: dict[str, Any], config: PairConfig, number: int, duration: float, whole: bool) -> Label:
+    raw, proc = data.get("raw_label") or "", data.get("proc_label") or ""
+    chosen = proc if config.text == "proc" else raw
+    # A bare transition is told by its proc text, whichever text is used.
+    text = TRANSITION if proc.strip() == TRANSITION else tables.label_text(chosen or raw)
+    start, end = (0.0, duration) if whole else (float(data["start_t"]), float(data["end_t"]))
+    return Label(
+        number=number,
+        text=text,
+        raw=raw,
+        act_cat=tuple(data.get("act_cat") or ()),
+        start_s=min(start, end),
+        end_s=max(start, end),
+        seg_id=str(data.get("seg_id", "")),
+        whole=whole,
+    )
+
+
+# --- transitions ------------------------------------------------------------------------------
+
+
+def before(transition: Label, labels: Sequence[Label], tolerance_s: float) -> list[Label]:
+    """Labels that can be A, the chosen one first.
+
+    A starts before the transition, and ends within it or at most `tolerance_s` before it. Of several: the latest
+    end, then the latest start, then the order in the file (formats, section 4.7).
+    """
+    s, u = transition.start_s, transition.end_s
+    found = [a for a in labels if not a.is_transition and a.start_s < s and s - tolerance_s <= a.end_s <= u]
+    return sorted(found, key=lambda a: (-a.end_s, -a.start_s, a.number))
+
+
+def after(transition: Label, labels: Sequence[Label], tolerance_s: float) -> list[Label]:
+    """Labels that can be B, the chosen one first.
+
+    B starts within the transition or at most `tolerance_s` after it, and ends after it. Of several: the earliest
+    start, then the earliest end, then the order in the file.
+    """
+    s, u = transition.start_s, transition.end_s
+    found = [b for b in labels if not b.is_transition and s <= b.start_s <= u + tolerance_s and b.end_s > u]
+    return sorted(found, key=lambda b: (b.start_s, b.end_s, b.number))
+
+
+def transition_text(a: str, b: str) -> str:
+    """The paper's template."""
+    return f"transit from {a} to {b}"

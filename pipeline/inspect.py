@@ -1,0 +1,201 @@
+"""What is in a shard folder, a stage folder or a manifest, for `ap-data inspect`."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from actionpose.errors import UserError
+from actionpose.shards import INDEX, read_index
+from pipeline.manifest import read_lines
+from pipeline.stage import META, read_meta
+
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "~": lambda have, want: re.search(want, str(have)) is not None,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    "=": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+ALIASES = {"label": "text"}
+
+
+def kind_of(path: Path) -> str:
+    """`shards`, `stage`, `manifest` or `run`.
+
+    Raises:
+        UserError: none of them.
+    """
+    if path.is_file() and path.suffix == ".jsonl":
+        return "manifest"
+    for name, kind in ((INDEX, "shards"), (META, "stage"), ("checkpoints", "run")):
+        if (path / name).exists():
+            return kind
+    if path.name.endswith(".partial"):
+        raise UserError(f"{path} is half done", "run the command that makes it again: it goes on where it stopped")
+    what = "is not there" if not path.exists() else "is no shard folder, stage folder, manifest (.jsonl) or run"
+    raise UserError(f"{path} {what}", "give the --out folder of a build, or a .jsonl file inside it")
+
+
+def shard_summary(folder: Path) -> dict[str, Any]:
+    """Counts and provenance of a shard folder, as one flat-enough object.
+
+    Returns:
+        motions, clips, pairs, transitions (kept), frames, hours, failures and labels as numbers, fps, views,
+        fingerprint; then the details: kinds, splits, rates (rate used → motions), transition_verdicts, dropped,
+        failure_reasons, skipped_reasons, label_counts, shards, bytes, schema, licence.
+    """
+    index = read_index(folder)
+    summary = index["summary"]
+    failures = summary.get("failures", {})
+    transitions = summary.get("transitions", {})
+    labels = summary.get("labels", {})
+    return {
+        "path": str(folder),
+        "kind": index["kind"],
+        **{name: summary.get(name, 0) for name in ("motions", "clips", "pairs")},
+        "transitions": transitions.get("kept", 0),
+        "frames": summary.get("frames", 0),
+        "hours": summary.get("hours", 0.0),
+        "failures": sum(sum(reasons.values()) for reasons in failures.values()),
+        "labels": len(labels),
+        "fps": index["fps"],
+        "views": index["views"],
+        "fingerprint": index["fingerprint"],
+        "kinds": summary.get("kinds", {}),
+        "splits": summary.get("splits", {}),
+        "rates": summary.get("rates", {}),
+        "transition_verdicts": {"found": transitions.get("found", 0), **transitions.get("dropped", {})},
+        "dropped": summary.get("dropped", {}),
+        "failure_reasons": failures,
+        "skipped_reasons": summary.get("skipped", {}),
+        "unlabelled_motions": summary.get("unlabelled_motions", 0),
+        "label_counts": labels,
+        "shards": len(index["shards"]),
+        "bytes": sum(row["bytes"] for row in index["shards"]),
+        "schema": f"{index['schema']} v{index['version']}",
+        "licence": index["licence"],
+    }
+
+
+def shard_text(folder: Path, top: int = 15) -> str:
+    """The summary for human eyes, one screen."""
+    s = shard_summary(folder)
+    lines = [
+        f"{folder}: {s['schema']}, {s['kind']}, {s['shards']} files, {s['bytes'] / 1e6:.1f} MB",
+        f"fingerprint  {s['fingerprint']}",
+        "",
+        f"motions      {s['motions']:,} ({s['unlabelled_motions']:,} more without labels)",
+        f"length       {s['frames']:,} frames at {s['fps']:g} Hz, {s['hours']:.2f} hours",
+        f"clips        {s['clips']:,}",
+        f"pairs        {s['pairs']:,}: " + ", ".join(f"{n:,} {kind}" for kind, n in s["kinds"].items()),
+        f"labels       {s['labels']:,} distinct texts",
+        f"views        {', '.join(s['views'])}",
+        f"transitions  {s['transitions']:,} kept of {s['transition_verdicts']['found']:,}"
+        + _reasons({k: v for k, v in s["transition_verdicts"].items() if k != "found"}),
+        f"rates        {_listed(s['rates'], ' Hz')}",
+    ]
+    lines += [f"{split:<12} {_listed_counts(counts)}" for split, counts in s["splits"].items()]
+    lines.append("dropped      " + (_listed(s["dropped"]) or "nothing"))
+    lines.append(f"failures     {s['failures']:,}" + "".join(_stage_reasons(s["failure_reasons"])))
+    lines += [f"skipped      {text}" for text in _stage_reasons(s["skipped_reasons"])]
+    lines += ["", f"most frequent of {s['labels']:,} labels", *_bars(s["label_counts"], top)]
+    return "\n".join(lines)
+
+
+def _listed(counts: dict[str, int], unit: str = "") -> str:
+    return ", ".join(f"{number:,} x {name}{unit}" for name, number in counts.items())
+
+
+def _listed_counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in counts.items())
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return f" (dropped: {_listed(counts)})" if counts else ""
+
+
+def _stage_reasons(stages: dict[str, dict[str, int]]) -> list[str]:
+    return [f"  {stage}: {_listed(reasons)}" for stage, reasons in stages.items()]
+
+
+def _bars(counts: dict[str, int], top: int, width: int = 40) -> list[str]:
+    first = list(counts.items())[:top]
+    most = max((number for _, number in first), default=1)
+    return [f"{number:>7,}  {'█' * max(1, round(width * number / most)):<{width}}  {text}" for text, number in first]
+
+
+# --- manifests --------------------------------------------------------------------------------
+
+
+def parse_where(text: str) -> tuple[str, str, str]:
+    """`label~walk`, `frames>=60`, `split=val` → (column, operator, value).
+
+    Raises:
+        UserError: no operator in it.
+    """
+    for sign in OPERATORS:
+        column, found, value = text.partition(sign)
+        if found and column.strip() and not column.strip().endswith(("!", "<", ">")):
+            return column.strip(), sign, value.strip()
+    raise UserError(f"--where {text}: no comparison in it", "write COLUMN~PATTERN, COLUMN=VALUE, COLUMN>=NUMBER …")
+
+
+def select(path: Path, where: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Rows of a manifest for which every condition holds.
+
+    Raises:
+        UserError: a condition on a column the manifest does not have.
+    """
+    conditions = [parse_where(text) for text in where]
+    for _, row in read_lines(path):
+        if all(_holds(row, condition, path) for condition in conditions):
+            yield row
+
+
+def _holds(row: dict[str, Any], condition: tuple[str, str, str], path: Path) -> bool:
+    column, sign, want = condition
+    column = column if column in row else ALIASES.get(column, column)
+    if column not in row:
+        raise UserError(f"{path.name} has no column '{column}'", "it has: " + ", ".join(row))
+    have = row[column]
+    if sign != "~" and isinstance(have, int | float):
+        try:
+            return OPERATORS[sign](have, float(want))
+        except ValueError as error:
+            raise UserError(f"column '{column}' holds numbers, and '{want}' is none") from error
+    return OPERATORS[sign](have if isinstance(have, str) else str(have), want)
+
+
+def manifest_of(path: Path, table: str) -> Path:
+    """The manifest of a table inside a shard or stage folder.
+
+    Raises:
+        UserError: no such table; names those that are there.
+    """
+    for place in (path / "manifests" / f"{table}.jsonl", path / f"{table}.jsonl"):
+        if place.is_file():
+            return place
+    there = sorted({file.stem for file in [*path.glob("*.jsonl"), *path.glob("manifests/*.jsonl")]})
+    raise UserError(f"{path} has no table '{table}'", "it has: " + ", ".join(there))
+
+
+def stage_summary(folder: Path) -> dict[str, Any]:
+    """What `meta.json` says of a stage folder."""
+    meta = read_meta(folder)
+    if meta is None:
+        raise UserError(f"{folder} has no {META}", "it is not a finished stage")
+    return {
+        "path": str(folder),
+        "stage": meta["identity"]["stage"],
+        "fingerprint": meta["fingerprint"],
+        "tables": {name: entry["rows"] for name, entry in meta["tables"].items()},
+        "failures": meta["failures"],
+        "skipped": meta["skipped"],
+        "identity": meta["identity"],
+    }

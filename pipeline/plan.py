@@ -1,0 +1,178 @@
+"""The stages in order and who feeds whom: build up to a target, or say what is current and why not."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from actionpose.errors import UserError
+from actionpose.shards import INDEX
+from pipeline.amass import index_items, index_stage
+from pipeline.config import DataConfig, RunOptions
+from pipeline.keypoints import keypoint_items, keypoints_stage
+from pipeline.manifest import ClipRow, KeypointRow, MotionRow, read_rows
+from pipeline.pack import Sources, finish_folder, pack_items, pack_stage
+from pipeline.pairs import pair_items, pairs_stage
+from pipeline.project import project_items, project_stage
+from pipeline.stage import Item, Result, Stage, published, run_stage, why_stale
+
+log = logging.getLogger("ap-data")
+
+STAGES = ("index", "keypoints", "pairs", "project-2d", "pack")
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "index": ("amass",),
+    "keypoints": ("amass", "body", "regressor"),
+    "pairs": ("amass", "babel"),
+    "project-2d": ("amass", "babel", "body", "regressor"),
+    "pack": ("amass", "babel", "body", "regressor"),
+}
+"""Target → the inputs it needs."""
+
+FEEDS: dict[str, tuple[str, ...]] = {
+    "index": (),
+    "keypoints": ("index",),
+    "pairs": ("index",),
+    "project-2d": ("index", "keypoints", "pairs"),
+    "pack": ("index", "keypoints", "pairs", "project-2d"),
+}
+"""Target → the stages before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStatus:
+    """What `ap-data status` says of one stage."""
+
+    stage: str
+    state: str
+    folder: Path
+    why: list[str] = field(default_factory=list)
+    failures: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+def check_inputs(config: DataConfig, names: tuple[str, ...], needed_by: str) -> None:
+    """These inputs are given and there.
+
+    Raises:
+        UserError: one is not, with the option that gives it.
+    """
+    for name in names:
+        value = getattr(config.inputs, name)
+        if not value:
+            raise UserError(
+                f"{name}: no path given, and {needed_by} needs it",
+                f"give --{name} PATH, or inputs.{name} in a settings file; `ap-data demo --out DIR` makes them all",
+            )
+        if not Path(value).expanduser().exists():
+            raise UserError(f"{name}: there is no {value}", f"check the path given with --{name}")
+
+
+class Build:
+    """One build: settings, where stages stand (`work`) and where the shards go (`out`)."""
+
+    def __init__(self, config: DataConfig, work: Path, out: Path, options: RunOptions | None = None) -> None:
+        self.config, self.work, self.out = config, work, out
+        self.options = options or RunOptions()
+        self.results: dict[str, Result] = {}
+
+    # --- doing it -----------------------------------------------------------------------------
+
+    def run(self, target: str = "pack") -> dict[str, Result]:
+        """Bring the target and everything before it up to date.
+
+        Raises:
+            UserError: an input is missing, the place of the shards holds something else, a stage gives up.
+        """
+        check_inputs(self.config, NEEDS[target], target)
+        if target == "pack":
+            self.check_out()
+        for name in (*FEEDS[target], target):
+            stage, items, context = self._prepared(name)
+            place: dict[str, Any] = {}
+            if name == "pack":
+                finish = partial(_finish, sources=self._sources(), config=self.config)
+                place = {"final": self.out, "finish": finish}
+            self.results[name] = run_stage(stage, items, context, self.work, self.options, **place)
+        return self.results
+
+    def status(self) -> list[StageStatus]:
+        """Each stage: `current`, `stale`, `half done` or `missing`, and why. Touches nothing.
+
+        A stage whose input is not current is `waiting`: what it would be cannot be known yet.
+        """
+        check_inputs(self.config, NEEDS["pack"], "build-babel")
+        rows: list[StageStatus] = []
+        for name in STAGES:
+            if any(before not in self.results for before in FEEDS[name]):
+                rows.append(StageStatus(stage=name, state="waiting", folder=self.work, why=["an earlier stage first"]))
+                continue
+            rows.append(self._status_of(name))
+        return rows
+
+    def _status_of(self, name: str) -> StageStatus:
+        stage, _, _ = self._prepared(name)
+        place = self.out if name == "pack" else None
+        folder = place or stage.folder(self.work)
+        result = published(stage, folder)
+        if result is not None:
+            self.results[name] = result
+            rows = {table: entry["rows"] for table, entry in result.meta["tables"].items()}
+            return StageStatus(stage=name, state="current", folder=folder, failures=result.failures, rows=rows)
+        why = why_stale(stage, self.work, place)
+        state = {"not built yet": "missing"}.get(why[0], "half done" if why[0].startswith("half") else "stale")
+        return StageStatus(stage=name, state=state, folder=folder, why=why)
+
+    def check_out(self) -> None:
+        """The place of the shards is free, or holds shards.
+
+        Raises:
+            UserError: it holds something else.
+        """
+        if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / INDEX).is_file():
+            raise UserError(
+                f"{self.out} is not empty and holds no shards (no {INDEX})",
+                "choose another --out; a build never overwrites what it did not make",
+            )
+
+    # --- how each stage is prepared -----------------------------------------------------------
+
+    def _prepared(self, name: str) -> tuple[Stage, list[Item], Any]:
+        """The stage, its items and its context, from the results of the stages before it."""
+        config = self.config
+        if name == "index":
+            items = index_items(Path(config.inputs.amass).expanduser())
+            return index_stage(config, items)[0], items, index_stage(config, items)[1]
+        index = self.results["index"]
+        if name == "keypoints":
+            motions = list(read_rows(index.table("motions"), MotionRow))
+            stage, context = keypoints_stage(config, motions, index.content)
+            return stage, keypoint_items(motions), context
+        if name == "pairs":
+            motions = list(read_rows(index.table("motions"), MotionRow))
+            pairs, lookup = pairs_stage(config, motions, index.content)
+            return pairs, pair_items(Path(config.inputs.babel), config), lookup
+        if name == "project-2d":
+            keypoints, labels = self.results["keypoints"], self.results["pairs"]
+            rows = list(read_rows(keypoints.table("keypoints"), KeypointRow))
+            clips = list(read_rows(labels.table("clips"), ClipRow))
+            stage, context = project_stage(config, keypoints.folder, keypoints.content, labels.content)
+            return stage, project_items(rows, clips), context
+        stage, context = pack_stage(config, self._sources())
+        return stage, pack_items(self._sources(), config), context
+
+    def _sources(self) -> Sources:
+        r = self.results
+        return Sources(index=r["index"], keypoints=r["keypoints"], pairs=r["pairs"], views=r["project-2d"])
+
+    @property
+    def failures(self) -> dict[str, dict[str, int]]:
+        """Stage → reason → number of items, for stages that had failures."""
+        return {name: result.failures for name, result in self.results.items() if result.failures}
+
+
+def _finish(folder: Path, meta: dict[str, Any], *, sources: Sources, config: DataConfig) -> None:
+    finish_folder(folder, sources, config)

@@ -1,0 +1,161 @@
+"""Keypoints to orthographic views: where the cameras of each clip stand. Stage *project-2d*.
+
+The 2D pose of a view is the first two channels of the camera-frame pose; nothing is lost, so nothing is stored
+twice: the stage writes the headings, shards carry them, and 2D is made where it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.errors import UserError
+from actionpose.files import atomic_path
+from actionpose.geometry import (
+    SCREEN_PER_METRE,
+    camera_matrix,
+    camera_to_screen,
+    facing_heading,
+    screen_centre,
+    to_camera,
+    view_angles,
+)
+from actionpose.skeleton import JOINT_NAMES, N_JOINTS
+from pipeline.config import DataConfig, ProjectConfig
+from pipeline.manifest import ClipRow, KeypointRow, ViewRow
+from pipeline.stage import Item, Rows, Stage
+
+Poses = NDArray[np.float32]
+
+
+def clip_frames(frames: Poses, clip: ClipRow | dict[str, Any]) -> Poses:
+    """The frames of a clip out of its motion's, its gap left out."""
+    row = clip if isinstance(clip, dict) else asdict(clip)
+    span = frames[row["start"] : row["stop"]]
+    if row["gap_start"] == row["gap_stop"]:
+        return span
+    return np.concatenate([span[: row["gap_start"]], span[row["gap_stop"] :]])
+
+
+def heading_of(frames: Poses, config: ProjectConfig) -> tuple[float, str]:
+    """Heading in radians and where it is from, by the settings."""
+    return (0.0, "world") if config.heading == "world" else facing_heading(frames)
+
+
+def view_row(row_id: str, motion_id: str, frames: Poses, config: ProjectConfig) -> ViewRow:
+    """Where the cameras of these frames stand, and how large the person's path appears in each."""
+    heading, how = heading_of(frames, config)
+    extents: list[float] = []
+    for view in config.views:
+        flat = to_camera(frames, camera_matrix(view, heading))[..., :2].reshape(-1, 2)
+        extents += [round(float(side), 4) for side in np.ptp(flat, axis=0)]
+    return ViewRow(id=row_id, motion_id=motion_id, heading=round(heading, 9), heading_from=how, extent_m=extents)
+
+
+# --- one file ---------------------------------------------------------------------------------
+
+
+def project_file(source: Path, output: Path, config: ProjectConfig) -> dict[str, Any]:
+    """`ap-data project-2d FILE -o OUT`: the views of one file that `ap-data keypoints` wrote.
+
+    Writes pose3d_cam (V, T, 17, 3) float32 metres, camera frame (x right, y down, z away); pose2d (V, T, 17, 2),
+    its first two channels: an orthographic camera; pose2d_screen (V, T, 17, 2), the same in screen units, which
+    is (pose2d - screen_centre) * screen_per_metre; and the view table: views (V,), cameras (V, 3, 3) from world
+    to camera, yaw_pitch_deg (V, 2), heading, heading_from.
+
+    Raises:
+        UserError: the file is no such file, or a view is unknown.
+    """
+    frames, fps = read_keypoints(source)
+    heading, how = heading_of(frames, config)
+    cameras = np.stack([camera_matrix(view, heading) for view in config.views])
+    pose3d = np.stack([to_camera(frames, camera) for camera in cameras]).astype(np.float32)
+    centres = np.stack([screen_centre(pose) for pose in pose3d])
+    screen = np.stack([camera_to_screen(pose, centre) for pose, centre in zip(pose3d, centres, strict=True)])
+    arrays: dict[str, Any] = {
+        "pose2d": pose3d[..., :2],
+        "pose3d_cam": pose3d,
+        "pose2d_screen": screen[..., :2].astype(np.float32),
+        "screen_centre": centres,
+        "screen_per_metre": np.float64(SCREEN_PER_METRE),
+        "views": np.array(config.views),
+        "cameras": cameras,
+        "yaw_pitch_deg": np.array([view_angles(view) for view in config.views]),
+        "heading": np.float64(heading),
+        "heading_from": np.array(how),
+        "fps": np.float64(fps),
+        "joint_names": np.array(JOINT_NAMES),
+    }
+    with atomic_path(output) as aside, open(aside, "wb") as handle:
+        np.savez(handle, **arrays)
+    return {"frames": len(frames), "views": list(config.views), "heading": heading, "heading_from": how}
+
+
+def read_keypoints(path: Path) -> tuple[Poses, float]:
+    """Keypoints (T, 17, 3) float32 and fps of a file that `ap-data keypoints` wrote.
+
+    Raises:
+        UserError: missing, damaged, or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            frames, fps = np.asarray(archive["keypoints"], dtype=np.float32), float(archive["fps"])
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except (KeyError, ValueError, OSError, EOFError) as error:
+        raise UserError(
+            f"{path} is not a file of keypoints ({error})", "make one with `ap-data keypoints MOTION.npz … -o FILE.npz`"
+        ) from error
+    if frames.ndim != 3 or frames.shape[1:] != (N_JOINTS, 3) or not len(frames):
+        raise UserError(f"{path}: keypoints has shape {frames.shape}, not (T, {N_JOINTS}, 3)")
+    return frames, fps
+
+
+# --- stage project-2d -------------------------------------------------------------------------
+
+
+def project_items(keypoints: Sequence[KeypointRow], clips: Sequence[ClipRow]) -> list[Item]:
+    """One item per motion, with the spans of its clips."""
+    by_motion = {
+        motion_id: [asdict(clip) for clip in rows]
+        for motion_id, rows in groupby(sorted(clips, key=lambda c: (c.motion_id, c.clip_id)), lambda c: c.motion_id)
+    }
+    return [
+        Item(
+            id=row.motion_id,
+            data={"file": row.file, "clips": by_motion.get(row.motion_id, [])},
+            cost=0.002 + row.frames * 2e-6 * (1 + len(by_motion.get(row.motion_id, []))),
+        )
+        for row in keypoints
+    ]
+
+
+def project_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
+    """The view rows of one motion and its clips."""
+    frames = np.load(Path(context["keypoints"]) / item.data["file"], allow_pickle=False)
+    config: ProjectConfig = context["config"]
+    rows = [view_row(item.id, item.id, frames, config)]
+    for clip in item.data["clips"]:
+        rows.append(view_row(clip["clip_id"], item.id, clip_frames(frames, clip), config))
+    return {"views": list({row.id: row for row in rows}.values())}
+
+
+def project_stage(
+    config: DataConfig, keypoints_folder: Path, keypoints_content: str, pairs_content: str
+) -> tuple[Stage, dict[str, Any]]:
+    """The stage and the context its workers get."""
+    for view in config.project.views:
+        view_angles(view)
+    payload = {
+        "project": {key: value for key, value in asdict(config.project).items()},
+        "keypoints": keypoints_content,
+        "pairs": pairs_content,
+    }
+    stage = Stage(name="project-2d", version=1, tables=("views",), work=project_one, payload=payload)
+    return stage, {"config": config.project, "keypoints": str(keypoints_folder.resolve())}
