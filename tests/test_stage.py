@@ -1,0 +1,226 @@
+"""A stage killed and run again equals one that was not; one bad item never sinks the rest; stale says why."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actionpose.errors import UserError
+from actionpose.files import atomic_path, sha256_file
+from pipeline.config import RunOptions
+from pipeline.manifest import KeypointRow, read_rows
+from pipeline.stage import Item, ItemError, Outcome, Skip, Stage, attempt, chunked, run_items, run_stage, why_stale
+
+
+def square(item: Item, context: dict, folder: Path) -> dict:
+    """Write an array; fail, skip or linger when the item says so."""
+    if "raise" in item.data:
+        raise {
+            "item": ItemError("bad content", "item is bad"),
+            "skip": Skip("not ours"),
+            "bug": ZeroDivisionError("x"),
+        }[item.data["raise"]]
+    time.sleep(context.get("sleep", 0))
+    name = f"files/{item.id}.npy"
+    with atomic_path(folder / name) as aside:
+        np.save(aside, np.full(1000, item.data["value"], dtype=np.float32))
+    row = KeypointRow(
+        motion_id=item.id,
+        file=name,
+        frames=1,
+        fps=30.0,
+        body="neutral",
+        speed_max=float(item.data["value"]),
+        bytes=(folder / name).stat().st_size,
+        sha256=sha256_file(folder / name),
+    )
+    return {"keypoints": [row]}
+
+
+def stage(**payload) -> Stage:
+    return Stage(
+        name="square",
+        version=1,
+        tables=("keypoints",),
+        work=square,
+        payload=payload or {"power": 2},
+        row_per_item="keypoints",
+    )
+
+
+def items(n: int, **raising: str) -> list[Item]:
+    return [
+        Item(f"m{i:03d}", {"value": i, **({"raise": raising[f"m{i:03d}"]} if f"m{i:03d}" in raising else {})})
+        for i in range(n)
+    ]
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_one_bad_item_does_not_sink_the_rest_and_has_its_reason(tmp_path):
+    result = run_stage(stage(), items(6, m001="item", m002="skip", m003="bug"), {}, tmp_path, RunOptions())
+    assert [row.motion_id for row in read_rows(result.table("keypoints"), KeypointRow)] == ["m000", "m004", "m005"]
+    assert result.failures == {"bad content": 1, "unexpected error": 1}
+    assert result.meta["skipped"] == {"not ours": 1}
+    assert "ZeroDivisionError" in result.table("failures").read_text()
+
+
+def test_retry_does_only_the_failed_items_again(tmp_path):
+    first = run_stage(stage(), items(4, m001="item"), {}, tmp_path, RunOptions())
+    before = (first.folder / "files/m000.npy").stat().st_mtime_ns
+    again = run_stage(stage(), items(4), {}, tmp_path, RunOptions())
+    assert not again.fresh
+    assert again.failures == {"bad content": 1}
+    mended = run_stage(stage(), items(4), {}, tmp_path, RunOptions(retry_failed=True))
+    assert mended.failures == {}
+    assert (mended.folder / "files/m000.npy").stat().st_mtime_ns == before
+    clean = run_stage(stage(), items(4), {}, tmp_path / "clean", RunOptions())
+    assert tree(mended.folder) == tree(clean.folder)
+
+
+def test_finished_stage_is_not_run_again(tmp_path):
+    first = run_stage(stage(), items(3), {}, tmp_path, RunOptions())
+    assert first.fresh
+    assert not run_stage(stage(), items(3), {}, tmp_path, RunOptions()).fresh
+
+
+def test_stale_says_what_differs(tmp_path):
+    run_stage(stage(views=["front"], fps=30), items(2), {}, tmp_path, RunOptions())
+    assert why_stale(stage(views=["front"], fps=30), tmp_path) == []
+    assert why_stale(stage(views=["side", "front"], fps=30), tmp_path) == [
+        'views: was ["front"], now ["side", "front"]'
+    ]
+    assert why_stale(replace(stage(views=["front"], fps=30), version=2), tmp_path) == ["version: was 1, now 2"]
+    assert why_stale(replace(stage(), name="other"), tmp_path) == ["not built yet"]
+
+
+@pytest.mark.parametrize("workers", [2])
+def test_bytes_do_not_depend_on_workers(tmp_path, workers):
+    plain = run_stage(stage(), items(30, m004="item"), {}, tmp_path / "a", RunOptions())
+    many = run_stage(stage(), items(30, m004="item"), {}, tmp_path / "b", RunOptions(workers=workers))
+    assert tree(plain.folder) == tree(many.folder)
+
+
+SCRIPT = """
+import sys, logging
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from pipeline.config import RunOptions
+from pipeline.stage import run_stage
+from test_stage import items, stage
+run_stage(stage(), items(40), {{"sleep": 0.02}}, Path({work!r}), RunOptions())
+"""
+
+
+def test_killed_and_run_again_gives_the_same_bytes(tmp_path):
+    whole = run_stage(stage(), items(40), {}, tmp_path / "whole", RunOptions())
+    script = SCRIPT.format(tests=str(Path(__file__).parent), work=str(tmp_path / "killed"))
+    kills = 0
+    for wait in (0.25, 0.1, 0.35):
+        process = subprocess.Popen([sys.executable, "-c", script])
+        journal = (
+            stage().folder(tmp_path / "killed").with_name(stage().folder(tmp_path).name + ".partial") / "journal.jsonl"
+        )
+        deadline = time.time() + 30
+        start = journal.stat().st_size if journal.exists() else 0
+        while process.poll() is None and time.time() < deadline:
+            if journal.exists() and journal.stat().st_size > start:
+                break
+            time.sleep(0.01)
+        time.sleep(wait)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills >= 1
+    assert not stage().folder(tmp_path / "killed").exists()
+    resumed = run_stage(stage(), items(40), {}, tmp_path / "killed", RunOptions())
+    assert tree(resumed.folder) == tree(whole.folder)
+
+
+def test_a_torn_line_and_a_short_array_are_done_again(tmp_path):
+    whole = run_stage(stage(), items(5), {}, tmp_path / "whole", RunOptions())
+    partial = stage().folder(tmp_path / "torn").with_name(whole.folder.name + ".partial")
+    failing = items(5, m004="item")
+    run_stage(stage(), failing, {}, tmp_path / "torn", RunOptions())
+    published = stage().folder(tmp_path / "torn")
+    os.replace(published, partial)
+    lines = [
+        f'{{"id":"m{i:03d}","rows":{{"keypoints":[{row}]}}}}\n'
+        for i, row in enumerate((partial / "keypoints.jsonl").read_text().splitlines())
+    ]
+    (partial / "journal.jsonl").write_text("".join(lines) + '{"id":"m004","ro')
+    (partial / "files/m001.npy").write_bytes(b"short")
+    resumed = run_stage(stage(), items(5), {}, tmp_path / "torn", RunOptions())
+    assert tree(resumed.folder) == tree(whole.folder)
+
+
+def test_one_cause_for_all_stops_early_and_keeps_what_is_done(tmp_path):
+    bad = items(60, **{f"m{i:03d}": "item" for i in range(5, 60)})
+    with pytest.raises(UserError, match="of the first 20 items failed") as error:
+        run_stage(stage(), bad, {}, tmp_path, RunOptions())
+    assert "same command again" in error.value.hint
+    result = run_stage(stage(), bad, {}, tmp_path, RunOptions(max_failure_share=1.0))
+    assert result.failures == {"bad content": 55}
+
+
+def test_two_runs_do_not_write_one_folder(tmp_path, caplog):
+    import fcntl
+
+    folder = stage().folder(tmp_path)
+    partial = folder.with_name(folder.name + ".partial")
+    partial.mkdir(parents=True)
+    with open(partial.with_name(f".{partial.name}.lock"), "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another run is writing"):
+            run_stage(stage(), items(1), {}, tmp_path, RunOptions())
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        run_stage(stage(), items(1), {}, tmp_path / "file", RunOptions())
+
+
+def test_a_worker_that_dies_is_a_recorded_failure(tmp_path):
+    outcomes = list(run_items(die, items(3), {}, tmp_path, RunOptions(workers=1)))
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    by_id = {outcome.id: outcome for outcome in outcomes}
+    assert set(by_id) == {"m000", "m001", "m002"}
+    assert all(o.failure and o.failure[0] == "worker died" for o in outcomes)
+
+
+def die(item: Item, context: dict, folder: Path) -> dict:
+    os._exit(3)
+
+
+def test_debug_raises_where_it_happens(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        attempt(square, items(1, m000="bug")[0], {}, tmp_path, debug=True)
+    assert attempt(square, items(1, m000="skip")[0], {}, tmp_path, debug=True).skip == ("not ours", "not ours")
+
+
+def test_chunks_keep_order_and_cost():
+    chunks = list(chunked([Item(str(i), {}, cost=0.3) for i in range(10)], cost=1.0))
+    assert [len(chunk) for chunk in chunks] == [4, 4, 2]
+    assert [item.id for chunk in chunks for item in chunk] == [str(i) for i in range(10)]
+
+
+def test_no_scheduler_at_the_address_says_how_to_start_one(tmp_path):
+    with pytest.raises(UserError, match="no Dask scheduler answers"):
+        list(run_items(square, items(1), {}, tmp_path, RunOptions(scheduler="tcp://127.0.0.1:9")))
+
+
+def test_outcome_defaults_are_empty():
+    assert Outcome("x").rows == {}
