@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,8 @@ def read_motion(path: Path) -> Motion:
     """
     with _opened(path) as archive:
         head = _header(path, archive)
+        for name in ("trans", "betas"):
+            _numbers(path, archive, name, limit=3 * head.frames + 300)
         arrays = {name: np.asarray(archive[name], dtype=np.float64) for name in ("poses", "trans", "betas")}
     betas = arrays["betas"].reshape(-1)[:16]
     for name, array in arrays.items():
@@ -133,14 +137,28 @@ class _Head:
     betas: int
 
 
-def _opened(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The archive, opened by handle: numpy loses the handle of a path whose zip is cut short.
+
+    Raises:
+        ItemError: not a zip, cut short, or not readable; also when a member turns out to be.
+    """
     try:
-        if path.open("rb").read(1) == b"<":
-            raise ItemError("a web page", f"{path} is a web page saved as .npz; {_DOWNLOAD}")
-        return np.load(path, allow_pickle=False)
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        with open(path, "rb") as handle:
+            if handle.read(1) == b"<":
+                raise ItemError("a web page", f"{path} is a web page saved as .npz; {_DOWNLOAD}")
+            handle.seek(0)
+            archive = np.load(handle, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ItemError("damaged", f"{path} holds one bare array, not an npz of a motion")
+            with archive:
+                yield archive
+    except OSError as error:
+        if error.errno is not None:
             raise ItemError("cannot be read", f"{path}: {error.strerror}") from error
+        raise ItemError("damaged", f"{path} is cut short ({error}); {_DOWNLOAD}") from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, NotImplementedError) as error:
         raise ItemError("damaged", f"{path} is cut short or no npz ({error}); {_DOWNLOAD}") from error
 
 
@@ -161,7 +179,7 @@ def _header(path: Path, archive: Any) -> _Head:
         raise Skip("no motion inside", f"{path} holds {', '.join(sorted(names)) or 'nothing'}, no poses")
     if missing := {"betas", "mocap_framerate"} - names:
         raise ItemError("keys missing", f"{path} lacks {', '.join(sorted(missing))}")
-    shape, dtype = _announced(path, archive, "poses")
+    shape, dtype = _numbers(path, archive, "poses", limit=MAX_FRAMES * POSE_WIDTH)
     if dtype.kind != "f" or len(shape) != 2 or shape[1] != POSE_WIDTH:
         raise ItemError("wrong width", f"{path}: poses is {dtype} {shape}, not float (T, {POSE_WIDTH})")
     if not 1 <= shape[0] <= MAX_FRAMES:
@@ -189,10 +207,20 @@ def _announced(path: Path, archive: Any, name: str) -> tuple[tuple[int, ...], np
             version = np.lib.format.read_magic(member)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(member)
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError) as error:
-        raise ItemError("damaged", f"{path}: {name} cannot be read ({error}); {_DOWNLOAD}") from error
+    except KeyError as error:
+        raise ItemError("damaged", f"{path}: {name} is listed but not there; {_DOWNLOAD}") from error
     if dtype.hasobject:
         raise ItemError("Python objects inside", f"{path}: {name} is an object array, which is never unpickled")
+    return shape, dtype
+
+
+def _numbers(path: Path, archive: Any, name: str, limit: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of a member that must hold numbers, at most `limit` of them: unpacking it is safe then."""
+    shape, dtype = _announced(path, archive, name)
+    if dtype.kind not in "fiu":
+        raise ItemError("wrong type", f"{path}: {name} holds {dtype}, not numbers")
+    if int(np.prod(shape)) > limit:
+        raise ItemError("absurd length", f"{path}: {name} announces {shape}")
     return shape, dtype
 
 

@@ -80,7 +80,7 @@ class Stage:
     @property
     def identity(self) -> dict[str, Any]:
         """Name, version and payload: what the fingerprint is of."""
-        return {"stage": self.name, "version": self.version, **self.payload}
+        return dict(json.loads(canonical_json({"stage": self.name, "version": self.version, **self.payload})))
 
     @property
     def fingerprint(self) -> str:
@@ -406,8 +406,8 @@ def _stop_early(verdicts: Counter[str], last: Outcome, stage: Stage, options: Ru
 
 def _write_tables(partial: Path, stage: Stage, journal: _Journal) -> dict[str, Any]:
     """Sort the journal into one manifest per table and write `meta.json`."""
-    failures: list[Row] = []
-    skipped: list[Row] = []
+    failures: list[FailureRow] = []
+    skipped: list[FailureRow] = []
     tables: dict[str, list[Row]] = {name: [] for name in stage.tables}
     for line in journal.read():
         for name, rows in line.get("rows", {}).items():

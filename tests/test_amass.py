@@ -1,0 +1,210 @@
+"""Every file under the root gets a verdict: a motion with its true rate, or the reason why it is none."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from worlds import RATES, World, make_world, write_motion
+
+from actionpose.errors import UserError
+from pipeline.amass import index_items, index_one, motion_files, motion_id, read_motion
+from pipeline.stage import Item, ItemError, Skip
+
+CONTEXT = {"rate_overrides": True}
+
+
+def look(root: Path, path: Path, **context):
+    item = Item(motion_id(path.relative_to(root)), {"source": path.relative_to(root).as_posix(), "bytes": 1})
+    return index_one(item, {**CONTEXT, "amass": str(root), **context}, root)["motions"][0]
+
+
+@pytest.mark.parametrize(
+    ("stored", "true"),
+    [(59.9999885559082, 60), (120.00004577636719, 120), (100, 100), (59.94005994, 59.94005994), (250, 250)],
+)
+def test_rates_are_kept_as_stored_and_used_as_true(tmp_path, stored, true):
+    path = tmp_path / "KIT" / "1" / "a_poses.npz"
+    write_motion(path, fps=stored, seconds=1)
+    row = look(tmp_path, path)
+    assert (row.fps_stored, row.fps_true) == (stored, true)
+    assert bool(row.rate_note) == (stored != true)
+
+
+def test_the_two_ssm_subjects_were_captured_at_60_and_the_row_says_why(tmp_path):
+    path = tmp_path / "SSM_synced" / "20161014_50033" / "punch_poses.npz"
+    write_motion(path, fps=RATES["ssm"], seconds=1)
+    row = look(tmp_path, path)
+    assert row.fps_true == 60
+    assert len(row.rate_note) > 20
+    assert look(tmp_path, path, rate_overrides=False).fps_true == 120
+    other = tmp_path / "SSM_synced" / "another" / "punch_poses.npz"
+    write_motion(other, fps=RATES["ssm"], seconds=1)
+    assert look(tmp_path, other).fps_true == 120
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        (np.array("female"), "female"),
+        (np.array(b"male"), "male"),
+        (np.array(["neutral"]), "neutral"),
+        (np.array("b'female'"), "female"),
+        (np.array("unknown"), ""),
+        (None, ""),
+    ],
+)
+def test_gender_in_every_spelling(tmp_path, stored, read):
+    path = tmp_path / "KIT" / "1" / "a_poses.npz"
+    write_motion(path, seconds=1, gender=stored)
+    assert look(tmp_path, path).gender == read
+
+
+def test_unknown_members_are_ignored_and_optional_ones_optional(tmp_path):
+    path = tmp_path / "a_poses.npz"
+    write_motion(path, seconds=1, dmpls=None, marker_data=np.full((5, 3, 3), np.nan), note=np.array("x"))
+    assert read_motion(path).poses.shape == (120, 156)
+
+
+def test_float32_and_ten_betas_are_read(tmp_path):
+    path = tmp_path / "a_poses.npz"
+    write_motion(path, seconds=1, betas=np.arange(10, dtype=np.float32))
+    assert read_motion(path).betas.tolist() == [*range(10), 0, 0, 0, 0, 0, 0]
+
+
+class Bomb:
+    """What a hostile pickle would do."""
+
+    def __reduce__(self):
+        return (open, ("/tmp/actionpose-was-here", "w"))
+
+
+def test_a_pickle_inside_is_never_executed(tmp_path):
+    path = tmp_path / "KIT" / "1" / "a_poses.npz"
+    write_motion(path, seconds=1)
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|O", "fortran_order": False, "shape": (120, 156)})
+    buffer.write(pickle.dumps(Bomb()))
+    members = {name: zipfile.ZipFile(path).read(name) for name in zipfile.ZipFile(path).namelist()}
+    members["poses.npy"] = buffer.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(ItemError, match="object array") as error:
+        look(tmp_path, path)
+    assert error.value.reason == "Python objects inside"
+    assert not Path("/tmp/actionpose-was-here").exists()
+
+
+def test_a_file_that_announces_more_than_memory_is_refused_unread(tmp_path):
+    path = tmp_path / "KIT" / "1" / "bomb_poses.npz"
+    write_motion(path, seconds=1)
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 156)})
+    members = {name: zipfile.ZipFile(path).read(name) for name in zipfile.ZipFile(path).namelist()}
+    members["poses.npy"] = buffer.getvalue() + bytes(1000)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(ItemError, match="1000000000"):
+        look(tmp_path, path)
+
+
+def broken(path: Path, kind: str) -> None:
+    frames = write_motion(path, seconds=1)
+    poses = np.zeros((frames, 156))
+    nan = poses.copy()
+    nan[7] = np.nan
+    changes = {
+        "nan": {"poses": nan},
+        "no frames": {"poses": poses[:0], "trans": np.zeros((0, 3))},
+        "wide": {"poses": np.zeros((frames, 165))},
+        "text": {"poses": np.full((frames, 156), "x")},
+        "trans": {"trans": np.zeros((frames - 1, 3))},
+        "rate 0": {"mocap_framerate": np.array(0.0)},
+        "rate nan": {"mocap_framerate": np.array(np.nan)},
+        "no rate": {"mocap_framerate": None},
+        "smplx": {"mocap_frame_rate": np.array(120.0), "surface_model_type": np.array("smplx")},
+    }
+    if kind in changes:
+        write_motion(path, seconds=1, **changes[kind])
+    elif kind == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif kind == "html":
+        path.write_text("<!DOCTYPE html><html>Please log in</html>")
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "garbage":
+        path.write_bytes(bytes(range(256)) * 20)
+    elif kind == "npy":
+        with open(path, "wb") as handle:
+            np.save(handle, poses)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("nan", "not finite"),
+        ("no frames", "absurd length"),
+        ("wide", "wrong width"),
+        ("text", "wrong type"),
+        ("trans", "wrong width"),
+        ("rate 0", "absurd rate"),
+        ("rate nan", "absurd rate"),
+        ("no rate", "keys missing"),
+        ("smplx", "SMPL-X edition"),
+        ("cut", "damaged"),
+        ("html", "a web page"),
+        ("empty", "damaged"),
+        ("garbage", "damaged"),
+        ("npy", "damaged"),
+    ],
+)
+def test_every_kind_of_broken_file_is_refused_with_its_reason(tmp_path, kind, reason):
+    path = tmp_path / "KIT" / "1" / "a_poses.npz"
+    broken(path, kind)
+    with pytest.raises(ItemError) as error:
+        read_motion(path)
+    assert error.value.reason == reason
+    assert str(path) in error.value.message
+
+
+def test_files_that_are_no_motion_are_skipped_quietly(tmp_path):
+    for name in ("shape.npz", "neutral_stagei.npz", "odd.npz"):
+        path = tmp_path / "KIT" / "1" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, betas=np.zeros(16))
+        with pytest.raises(Skip):
+            look(tmp_path, path)
+
+
+def test_litter_is_not_listed_and_an_empty_root_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"no \.npz file"):
+        list(motion_files(tmp_path))
+    with pytest.raises(UserError, match="no AMASS folder"):
+        list(motion_files(tmp_path / "nowhere"))
+    write_motion(tmp_path / "KIT" / "1" / "a_poses.npz", seconds=0.1)
+    (tmp_path / "KIT" / "1" / "._a_poses.npz").write_bytes(b"litter")
+    assert [path.name for path in motion_files(tmp_path)] == ["a_poses.npz"]
+
+
+def test_the_same_motion_unpacked_twice_is_a_failure_not_a_silent_choice(tmp_path):
+    write_motion(tmp_path / "KIT" / "1" / "a_poses.npz", seconds=0.1)
+    write_motion(tmp_path / "KIT" / "KIT" / "1" / "a_poses.npz", seconds=0.1)
+    items = index_items(tmp_path)
+    assert len({item.id for item in items}) == 2
+    with pytest.raises(ItemError, match="dataset, subject and name of"):
+        index_one(items[1], {**CONTEXT, "amass": str(tmp_path)}, tmp_path)
+
+
+def test_names_with_blanks_and_parentheses_keep_them(world: World):
+    ids = [item.id for item in index_items(world.root / "amass")]
+    assert "BioMotionLab_NTroje/rub001/0001_turn (left)" in ids
+
+
+def test_world_is_made_as_described(tmp_path):
+    assert len(index_items(make_world(tmp_path).root / "amass")) == 7
