@@ -1,0 +1,220 @@
+"""Checkpoints: weights, optimizer and a readable `meta.json` in one folder, written aside and renamed.
+
+    RUN/checkpoints/step_000400/weights.safetensors     enough to use the model
+                                optimizer.safetensors   what going on needs besides
+                                meta.json               how to build the model, where training stood
+    RUN/checkpoints/latest, best                        one line each: the folder's name
+
+No file is a pickle. A kill at any point leaves the previous checkpoint in place and loadable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from actionpose.errors import UserError
+from actionpose.files import publish_folder, sha256_file, write_text
+
+SCHEMA = "actionpose-checkpoint"
+VERSION = 1
+FOLDER, WEIGHTS, OPTIMIZER, META = "checkpoints", "weights.safetensors", "optimizer.safetensors", "meta.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """One checkpoint on disk; `meta` is the content of its `meta.json`."""
+
+    path: Path
+    meta: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps that made it."""
+        return int(self.meta["state"]["step"])
+
+    def weights(self) -> dict[str, Tensor]:
+        """All weights, on the CPU.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return _load(self.path / WEIGHTS, self.meta)
+
+    def restore_optimizer(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+        """Put the saved state back; it must belong to the same parameters.
+
+        Raises:
+            UserError: the file is damaged, or of another model.
+        """
+        saved = _load(self.path / OPTIMIZER, self.meta)
+        names = _optimized(optimizer, model)
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in saved.items():
+            name, _, entry = key.rpartition("/")
+            if name not in names:
+                raise UserError(f"{self.path}: its optimizer knows '{name}', the model does not", "start a new run")
+            state.setdefault(names.index(name), {})[entry] = tensor
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def save(
+    run: Path,
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    about: Mapping[str, Any],
+    keep: int,
+    best: bool = False,
+) -> Path:
+    """Write a checkpoint, point `latest` (and `best`) at it, remove old ones; return its folder.
+
+    Args:
+        run: the run folder.
+        model: whose weights are saved.
+        optimizer: of the model's parameters.
+        state: counters that resuming starts from; `step` names the folder.
+        about: recipe, data and versions; goes into `meta.json` as it is.
+        keep: newest checkpoints that stay; `best` always stays.
+        best: whether this is the best so far.
+    """
+    root = run / FOLDER
+    final = root / f"step_{state['step']:06d}"
+    aside = root / f".{final.name}.{os.getpid()}.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        _store(aside / WEIGHTS, model.state_dict())
+        _store(aside / OPTIMIZER, _optimizer_tensors(optimizer, model))
+        files = {name: sha256_file(aside / name) for name in (WEIGHTS, OPTIMIZER)}
+        meta = {"schema": SCHEMA, "version": VERSION, "state": dict(state), "files": files, **about}
+        write_text(aside / META, json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
+        publish_folder(aside, final)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    write_text(root / "latest", final.name + "\n")
+    if best:
+        write_text(root / "best", final.name + "\n")
+    _prune(root, keep)
+    return final
+
+
+def mark_best(run: Path, step: int) -> None:
+    """Point `best` at a checkpoint that is already there."""
+    write_text(run / FOLDER / "best", f"step_{step:06d}\n")
+
+
+def _store(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    # Clones, since tied or viewed tensors share memory, which the format refuses.
+    save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, path)
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _optimized(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[str]:
+    """Names of the parameters in the optimizer's own order."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+    names = _optimized(optimizer, model)
+    state = optimizer.state_dict()["state"]
+    return {f"{names[i]}/{entry}": value for i, values in state.items() for entry, value in values.items()}
+
+
+def _prune(root: Path, keep: int) -> None:
+    folders = sorted(path for path in root.glob("step_*") if path.is_dir())
+    named = {_pointer(root, name) for name in ("latest", "best")}
+    for path in folders[:-keep]:
+        if path.name not in named:
+            shutil.rmtree(path)
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def _pointer(root: Path, name: str) -> str | None:
+    path = root / name
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+
+def latest(run: Path) -> Checkpoint | None:
+    """The checkpoint to go on from; None when the run has none yet."""
+    root = run / FOLDER
+    named = _pointer(root, "latest")
+    if named and (root / named / META).is_file():
+        return read(root / named)
+    # A copied run may lack the pointer; names sort by step.
+    folders = sorted(path for path in root.glob("step_*") if (path / META).is_file())
+    return read(folders[-1]) if folders else None
+
+
+def find(path: Path) -> Checkpoint:
+    """The checkpoint that a run folder (its best, else its latest) or a checkpoint folder stands for.
+
+    Raises:
+        UserError: neither.
+    """
+    if path.name in (WEIGHTS, META) and path.is_file():
+        path = path.parent
+    if (path / META).is_file():
+        return read(path)
+    best = _pointer(path / FOLDER, "best")
+    if best and (path / FOLDER / best / META).is_file():
+        return read(path / FOLDER / best)
+    found = latest(path)
+    if found is None:
+        there = "is not there" if not path.exists() else "has no checkpoint"
+        raise UserError(
+            f"{path} {there}",
+            "give a run folder of `ap-train`, or one of its checkpoints/step_… folders",
+        )
+    return found
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint folder's `meta.json`.
+
+    Raises:
+        UserError: damaged, or written by a newer version.
+    """
+    file = path / META
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is damaged: {error}", "use another checkpoint of the run") from error
+    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
+        raise UserError(f"{file} does not describe an ActionPose checkpoint", f"its schema should be '{SCHEMA}'")
+    if meta.get("version", 0) > VERSION:
+        raise UserError(
+            f"{file} has version {meta['version']}; this program reads up to {VERSION}", "update actionpose"
+        )
+    return Checkpoint(path=path, meta=meta)
+
+
+def _load(path: Path, meta: Mapping[str, Any]) -> dict[str, Tensor]:
+    advice = "use another checkpoint of the run"
+    if not path.is_file():
+        raise UserError(f"{path} is missing", advice)
+    if sha256_file(path) != meta["files"][path.name]:
+        raise UserError(f"{path} is damaged: its checksum is not the one {META} says", advice)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged: {error}", advice) from error

@@ -1,0 +1,342 @@
+"""Which samples there are: windows over the clips and motions of a shard folder, with their cameras and texts.
+
+A sample is a span of mapped frames seen from one view. Nothing is read here beyond the shards' tables; frames
+are cut when a batch is put together (`batching`). A sample's number in the table is its identity: all randomness
+is keyed on it, so the same shards and the same settings always give the same samples.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.config import setting
+from actionpose.errors import UserError
+from actionpose.geometry import SCREEN_PER_METRE, view_matrix
+from actionpose.shards import ShardSet
+
+Ints = NDArray[np.int64]
+
+MM_PER_METRE = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which part of the shards is used, how it is cut, and what the loader does to it."""
+
+    split: str = setting("train", "split to learn from; empty: all that are there")
+    subjects_include: tuple[str, ...] = setting(
+        (), "only these subjects, as `subject` or `dataset/subject`; empty: all. Lets a few play a target dataset"
+    )
+    subjects_exclude: tuple[str, ...] = setting((), "without these subjects")
+    views: tuple[str, ...] = setting((), "views to project to; empty: those the shards name (the paper: front, side)")
+    clip_frames: int = setting(243, "longest clip; the paper uses 243 frames, 81 on MPI-INF-3DHP")
+    stride: int = setting(
+        81, "frames between windows of a longer clip; the last one is aligned to the end (MotionBERT)"
+    )
+    windows_per_clip: int = setting(8, "at most this many windows of one clip, evenly spread; the paper is silent")
+    transitions: Literal["centre", "windows"] = setting(
+        "centre", "a transition longer than clip_frames: one window around its middle, or windows as for any clip"
+    )
+    centre: Literal["window", "clip"] = setting(
+        "window", "whose mean pelvis becomes the screen's centre; the paper is silent"
+    )
+    scale: float = setting(SCREEN_PER_METRE, "screen units per metre, orthographic; MotionBERT's factor for AMASS")
+    detections: Literal["noise", "clean"] = setting(
+        "noise",
+        "fine-tuning and evaluation on projected 2D: with the detector's errors, the same in every epoch, or exact. "
+        "Pretraining corrupts by itself; stored detections are used as they are",
+    )
+    detection_seed: int = setting(0, "which draw of those errors; no part of run.seed, so that runs compare")
+    flip: bool = setting(True, "mirror whole clips with probability 0.5, 2D and 3D together (MotionBERT)")
+    flip_words: bool = setting(
+        True, "swap left and right in the texts of a mirrored clip, so that they stay true; the paper is silent"
+    )
+    zoom: tuple[float, ...] = setting((1.0, 1.0), "range of a random size factor for each clip; 1 to 1 leaves it")
+    negatives: int = setting(16, "texts that do not belong to the clip, for each pair; the paper's K = 16")
+    bucket: bool = setting(True, "put clips of similar length into one batch, so that little is padded")
+
+    def __post_init__(self) -> None:
+        if self.clip_frames < 2 or not 1 <= self.stride <= self.clip_frames:
+            raise ValueError(f"stride {self.stride} must be between 1 and clip_frames {self.clip_frames}")
+        if self.windows_per_clip < 1 or self.negatives < 1:
+            raise ValueError("windows_per_clip and negatives must be at least 1")
+        if self.scale <= 0 or len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
+            raise ValueError(f"scale {self.scale} and zoom {list(self.zoom)} (from, to) must be positive")
+
+
+# --- windows ----------------------------------------------------------------------------------
+
+
+def window_starts(frames: int, size: int, stride: int, limit: int | None = None) -> list[int]:
+    """First frames of the windows over `frames`; one at 0 when they fit into `size`.
+
+    Every frame is covered as long as `limit` allows: the last window is aligned to the end.
+    """
+    if frames <= size:
+        return [0]
+    starts = [*range(0, frames - size, stride), frames - size]
+    if limit is not None and len(starts) > limit:
+        keep = (
+            np.unique(np.round(np.linspace(0, len(starts) - 1, limit)).astype(int)) if limit > 1 else [len(starts) // 2]
+        )
+        starts = [starts[k] for k in keep]
+    return starts
+
+
+def transition_start(frames: int, size: int, border_a: int, border_b: int) -> int:
+    """First frame of the one window of `size` that has the transition's middle nearest to its own."""
+    middle = (border_a + border_b) // 2
+    return int(min(max(middle - size // 2, 0), frames - size))
+
+
+# --- the table --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleTable:
+    """Samples as equally long columns, N rows; row number = sample id.
+
+    Attributes:
+        shards: where frames, motions, clips and pairs stand.
+        config: the settings the table was made with.
+        shard: which file of the set.
+        first: row of `pose3d` where the sample starts.
+        length: frames in the sample, 1 … clip_frames.
+        gap_at: frames of the sample before a gap; equal to `length` when it has none.
+        gap: frames left out at the gap.
+        motion: row of `shards.motions`.
+        offset: first frame, counted from the motion's first (gaps included).
+        covered: frames at the sample's front that the window before has too.
+        pair: row of `shards.pairs`, -1 without text.
+        view: index into `views`.
+        heading: radians, the heading that the camera is relative to.
+        unit_mm: float32, millimetres per screen unit.
+        views: names of the views; `("camera",)` for stored 2D.
+    """
+
+    shards: ShardSet
+    config: DataConfig
+    shard: Ints
+    first: Ints
+    length: Ints
+    gap_at: Ints
+    gap: Ints
+    motion: Ints
+    offset: Ints
+    covered: Ints
+    pair: Ints
+    view: Ints
+    heading: NDArray[np.float64]
+    unit_mm: NDArray[np.float32]
+    views: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    @property
+    def stored_2d(self) -> bool:
+        """Whether 2D comes from the shards rather than from a projection."""
+        return self.shards.kind == "benchmark"
+
+    def cameras(self, ids: Ints) -> NDArray[np.float32]:
+        """World → screen, (B, 3, 3) float32 with the scale in it, acting on column vectors."""
+        if self.stored_2d:
+            return np.broadcast_to(np.eye(3, dtype=np.float32), (len(ids), 3, 3))
+        angle = -self.heading[ids]
+        turn = np.zeros((len(ids), 3, 3))
+        turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
+        turn[:, 1, 0] = np.sin(angle)
+        turn[:, 0, 1] = -turn[:, 1, 0]
+        turn[:, 2, 2] = 1.0
+        matrices = np.stack([view_matrix(view) for view in self.views]) * self.config.scale
+        return (matrices[self.view[ids]] @ turn).astype(np.float32)
+
+    def describe(self, sample: int) -> str:
+        """A sample in words: motion, frames, view."""
+        name = self.shards.motions["motion_id"][self.motion[sample]]
+        start, stop = int(self.offset[sample]), int(self.offset[sample] + self.length[sample] + self.gap[sample])
+        return f"sample {sample} ({name} frames {start}:{stop}, {self.views[self.view[sample]]})"
+
+
+Row = tuple[int, int, int, int, int, int, float]
+"""motion, first frame in it, length, gap_at, gap, pair, heading — one window before views."""
+
+
+def pair_samples(shards: ShardSet, config: DataConfig) -> SampleTable:
+    """Samples for pretraining: (pair, window, view).
+
+    Raises:
+        UserError: shards without texts, a filter that leaves nothing or names what is not there.
+    """
+    if shards.kind != "motion-text" or len(shards.pairs["clip"]) == 0:
+        raise UserError(
+            f"{shards.folder} has no motion with text, so there is nothing to align poses with",
+            "pretrain on shards of `ap-data build-babel`; benchmark shards are for `ap-train finetune`",
+        )
+    wanted = select_motions(shards, config)
+    return _table(shards, config, _pair_rows(shards, config, wanted))
+
+
+def motion_samples(shards: ShardSet, config: DataConfig, *, stride: int | None = None) -> SampleTable:
+    """Samples for fine-tuning and evaluation: windows over whole motions, per view, without texts.
+
+    Args:
+        shards: of either kind.
+        config: filters, window length and stride.
+        stride: instead of the configured one, and without the limit on windows; `clip_frames` for evaluation.
+
+    Raises:
+        UserError: a filter that leaves nothing or names what is not there.
+    """
+    return _table(shards, config, _motion_rows(shards, config, select_motions(shards, config), stride))
+
+
+def _pair_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_]) -> Iterator[Row]:
+    clips, pairs, size = shards.clips, shards.pairs, config.clip_frames
+    lengths = shards.clip_lengths()
+    for pair, clip in enumerate(pairs["clip"].tolist()):
+        motion, frames = int(clips["motion"][clip]), int(lengths[clip])
+        if not wanted[motion] or frames < 1:
+            continue
+        start, heading = int(clips["start"][clip]), float(clips["heading"][clip])
+        gap_at = int(clips["gap_start"][clip]) - start
+        gap = int(clips["gap_stop"][clip] - clips["gap_start"][clip])
+        if frames > size and config.transitions == "centre" and pairs["kind"][pair] == "transition":
+            borders = (int(pairs["border_a"][pair]), int(pairs["border_b"][pair])) if gap == 0 else (gap_at, gap_at)
+            starts = [transition_start(frames, size, *borders)]
+        else:
+            starts = window_starts(frames, size, config.stride, config.windows_per_clip)
+        for at in starts:
+            length = min(size, frames)
+            if gap == 0 or gap_at >= at + length:
+                yield motion, start + at, length, length, 0, pair, heading
+            elif gap_at <= at:
+                yield motion, start + at + gap, length, length, 0, pair, heading
+            else:
+                yield motion, start + at, length, gap_at - at, gap, pair, heading
+
+
+def _motion_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_], stride: int | None) -> Iterator[Row]:
+    size, limit = config.clip_frames, None
+    for motion in np.flatnonzero(wanted).tolist():
+        frames = int(shards.motions["stop"][motion] - shards.motions["start"][motion])
+        heading = float(shards.motions["heading"][motion])
+        for at in window_starts(frames, size, stride or config.stride, limit) if frames else ():
+            yield motion, at, min(size, frames), min(size, frames), 0, -1, heading
+
+
+def _table(shards: ShardSet, config: DataConfig, rows: Iterable[Row]) -> SampleTable:
+    """Columns from rows, once for each view."""
+    views = _views(shards, config)
+    columns = list(zip(*rows, strict=True))
+    if not columns:
+        raise UserError(
+            f"{shards.folder}: the chosen motions hold no frames to learn from", "choose others with data.*"
+        )
+    motion, start, length, gap_at, gap, pair = (np.asarray(c, dtype=np.int64) for c in columns[:6])
+    heading = np.asarray(columns[6], dtype=np.float64)
+    covered = np.zeros(len(motion), dtype=np.int64)
+    follows = (motion[1:] == motion[:-1]) & (pair[1:] == pair[:-1])
+    covered[1:] = np.where(follows, np.maximum(start[:-1] + length[:-1] - start[1:], 0), 0)
+    n = len(views)
+
+    def each_view(column: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(column, n)
+
+    return SampleTable(
+        shards=shards,
+        config=config,
+        shard=each_view(shards.motions["shard"][motion]),
+        first=each_view(shards.motions["start"][motion] + start),
+        length=each_view(length),
+        gap_at=each_view(gap_at),
+        gap=each_view(gap),
+        motion=each_view(motion),
+        offset=each_view(start),
+        covered=each_view(covered),
+        pair=each_view(pair),
+        view=np.tile(np.arange(n, dtype=np.int64), len(motion)),
+        heading=each_view(heading),
+        unit_mm=_units(shards, config)[each_view(motion)],
+        views=views,
+    )
+
+
+def _views(shards: ShardSet, config: DataConfig) -> tuple[str, ...]:
+    if shards.kind == "benchmark":
+        if not shards.has_pose2d:
+            raise UserError(f"{shards.folder}: benchmark shards without 2D poses", "build them again with `ap-data`")
+        return ("camera",)
+    views = config.views or shards.views
+    if not views:
+        raise UserError(f"{shards.folder} names no views", 'choose them: -o \'data.views=["front", "side"]\'')
+    return tuple(views)
+
+
+def _units(shards: ShardSet, config: DataConfig) -> NDArray[np.float32]:
+    """Millimetres per screen unit of each motion.
+
+    Benchmark motions say it themselves: `extra["unit_mm"]`, one number or one a frame (their mean is used here).
+    """
+    if shards.kind == "motion-text":
+        return np.full(len(shards.motions["start"]), MM_PER_METRE / config.scale, dtype=np.float32)
+    units = []
+    for name, extra in zip(shards.motions["motion_id"], shards.motions["extra"], strict=True):
+        if "unit_mm" not in extra:
+            raise UserError(f"{shards.folder}: {name} does not say how long a screen unit is", "build the shards again")
+        units.append(float(np.mean(extra["unit_mm"])))
+    return np.asarray(units, dtype=np.float32)
+
+
+# --- filters ----------------------------------------------------------------------------------
+
+
+def select_motions(shards: ShardSet, config: DataConfig) -> NDArray[np.bool_]:
+    """Which motions the split and the subject filters leave, (motions,) bool.
+
+    Raises:
+        UserError: a subject that is not there, or nothing left.
+    """
+    motions = shards.motions
+    keep = np.ones(len(motions["start"]), dtype=bool)
+    if config.split:
+        keep &= motions["split"] == config.split
+        if not keep.any():
+            found = ", ".join(f"{name} ({count} motions)" for name, count in Counter(motions["split"]).items())
+            raise UserError(
+                f"{shards.folder} has no motions of split '{config.split}'",
+                f"it has: {found or 'nothing'}; choose with -o data.split=NAME (eval.split for evaluation)",
+            )
+    subjects = motions["subject"].astype(object)
+    full = motions["dataset"].astype(object) + "/" + subjects
+    if config.subjects_include:
+        keep &= _named(config.subjects_include, subjects, full, "subjects_include")
+    if config.subjects_exclude:
+        keep &= ~_named(config.subjects_exclude, subjects, full, "subjects_exclude")
+    if not keep.any():
+        where = f" of split '{config.split}'" if config.split else ""
+        raise UserError(f"{shards.folder}: the subject filters leave no motion{where}", "loosen data.subjects_*")
+    return keep
+
+
+def _named(names: Sequence[str], subjects: NDArray[Any], full: NDArray[Any], key: str) -> NDArray[np.bool_]:
+    """Motions whose subject is named; every name must mean someone."""
+    hit = np.zeros(len(subjects), dtype=bool)
+    for name in names:
+        found = (subjects == name) | (full == name)
+        if not found.any():
+            known = sorted(set(full.tolist()))
+            near = difflib.get_close_matches(name, known + sorted(set(subjects.tolist())), n=3, cutoff=0.4)
+            raise UserError(
+                f"{key}: no motion has the subject '{name}'",
+                "there is: " + ", ".join(near or [*known[:10], *(["…"] if len(known) > 10 else [])]),
+            )
+        hit |= found
+    return hit

@@ -1,0 +1,74 @@
+"""Texts for a batch: the label of each clip and K labels that do not belong to it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+import numpy as np
+
+from actionpose.data import SampleTable
+from actionpose.errors import UserError
+
+_SIDE = re.compile(r"\b(left|right)(?=\b|ward|hand)", re.IGNORECASE)
+
+
+def mirror_words(text: str) -> str:
+    """Swap left and right: what a mirrored clip shows. Its own inverse.
+
+    `right` in the sense of `correct` is swapped too; action labels hardly use it that way.
+    """
+
+    def other(match: re.Match[str]) -> str:
+        word = match.group()
+        swapped = "right" if word.lower() == "left" else "left"
+        return swapped.upper() if word.isupper() else swapped.capitalize() if word[0].isupper() else swapped
+
+    return _SIDE.sub(other, text)
+
+
+class Texts:
+    """Labels of the samples of a table, and keyed draws of negatives from all labels the table has.
+
+    A negative is never the clip's own text, nor any text known to be true of the clip: labels of other pairs of the
+    same clip, labels active at the same time, and the A and B of a transition.
+
+    Raises:
+        UserError: fewer labels than a clip needs.
+    """
+
+    def __init__(self, table: SampleTable, count: int) -> None:
+        pairs = table.shards.pairs
+        used = np.unique(table.pair)
+        self.table, self.count = table, count
+        self.vocabulary: list[str] = list(
+            {pairs["text"][p].strip().casefold(): pairs["text"][p] for p in used}.values()
+        )
+        self._index = {text.strip().casefold(): i for i, text in enumerate(self.vocabulary)}
+        self._of_clip: dict[int, set[int]] = defaultdict(set)
+        for pair in used.tolist():
+            self._of_clip[int(pairs["clip"][pair])].add(self._index[pairs["text"][pair].strip().casefold()])
+        most = max(len(self.excluded(pair)) for pair in used.tolist())
+        if len(self.vocabulary) < most + count:
+            raise UserError(
+                f"{table.shards.folder}: {len(self.vocabulary)} different labels are too few for {count} negatives: "
+                f"up to {most} are true of one clip",
+                f"use fewer: -o data.negatives={max(1, len(self.vocabulary) - most)}",
+            )
+
+    def excluded(self, pair: int) -> set[int]:
+        """Vocabulary numbers of everything true of the pair's clip."""
+        pairs = self.table.shards.pairs
+        texts = [*pairs["concurrent"][pair], pairs["text_a"][pair], pairs["text_b"][pair]]
+        known = {self._index.get(text.strip().casefold(), -1) for text in texts if text}
+        return (known | self._of_clip[int(pairs["clip"][pair])]) - {-1}
+
+    def draw(self, sample: int, seed: int, epoch: int) -> tuple[str, list[str]]:
+        """A sample's text and its negatives, all different; the draw depends on (seed, epoch, sample) alone."""
+        pair = int(self.table.pair[sample])
+        excluded = self.excluded(pair)
+        rng = np.random.default_rng((seed, epoch, sample))
+        size = min(len(self.vocabulary), self.count + len(excluded))
+        drawn = rng.choice(len(self.vocabulary), size=size, replace=False)
+        free = [self.vocabulary[i] for i in drawn.tolist() if i not in excluded]
+        return str(self.table.shards.pairs["text"][pair]), free[: self.count]

@@ -1,0 +1,115 @@
+"""What a run says about itself: `log.jsonl`, a line now and then on stderr, a bar on a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from actionpose.files import write_text
+
+
+def append_line(path: Path, row: Mapping[str, Any]) -> None:
+    """Add one JSON line to a file; numbers that are not finite become null, which JSON has."""
+    text = json.dumps(_finite(row), ensure_ascii=False)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text + "\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSON Lines file; none when it is not there. A torn last line, left by a kill, is dropped."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number < len(lines):
+                raise
+    return rows
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def duration(seconds: float) -> str:
+    """`47s`, `3m20s`, `5h07m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+class RunLog:
+    """The log of one training process.
+
+    Args:
+        folder: the run folder; `log.jsonl` is added to.
+        total: steps of the whole run.
+        active: False in processes other than the first: they say nothing.
+        stream: where lines for people go; stderr.
+    """
+
+    def __init__(self, folder: Path, *, total: int, active: bool = True, stream: TextIO | None = None) -> None:
+        self.path = folder / "log.jsonl"
+        self.total, self.active = total, active
+        self.stream = stream or sys.stderr
+        self.terminal = active and self.stream.isatty()
+        self.started = time.monotonic()
+
+    def trim(self, step: int) -> None:
+        """Forget what was logged after `step`: the run goes on from there and logs it again."""
+        if self.active and self.path.is_file():
+            kept = [row for row in read_lines(self.path) if row.get("step", 0) <= step]
+            write_text(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if self.active:
+            if self.terminal:
+                self.stream.write("\r\033[K")
+            self.stream.write(text + "\n")
+            self.stream.flush()
+
+    def event(self, name: str, **values: Any) -> None:
+        """A line in the log about something other than a step."""
+        if self.active:
+            append_line(self.path, {"event": name, **values})
+
+    def steps(self, row: Mapping[str, Any]) -> None:
+        """One interval: `step, epoch, losses, report, lr, clips_per_s, wait_s, step_s, memory_mb, eta_s`."""
+        if not self.active:
+            return
+        append_line(self.path, {**row, "elapsed_s": round(time.monotonic() - self.started, 3)})
+        losses = " ".join(f"{name} {value:.4g}" for name, value in row["losses"].items())
+        self.say(
+            f"step {row['step']}/{self.total} epoch {row['epoch']} | {losses} | lr {row['lr']:.2e} | "
+            f"{row['clips_per_s']:.1f} clips/s, waited {row['wait_s']:.2f}s | {duration(row['eta_s'])} left"
+        )
+
+    def tick(self, step: int) -> None:
+        """Progress between lines, on a terminal only."""
+        if self.terminal:
+            width = 30
+            done = width * step // max(self.total, 1)
+            self.stream.write(f"\r[{'#' * done}{'.' * (width - done)}] {step}/{self.total}")
+            self.stream.flush()
+
+    def close(self) -> None:
+        """Leave the terminal's line clean."""
+        if self.terminal:
+            self.stream.write("\r\033[K")
+            self.stream.flush()

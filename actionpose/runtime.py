@@ -1,0 +1,197 @@
+"""Where training runs: device, precision, the processes torchrun started, seeds; and why each was chosen.
+
+The only module that knows about processes. Without torchrun the same command runs on one device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from actionpose.config import setting
+from actionpose.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """How a job is run. Only the seed changes what is learned; the rest changes how fast, and what is kept."""
+
+    seed: int = setting(0, "key of every random choice: weights, order, flips, corruption, negatives")
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N")
+    precision: Literal["auto", "bf16", "fp32"] = setting(
+        "auto", "auto: bf16 autocast where the GPU computes in it, else fp32. Heads, losses and metrics stay in fp32"
+    )
+    compile: bool = setting(False, "torch.compile the pose encoder; the first steps are slow, GPUs gain")
+    threads: int = setting(0, "CPU threads for torch; 0 leaves torch's own choice")
+    workers: int = setting(0, "processes that put batches together; 0: the training process does")
+    worker_start: Literal["", "fork", "forkserver", "spawn"] = setting(
+        "", "how workers start; empty: the platform's way"
+    )
+    log_every: int = setting(20, "steps between log lines")
+    save_minutes: float = setting(
+        10.0, "minutes between checkpoints; one is also written at the end and for each new best"
+    )
+    keep: int = setting(2, "newest checkpoints that stay; the best one always stays")
+    deterministic: bool = setting(False, "refuse kernels whose result can change from run to run; slower on GPUs")
+    budget_minutes: float = setting(0.0, "stop after this long and count as done; 0: no limit")
+
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.threads < 0 or self.workers < 0 or self.budget_minutes < 0:
+            raise ValueError("seed, threads, workers and budget_minutes cannot be negative")
+        if min(self.log_every, self.keep) < 1 or self.save_minutes <= 0:
+            raise ValueError("log_every, keep and save_minutes must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """The machine as one process sees it.
+
+    Attributes:
+        device: where tensors live.
+        bf16: whether the forward pass runs under bfloat16 autocast.
+        rank: number of this process, 0 … world - 1; 0 writes files and prints.
+        world: processes that share a global batch.
+        why: one line for the log: what was chosen and why.
+    """
+
+    device: torch.device
+    bf16: bool
+    rank: int = 0
+    world: int = 1
+    why: str = ""
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The forward pass's precision."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def move(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Tensors of a batch to the device; the rest as it is."""
+        if self.device.type == "cpu":
+            return dict(batch)
+        return {k: v.to(self.device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Make every process start from rank 0's values."""
+        if self.world > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor.detach(), src=0)
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Replace tensors by their mean over processes, in one exchange per dtype."""
+        if self.world == 1:
+            return
+        groups: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors:
+            groups.setdefault(tensor.dtype, []).append(tensor)
+        for members in groups.values():
+            joined = torch.cat([tensor.reshape(-1) for tensor in members])
+            dist.all_reduce(joined)
+            joined /= self.world
+            for tensor, part in zip(members, joined.split([t.numel() for t in members]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        if self.world == 1:
+            return flag
+        told = torch.tensor([float(flag)], device=self.device)
+        dist.all_reduce(told, op=dist.ReduceOp.MAX)
+        return bool(told.item())
+
+    def barrier(self) -> None:
+        """Wait for the other processes."""
+        if self.world > 1:
+            dist.barrier()
+
+    def agreed(self, values: Mapping[str, Any]) -> list[str]:
+        """Names of the values that differ between processes; empty when all agree."""
+        if self.world == 1:
+            return []
+        gathered: list[Any] = [None] * self.world
+        dist.all_gather_object(gathered, dict(values))
+        return [name for name in values if any(other[name] != values[name] for other in gathered)]
+
+
+@contextlib.contextmanager
+def start(config: RunConfig) -> Iterator[Runtime]:
+    """Choose device and precision, join torchrun's processes if there are any, and leave them at the end.
+
+    Raises:
+        UserError: a device that is not there.
+    """
+    rank, world, local = (int(os.environ.get(name, default)) for name, default in
+                          (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))  # fmt: skip
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device, why_device = _device(config.device, local, world)
+    bf16, why_precision = _precision(config.precision, device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high")
+    torch.use_deterministic_algorithms(config.deterministic, warn_only=False)
+    if world > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world)
+    try:
+        shared = f"; {world} processes share each batch" if world > 1 else ""
+        why = f"{device} ({why_device}), {'bf16 autocast' if bf16 else 'fp32'} ({why_precision}){shared}"
+        yield Runtime(device=device, bf16=bf16, rank=rank, world=world, why=why)
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
+
+
+def _device(asked: str, local: int, world: int) -> tuple[torch.device, str]:
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", local), "a GPU is there"
+        return torch.device("cpu"), "no GPU is there"
+    try:
+        device = torch.device(asked)
+    except RuntimeError as error:
+        raise UserError(f"run.device={asked} is no device", "use auto, cpu, cuda or cuda:0") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        number = local if world > 1 or device.index is None else device.index
+        if number >= count:
+            raise UserError(f"run.device={asked}: there are {count} CUDA devices", "use -o run.device=auto or cpu")
+        return torch.device("cuda", number), "as asked"
+    if device.type != "cpu":
+        raise UserError(f"run.device={asked} is not supported", "use auto, cpu, cuda or cuda:0")
+    return device, "as asked"
+
+
+def _precision(asked: str, device: torch.device) -> tuple[bool, str]:
+    if asked == "fp32":
+        return False, "as asked"
+    if asked == "bf16":
+        return True, "as asked"
+    if device.type != "cuda":
+        return False, "CPUs gain nothing from bf16 here"
+    # Before Ampere (8.0) bfloat16 is emulated, which is slower than fp32.
+    capable = torch.cuda.get_device_capability(device) >= (8, 0)
+    return capable, "the GPU computes in bf16" if capable else "the GPU has no bf16 units"
+
+
+def seed_all(*key: int) -> None:
+    """Seed Python, NumPy and torch from a key, for what draws from global state (initial weights, dropout).
+
+    The loop calls it with (seed, step, rank) before every step, so that a resumed run needs no saved generator.
+    """
+    words = np.random.SeedSequence(key).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))
+    torch.manual_seed(int(words[2]) << 32 | int(words[3]))

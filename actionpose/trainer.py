@@ -1,0 +1,357 @@
+"""The training loop: one for both stages, exact to resume, on one device or under torchrun.
+
+A task turns a batch into (losses, report): terms to minimise, already weighted, and numbers only to look at. The
+loop sums the first, logs both, and knows nothing of poses or texts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actionpose import checkpoint
+from actionpose.batching import Loader, epoch_batches, slice_rank
+from actionpose.config import setting
+from actionpose.data import Ints
+from actionpose.errors import UserError
+from actionpose.runlog import RunLog
+from actionpose.runtime import RunConfig, Runtime, seed_all
+
+Task = Callable[[Mapping[str, Any]], tuple[dict[str, Tensor], dict[str, Tensor]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """How long and how fast one stage learns. Defaults: the paper's pretraining."""
+
+    epochs: int = setting(300, "passes over the samples; the paper pretrains for 300")
+    steps: int = setting(0, "stop after this many steps, whatever epochs says; 0: no limit")
+    batch: int = setting(16, "clips in a step over all devices; the paper uses 16")
+    accumulate: int = setting(1, "parts that a device's share of a batch is computed in, to save memory")
+    lr: float = setting(5e-4, "AdamW's learning rate; the paper's 5e-4")
+    weight_decay: float = setting(0.01, "AdamW's weight decay, on all parameters (MotionBERT); the paper is silent")
+    decay: float = setting(0.99, "factor on the learning rate after each epoch (MotionBERT); the paper is silent")
+    warmup_steps: int = setting(0, "steps over which the learning rate rises from 0; the paper names none")
+    clip_norm: float = setting(0.0, "largest gradient norm; 0: not limited, as in MotionBERT")
+    eval_every: int = setting(0, "epochs between evaluations on eval.split, which also choose the best; 0: never")
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch, self.accumulate) < 1 or min(self.steps, self.warmup_steps, self.eval_every) < 0:
+            raise ValueError("epochs, batch and accumulate start at 1; steps, warmup_steps and eval_every at 0")
+        if self.lr <= 0 or not 0 < self.decay <= 1 or self.weight_decay < 0 or self.clip_norm < 0:
+            raise ValueError("lr must be positive, decay in (0, 1], weight_decay and clip_norm not negative")
+
+
+@dataclass(kw_only=True)
+class TrainState:
+    """Where training stands: all that resuming needs besides weights and optimizer."""
+
+    epoch: int = 0
+    position: int = 0
+    """Steps done in this epoch."""
+    step: int = 0
+    samples: int = 0
+    best: float | None = None
+    best_step: int | None = None
+    finished: bool = False
+
+
+@dataclass(kw_only=True)
+class Meter:
+    """What happened since the last log line; tensors stay on the device until then."""
+
+    names: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
+    rows: list[tuple[int, Ints, Tensor]] = field(default_factory=list)
+    clips: int = 0
+    wait_s: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+
+
+class Trainer:
+    """Minimise a task's losses over a loader's batches.
+
+    Args:
+        task: (batch) → (losses, report).
+        model: whose parameters are trained and saved.
+        loader: makes batches from ids.
+        stage: schedule.
+        run: seed, saving, logging.
+        runtime: device and processes.
+        folder: the run folder.
+        about: recipe, data and versions, for checkpoints.
+        validate: the model's error (smaller is better) and what to log about it; None: there is nothing to measure on.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: Task,
+        model: nn.Module,
+        loader: Loader,
+        stage: StageConfig,
+        run: RunConfig,
+        runtime: Runtime,
+        folder: Path,
+        about: Mapping[str, Any],
+        validate: Callable[[], tuple[float, dict[str, Any]]] | None = None,
+    ) -> None:
+        check_batch(stage, runtime.world, len(loader.assemble.table))
+        self.task, self.model, self.loader, self.validate = task, model, loader, validate
+        self.stage, self.run, self.runtime, self.folder, self.about = stage, run, runtime, folder, about
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        fused = runtime.device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=fused)
+        self.state, self.meter = TrainState(), Meter()
+        self.total = stage.epochs * self.steps_per_epoch
+        self.total = min(self.total, stage.steps) if stage.steps else self.total
+        self.log = RunLog(folder, total=self.total, active=runtime.main)
+        self.signal = ""
+        self.started = self.saved = time.monotonic()
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    def fit(self) -> str:
+        """Train to the end, a limit or a signal; return why it ended: `done`, `budget` or a signal's name."""
+        self.runtime.broadcast(self.model.state_dict().values())
+        self.model.train()
+        with self._signals():
+            while self.state.step < self.total:
+                reason = self._epoch()
+                if reason:
+                    return reason
+        return "done"
+
+    def _epoch(self) -> str:
+        """The rest of the current epoch; a reason to stop, or nothing."""
+        state = self.state
+        plan = self.plan(state.epoch)
+        parts = self.loader(state.epoch, [ids for batch in plan[state.position :] for ids in self.share(batch)])
+        reason = ""
+        for ids in plan[state.position :]:
+            self.step(parts, ids)
+            logged = state.step % self.run.log_every == 0
+            if logged:
+                self.report()
+            if logged or self.runtime.world == 1:  # several processes look up together, once an interval
+                reason = self._stop_reason()
+            if reason or state.step == self.total:
+                break
+            if logged and self._save_is_due():
+                self.save()
+        if state.position == len(plan):
+            state.epoch, state.position = state.epoch + 1, 0
+        state.finished = state.step >= self.total
+        self._end_of_epoch(reason)
+        return reason
+
+    def step(self, parts: Iterator[dict[str, Any]], ids: Ints) -> None:
+        """One optimizer step over the next `accumulate` parts of the loader."""
+        state = self.state
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        seed_all(self.run.seed, state.step, self.runtime.rank)  # dropout; all else is keyed on samples
+        terms: list[Tensor] = []
+        for _ in range(self.stage.accumulate):
+            asked = time.monotonic()
+            batch = self.runtime.move(next(parts))
+            self.meter.wait_s += time.monotonic() - asked
+            with self.runtime.autocast():
+                losses, report = self.task(batch)
+            (sum(losses.values(), torch.zeros((), device=self.runtime.device)) / self.stage.accumulate).backward()
+            terms.append(self._terms(losses, report))
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        self.runtime.average(gradients)
+        if self.stage.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters, self.stage.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        state.step, state.position, state.samples = state.step + 1, state.position + 1, state.samples + len(ids)
+        self.meter.rows.append((state.step, ids, torch.stack(terms).mean(dim=0)))
+        self.meter.clips += len(ids)
+        self.log.tick(state.step)
+
+    # --- what is in a step --------------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        return max(1, len(self.loader.assemble.table) // self.stage.batch)
+
+    def plan(self, epoch: int) -> list[Ints]:
+        """Global batches of an epoch, the same in every process."""
+        table = self.loader.assemble.table
+        config = table.config
+        return epoch_batches(table.length, self.stage.batch, seed=self.run.seed, epoch=epoch, bucket=config.bucket)
+
+    def share(self, ids: Ints) -> list[Ints]:
+        """This process's parts of a global batch, `accumulate` of them."""
+        mine = slice_rank(ids, self.runtime.rank, self.runtime.world)
+        return [slice_rank(mine, part, self.stage.accumulate) for part in range(self.stage.accumulate)]
+
+    def learning_rate(self) -> float:
+        """Of the step to come: a function of the counters, so nothing of it needs saving."""
+        warm = min(1.0, (self.state.step + 1) / self.stage.warmup_steps) if self.stage.warmup_steps else 1.0
+        return self.stage.lr * self.stage.decay**self.state.epoch * warm
+
+    def _terms(self, losses: Mapping[str, Tensor], report: Mapping[str, Tensor]) -> Tensor:
+        self.meter.names = (list(losses), list(report))
+        return torch.stack(
+            [torch.as_tensor(v).detach().float().to(self.runtime.device) for v in (*losses.values(), *report.values())]
+        )
+
+    # --- looking up from the work --------------------------------------------------------------
+
+    def report(self) -> None:
+        """Log the interval's means.
+
+        Raises:
+            UserError: a loss that is not finite, with the samples it happened on.
+        """
+        meter, state = self.meter, self.state
+        if not meter.rows:
+            return
+        values = torch.stack([row for _, _, row in meter.rows])
+        self.runtime.average([values])
+        values = values.cpu()
+        losses, report = meter.names
+        self._check_finite(values[:, : len(losses)])
+        means = values.double().mean(dim=0).tolist()
+        seconds = max(time.monotonic() - meter.since, 1e-9)
+        left = (self.total - state.step) * seconds / len(meter.rows)
+        memory = torch.cuda.max_memory_allocated() / 2**20 if self.runtime.device.type == "cuda" else 0.0
+        self.log.steps(
+            {
+                "step": state.step,
+                "epoch": state.epoch,
+                "losses": {"total": math.fsum(means[: len(losses)]), **dict(zip(losses, means, strict=False))},
+                "report": dict(zip(report, means[len(losses) :], strict=True)),
+                "lr": self.optimizer.param_groups[0]["lr"],
+                "clips_per_s": round(meter.clips / seconds, 2),
+                "wait_s": round(meter.wait_s, 4),
+                "step_s": round(seconds / len(meter.rows), 5),
+                "memory_mb": round(memory, 1),
+                "eta_s": round(left, 1),
+            }
+        )
+        self.meter = Meter(names=meter.names)
+
+    def _check_finite(self, losses: Tensor) -> None:
+        bad = (~losses.isfinite().all(dim=1)).nonzero().flatten().tolist()
+        if not bad:
+            return
+        step, ids, _ = self.meter.rows[bad[0]]
+        table = self.loader.assemble.table
+        shown = "; ".join(table.describe(int(i)) for i in ids[:4])
+        names = [name for name, value in zip(self.meter.names[0], losses[bad[0]], strict=True) if not value.isfinite()]
+        raise UserError(
+            f"step {step}: {' and '.join(names)} is not a finite number. The batch: samples {ids.tolist()}; {shown}",
+            "the last checkpoint is from before; go on from it with --resume and a smaller learning rate "
+            "(-o pretrain.lr=… or finetune.lr=…), or look at the samples named",
+        )
+
+    def _stop_reason(self) -> str:
+        """Why to stop now: a signal or the time budget, in whichever process."""
+        spent = (time.monotonic() - self.started) / 60
+        over = self.runtime.any(bool(self.run.budget_minutes) and spent > self.run.budget_minutes)
+        if self.runtime.any(bool(self.signal)):
+            return self.signal or "SIGTERM"
+        return "budget" if over else ""
+
+    def _save_is_due(self) -> bool:
+        return self.runtime.any(time.monotonic() - self.saved > 60 * self.run.save_minutes)
+
+    def _end_of_epoch(self, reason: str) -> None:
+        """Evaluate when it is time, save when it is time or the last chance."""
+        state, done = self.state, self.state.finished
+        every = self.stage.eval_every
+        best = False
+        if self.validate and every and not reason and (state.epoch % every == 0 or done):
+            best = self._evaluate()
+        if best or reason or done:
+            self.save(best=best)
+
+    def _evaluate(self) -> bool:
+        """Measure on the main process; True when it is the best so far."""
+        better = False
+        if self.runtime.main and self.validate:
+            error, row = self.validate()
+            self.model.train()
+            better = self.state.best is None or error < self.state.best
+            if better:
+                self.state.best, self.state.best_step = error, self.state.step
+            self.log.event("eval", step=self.state.step, epoch=self.state.epoch, **row)
+            shown = ", ".join(f"{name} {value:.2f}" for name, value in row.items() if isinstance(value, float))
+            self.log.say(
+                f"step {self.state.step} epoch {self.state.epoch} | evaluated: {shown}{' (best)' if better else ''}"
+            )
+        return self.runtime.any(better)
+
+    # --- stopping and going on ------------------------------------------------------------------
+
+    def save(self, *, best: bool = False) -> None:
+        """Write a checkpoint; never one whose losses were not finite."""
+        self.report()
+        if self.runtime.main:
+            state = dataclasses.asdict(self.state)
+            checkpoint.save(
+                self.folder, model=self.model, optimizer=self.optimizer, state=state, about=self.about,
+                keep=self.run.keep, best=best,
+            )  # fmt: skip
+        self.runtime.barrier()
+        self.saved = time.monotonic()
+
+    def resume(self, found: checkpoint.Checkpoint) -> None:
+        """Go on from a checkpoint as if nothing had happened."""
+        self.model.load_state_dict(found.weights())
+        found.restore_optimizer(self.optimizer, self.model)
+        self.state = TrainState(**found.meta["state"])
+        self.state.finished = self.state.step >= self.total
+        self.log.trim(self.state.step)
+
+    def _signals(self) -> SignalWatch:
+        return SignalWatch(self)
+
+
+class SignalWatch:
+    """While training, SIGTERM and Ctrl-C mean: finish the step, save, stop. A second Ctrl-C stops at once."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def __enter__(self) -> None:
+        self.before = {number: signal.signal(number, self.note) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Remember the signal; the loop looks after each step."""
+        if number == signal.SIGINT and self.trainer.signal:
+            raise KeyboardInterrupt
+        self.trainer.signal = signal.Signals(number).name
+
+
+def check_batch(stage: StageConfig, world: int, samples: int) -> None:
+    """Refuse a global batch that cannot be divided.
+
+    Raises:
+        UserError: not a multiple of processes x parts, or fewer samples than that.
+    """
+    parts = world * stage.accumulate
+    if stage.batch % parts or (samples < stage.batch and samples % parts):
+        raise UserError(
+            f"a batch of {min(stage.batch, samples)} clips cannot be divided by {world} processes x "
+            f"{stage.accumulate} parts",
+            f"choose a batch that is a multiple of {parts}, and at least as many samples",
+        )

@@ -1,0 +1,125 @@
+"""Small shards for the training tests: a swinging figure whose label says how it swings. No pipeline needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from actionpose.geometry import facing_heading
+from actionpose.shards import COLUMNS, write_index, write_shard
+
+# A standing figure, metres, z up, facing -y: the person's left is +x.
+REST = np.array(
+    [
+        [0, 0, 0.95], [-0.13, 0, 0.93], [-0.13, 0, 0.5], [-0.13, 0, 0.08], [0.13, 0, 0.93], [0.13, 0, 0.5],
+        [0.13, 0, 0.08], [0, 0.02, 1.2], [0, 0, 1.45], [0, -0.08, 1.55], [0, -0.02, 1.68], [0.17, 0, 1.42],
+        [0.2, 0, 1.15], [0.22, -0.02, 0.9], [-0.17, 0, 1.42], [-0.2, 0, 1.15], [-0.22, -0.02, 0.9],
+    ]
+)  # fmt: skip
+
+# label → (joints that swing, direction, metres, turns a second)
+ACTIONS = {
+    "wave left hand": ((12, 13), (0.1, -0.2, 0.6), 1.0, 1.3),
+    "wave right hand": ((15, 16), (-0.1, -0.2, 0.6), 1.0, 1.3),
+    "walk": ((2, 3, 5, 6), (0, 0.3, 0.05), 0.8, 1.0),
+    "bow": ((8, 9, 10, 11, 14), (0, -0.5, -0.3), 0.6, 0.4),
+    "squat": ((0, 1, 4, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16), (0, 0.1, -0.4), 0.7, 0.5),
+    "kick": ((2, 3), (0, -0.6, 0.4), 0.9, 0.7),
+    "stretch": ((12, 13, 15, 16), (0, 0, 0.7), 1.0, 0.2),
+    "nod": ((9, 10), (0, -0.1, -0.05), 1.0, 1.5),
+}
+
+
+def frames_of(label: str, frames: int, rng: np.random.Generator, turned: float = 0.0) -> np.ndarray:
+    """(frames, 17, 3) float32 metres, world frame."""
+    joints, direction, size, rate = ACTIONS[label]
+    phase = np.sin(2 * np.pi * (rate * np.arange(frames) / 30 + rng.random()))
+    pose = np.repeat(REST[None] * rng.uniform(0.9, 1.1), frames, axis=0)
+    pose[:, joints] += 0.5 * size * (1 + phase)[:, None, None] * np.asarray(direction)
+    pose += np.cumsum(rng.normal(0, 0.002, size=(frames, 1, 3)), axis=0)
+    c, s = np.cos(turned), np.sin(turned)
+    return (pose @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])).astype(np.float32)
+
+
+def make_shards(
+    folder: Path,
+    lengths: tuple[int, ...] = (20, 33, 47, 60, 26, 41, 55, 18),
+    *,
+    repeats: int = 1,
+    splits: tuple[str, ...] = ("train",),
+    seed: int = 0,
+) -> Path:
+    """Write one shard for each split; each motion is one clip with one pair, subjects s0, s1, s2 in turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [_one(folder, split, lengths, repeats, seed + number) for number, split in enumerate(splits)]
+    write_index(
+        folder, kind="motion-text", fps=30.0, views=("front", "side"), shards=rows, summary={}, provenance={},
+        licence="none",
+    )  # fmt: skip
+    return folder
+
+
+def _one(folder: Path, split: str, lengths: tuple[int, ...], repeats: int, seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    tables = {name: {column: [] for column in columns} for name, columns in COLUMNS.items()}
+    arrays, start = [], 0
+    labels = list(ACTIONS)
+    for number, length in enumerate(lengths * repeats):
+        label = labels[number % len(labels)]
+        pose = frames_of(label, length, rng, turned=rng.uniform(-3, 3))
+        heading = facing_heading(pose.astype(np.float64))[0]
+        motion = {
+            "motion_id": f"{split}{number}", "dataset": "Swing", "subject": f"s{number % 3}", "split": split,
+            "source": "made", "action": label, "fps_stored": 30.0, "fps_true": 30.0, "start": start,
+            "stop": start + length, "heading": heading, "extra": {},
+        }  # fmt: skip
+        clip = {
+            "clip_id": f"c{number}", "motion": number, "kind": "segment", "start": 0, "stop": length,
+            "gap_start": 0, "gap_stop": 0, "heading": heading,
+        }  # fmt: skip
+        pair = {
+            "pair_id": f"p{number}", "clip": number, "kind": "segment", "text": label, "raw": label, "text_a": "",
+            "text_b": "", "border_a": 0, "border_b": 0, "act_cat": [label.split()[0]], "concurrent": [],
+            "babel_sid": str(number), "seg_ids": [],
+        }  # fmt: skip
+        for name, row in (("motions", motion), ("clips", clip), ("pairs", pair)):
+            for column, value in row.items():
+                tables[name][column].append(value)
+        arrays.append(pose)
+        start += length
+    return write_shard(folder / f"{split}-00000.h5", tables=tables, pose3d=arrays)
+
+
+def edit(folder: Path, split: str = "train", **changes: object) -> Path:
+    """Write the shard again with other table values: `table__column=[...]`."""
+    import h5py
+
+    from actionpose.shards import read_index
+
+    index = read_index(folder)
+    path = folder / f"{split}-00000.h5"
+    with h5py.File(path) as file:
+        tables = {}
+        for name, columns in COLUMNS.items():
+            tables[name] = {}
+            for column, kind in columns.items():
+                data = file[name][column]
+                values = list(data[:]) if kind in (int, float) else list(data.asstr()[:])
+                if kind in (list, dict):
+                    import json
+
+                    values = [json.loads(v) for v in values]
+                tables[name][column] = values
+        pose = file["pose3d"][:]
+    for key, values in changes.items():
+        table, _, column = key.partition("__")
+        tables[table][column] = values
+    parts = [pose[a:b] for a, b in zip(tables["motions"]["start"], tables["motions"]["stop"], strict=True)]
+    row = write_shard(path, tables=tables, pose3d=parts)
+    rows = [row if old["file"] == row["file"] else old for old in index["shards"]]
+    write_index(
+        folder, kind=index["kind"], fps=index["fps"], views=index["views"], shards=rows, summary={}, provenance={},
+        licence="none",
+    )  # fmt: skip
+    return folder
