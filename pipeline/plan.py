@@ -17,7 +17,7 @@ from pipeline.manifest import ClipRow, KeypointRow, MotionRow, read_rows
 from pipeline.pack import Sources, finish_folder, pack_items, pack_stage
 from pipeline.pairs import pair_items, pairs_stage
 from pipeline.project import project_items, project_stage
-from pipeline.stage import Item, Result, Stage, published, run_stage, why_stale
+from pipeline.stage import Item, Result, Runner, Stage, published, run_stage, why_stale
 
 log = logging.getLogger("ap-data")
 
@@ -90,13 +90,14 @@ class Build:
         check_inputs(self.config, NEEDS[target], target)
         if target == "pack":
             self.check_out()
-        for name in (*FEEDS[target], target):
-            stage, items, context = self._prepared(name)
-            place: dict[str, Any] = {}
-            if name == "pack":
-                finish = partial(_finish, sources=self._sources(), config=self.config)
-                place = {"final": self.out, "finish": finish}
-            self.results[name] = run_stage(stage, items, context, self.work, self.options, **place)
+        with Runner(self.options) as runner:
+            for name in (*FEEDS[target], target):
+                stage, items, context = self._prepared(name)
+                place: dict[str, Any] = {}
+                if name == "pack":
+                    finish = partial(_finish, sources=self._sources(), config=self.config)
+                    place = {"final": self.out, "finish": finish}
+                self.results[name] = run_stage(stage, items, context, self.work, runner, **place)
         return self.results
 
     def status(self) -> list[StageStatus]:

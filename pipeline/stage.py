@@ -16,7 +16,7 @@ import shutil
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,50 +172,74 @@ def chunked(items: Iterable[Item], cost: float = 1.0) -> Iterator[list[Item]]:
         yield chunk
 
 
-def run_items(work: Work, items: Sequence[Item], context: Any, folder: Path, options: RunOptions) -> Iterator[Outcome]:
-    """Outcomes of all items, as they come.
+class Runner:
+    """Where items run: in a plain loop, on local Dask processes, or on a running Dask cluster.
 
-    No workers: a plain loop. `options.workers`: a local Dask cluster, one thread a process.
-    `options.scheduler`: a running one, whose workers see the same folders.
+    No workers: a plain loop, in which breakpoints work. `options.workers`: a local cluster, one thread a process.
+    `options.scheduler`: a running one, whose workers see the same folders. The cluster starts with the first item
+    that needs it and serves all stages until the `with` block ends.
     """
-    if not options.workers and not options.scheduler:
+
+    def __init__(self, options: RunOptions) -> None:
+        self.options = options
+        self._open = ExitStack()
+        self._client: Any = None
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client = None
+        self._open.close()
+
+    def run(
+        self, work: Work, items: Sequence[Item], context: Any, folder: Path, *, parallel: bool = True
+    ) -> Iterator[Outcome]:
+        """Outcomes of all items, as they come.
+
+        Raises:
+            UserError: no scheduler answers at the address given.
+        """
+        if items and parallel and (self.options.workers or self.options.scheduler):
+            yield from _on_cluster(self._connected(), work, items, context, folder)
+            return
         for item in items:
-            yield attempt(work, item, context, folder, debug=options.debug)
-        return
-    with _client(options) as client:
-        yield from _on_cluster(client, work, items, context, folder)
+            yield attempt(work, item, context, folder, debug=self.options.debug)
 
+    def _connected(self) -> Any:
+        if self._client is None:
+            import dask
 
-@contextmanager
-def _client(options: RunOptions) -> Iterator[Any]:
-    import dask
-    from distributed import Client, LocalCluster
+            # Read when distributed is imported: its own chatter is not for our users.
+            quiet = {"distributed": "critical", "distributed.client": "critical"}
+            dask.config.set({"logging": quiet, "distributed.admin.tick.limit": "60s"})
+            self._client = self._open.enter_context(self._given() if self.options.scheduler else self._local())
+        return self._client
 
-    # Workers hold a few arrays at a time; a memory limit would only kill them on machines with little memory.
-    with dask.config.set({"distributed.worker.daemon": True, "distributed.admin.tick.limit": "30s"}):
-        if options.scheduler:
-            try:
-                client = Client(options.scheduler, timeout="10s")
-            except (OSError, TimeoutError) as error:
-                raise UserError(
-                    f"no Dask scheduler answers at {options.scheduler}",
-                    "start one with `dask scheduler`, workers with `dask worker ADDRESS`, and give its address",
-                ) from error
-            with client:
-                yield client
-        else:
-            with (
-                LocalCluster(
-                    n_workers=options.workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=None,
-                    memory_limit=0,
-                    silence_logs=logging.ERROR,
-                ) as cluster,
-                Client(cluster) as client,
-            ):
-                yield client
+    def _given(self) -> Any:
+        from distributed import Client
+
+        try:
+            return Client(self.options.scheduler, timeout="10s")
+        except (OSError, TimeoutError) as error:
+            raise UserError(
+                f"no Dask scheduler answers at {self.options.scheduler}",
+                "start one with `dask scheduler`, workers with `dask worker ADDRESS`, and give its address",
+            ) from error
+
+    def _local(self) -> Any:
+        from distributed import Client, LocalCluster
+
+        # Workers hold one motion at a time; a memory limit would only kill them on small machines.
+        cluster = LocalCluster(
+            n_workers=self.options.workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+        return Client(self._open.enter_context(cluster))
 
 
 def _on_cluster(client: Any, work: Work, items: Sequence[Item], context: Any, folder: Path) -> Iterator[Outcome]:
@@ -255,7 +279,7 @@ def run_stage(
     items: Sequence[Item],
     context: Any,
     work_dir: Path,
-    options: RunOptions,
+    runner: Runner,
     *,
     final: Path | None = None,
     finish: Callable[[Path, dict[str, Any]], None] | None = None,
@@ -267,7 +291,7 @@ def run_stage(
         items: everything it consists of, in a fixed order.
         context: handed to every worker; paths and settings, never arrays.
         work_dir: where stage folders stand.
-        options: how to run.
+        runner: where its items run.
         final: another place than `stage.folder(work_dir)`.
         finish: called with the unfinished folder and its meta before the rename; writes what belongs to the whole.
 
@@ -276,7 +300,7 @@ def run_stage(
     """
     folder = final or stage.folder(work_dir)
     done = published(stage, folder)
-    if done is not None and not (options.retry_failed and done.failures):
+    if done is not None and not (runner.options.retry_failed and done.failures):
         log.info("%-10s current, %s", stage.name, _counts(done.meta))
         return done
     partial = folder.with_name(folder.name + PARTIAL)
@@ -286,7 +310,7 @@ def run_stage(
         journal = _Journal(partial)
         todo = [item for item in items if item.id not in journal.done]
         log.info("%-10s %d of %d items to do", stage.name, len(todo), len(items))
-        _run_into(journal, stage, todo, context, options)
+        _run_into(journal, stage, todo, context, runner)
         meta = _write_tables(partial, stage, journal)
         if finish is not None:
             finish(partial, meta)
@@ -379,17 +403,16 @@ class _Journal:
         return self._lines()
 
 
-def _run_into(journal: _Journal, stage: Stage, todo: Sequence[Item], context: Any, options: RunOptions) -> None:
+def _run_into(journal: _Journal, stage: Stage, todo: Sequence[Item], context: Any, runner: Runner) -> None:
     from tqdm import tqdm
 
-    here = options if stage.parallel else RunOptions(debug=options.debug)
-    outcomes = run_items(stage.work, todo, context, journal.folder, here)
+    outcomes = runner.run(stage.work, todo, context, journal.folder, parallel=stage.parallel)
     bar = tqdm(total=len(todo), desc=stage.name, unit="item", disable=None, leave=False)
     with bar, open(journal.path, "a", encoding="utf-8") as handle:
         for outcome in outcomes:
             journal.append(outcome, handle)
             bar.update()
-            _stop_early(journal.verdicts, outcome, stage, options)
+            _stop_early(journal.verdicts, outcome, stage, runner.options)
 
 
 def _stop_early(verdicts: Counter[str], last: Outcome, stage: Stage, options: RunOptions) -> None:

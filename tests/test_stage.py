@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from actionpose.errors import UserError
 from actionpose.files import atomic_path, sha256_file
 from pipeline.config import RunOptions
 from pipeline.manifest import KeypointRow, read_rows
-from pipeline.stage import Item, ItemError, Outcome, Skip, Stage, attempt, chunked, run_items, run_stage, why_stale
+from pipeline.stage import Item, ItemError, Outcome, Runner, Skip, Stage, attempt, chunked, run_stage, why_stale
 
 
 def square(item: Item, context: dict, folder: Path) -> dict:
@@ -69,7 +68,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def test_one_bad_item_does_not_sink_the_rest_and_has_its_reason(tmp_path):
-    result = run_stage(stage(), items(6, m001="item", m002="skip", m003="bug"), {}, tmp_path, RunOptions())
+    result = run_stage(stage(), items(6, m001="item", m002="skip", m003="bug"), {}, tmp_path, Runner(RunOptions()))
     assert [row.motion_id for row in read_rows(result.table("keypoints"), KeypointRow)] == ["m000", "m004", "m005"]
     assert result.failures == {"bad content": 1, "unexpected error": 1}
     assert result.meta["skipped"] == {"not ours": 1}
@@ -77,26 +76,26 @@ def test_one_bad_item_does_not_sink_the_rest_and_has_its_reason(tmp_path):
 
 
 def test_retry_does_only_the_failed_items_again(tmp_path):
-    first = run_stage(stage(), items(4, m001="item"), {}, tmp_path, RunOptions())
+    first = run_stage(stage(), items(4, m001="item"), {}, tmp_path, Runner(RunOptions()))
     before = (first.folder / "files/m000.npy").stat().st_mtime_ns
-    again = run_stage(stage(), items(4), {}, tmp_path, RunOptions())
+    again = run_stage(stage(), items(4), {}, tmp_path, Runner(RunOptions()))
     assert not again.fresh
     assert again.failures == {"bad content": 1}
-    mended = run_stage(stage(), items(4), {}, tmp_path, RunOptions(retry_failed=True))
+    mended = run_stage(stage(), items(4), {}, tmp_path, Runner(RunOptions(retry_failed=True)))
     assert mended.failures == {}
     assert (mended.folder / "files/m000.npy").stat().st_mtime_ns == before
-    clean = run_stage(stage(), items(4), {}, tmp_path / "clean", RunOptions())
+    clean = run_stage(stage(), items(4), {}, tmp_path / "clean", Runner(RunOptions()))
     assert tree(mended.folder) == tree(clean.folder)
 
 
 def test_finished_stage_is_not_run_again(tmp_path):
-    first = run_stage(stage(), items(3), {}, tmp_path, RunOptions())
+    first = run_stage(stage(), items(3), {}, tmp_path, Runner(RunOptions()))
     assert first.fresh
-    assert not run_stage(stage(), items(3), {}, tmp_path, RunOptions()).fresh
+    assert not run_stage(stage(), items(3), {}, tmp_path, Runner(RunOptions())).fresh
 
 
 def test_stale_says_what_differs(tmp_path):
-    run_stage(stage(views=["front"], fps=30), items(2), {}, tmp_path, RunOptions())
+    run_stage(stage(views=["front"], fps=30), items(2), {}, tmp_path, Runner(RunOptions()))
     assert why_stale(stage(views=["front"], fps=30), tmp_path) == []
     assert why_stale(stage(views=["side", "front"], fps=30), tmp_path) == [
         'views: was ["front"], now ["side", "front"]'
@@ -107,8 +106,9 @@ def test_stale_says_what_differs(tmp_path):
 
 @pytest.mark.parametrize("workers", [2])
 def test_bytes_do_not_depend_on_workers(tmp_path, workers):
-    plain = run_stage(stage(), items(30, m004="item"), {}, tmp_path / "a", RunOptions())
-    many = run_stage(stage(), items(30, m004="item"), {}, tmp_path / "b", RunOptions(workers=workers))
+    plain = run_stage(stage(), items(30, m004="item"), {}, tmp_path / "a", Runner(RunOptions()))
+    with Runner(RunOptions(workers=workers)) as runner:
+        many = run_stage(stage(), items(30, m004="item"), {}, tmp_path / "b", runner)
     assert tree(plain.folder) == tree(many.folder)
 
 
@@ -117,14 +117,14 @@ import sys, logging
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from pipeline.config import RunOptions
-from pipeline.stage import run_stage
+from pipeline.stage import Runner, run_stage
 from test_stage import items, stage
-run_stage(stage(), items(40), {{"sleep": 0.02}}, Path({work!r}), RunOptions())
+run_stage(stage(), items(40), {{"sleep": 0.02}}, Path({work!r}), Runner(RunOptions()))
 """
 
 
 def test_killed_and_run_again_gives_the_same_bytes(tmp_path):
-    whole = run_stage(stage(), items(40), {}, tmp_path / "whole", RunOptions())
+    whole = run_stage(stage(), items(40), {}, tmp_path / "whole", Runner(RunOptions()))
     script = SCRIPT.format(tests=str(Path(__file__).parent), work=str(tmp_path / "killed"))
     kills = 0
     for wait in (0.25, 0.1, 0.35):
@@ -145,15 +145,15 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path):
         process.wait()
     assert kills >= 1
     assert not stage().folder(tmp_path / "killed").exists()
-    resumed = run_stage(stage(), items(40), {}, tmp_path / "killed", RunOptions())
+    resumed = run_stage(stage(), items(40), {}, tmp_path / "killed", Runner(RunOptions()))
     assert tree(resumed.folder) == tree(whole.folder)
 
 
 def test_a_torn_line_and_a_short_array_are_done_again(tmp_path):
-    whole = run_stage(stage(), items(5), {}, tmp_path / "whole", RunOptions())
+    whole = run_stage(stage(), items(5), {}, tmp_path / "whole", Runner(RunOptions()))
     partial = stage().folder(tmp_path / "torn").with_name(whole.folder.name + ".partial")
     failing = items(5, m004="item")
-    run_stage(stage(), failing, {}, tmp_path / "torn", RunOptions())
+    run_stage(stage(), failing, {}, tmp_path / "torn", Runner(RunOptions()))
     published = stage().folder(tmp_path / "torn")
     os.replace(published, partial)
     lines = [
@@ -162,16 +162,16 @@ def test_a_torn_line_and_a_short_array_are_done_again(tmp_path):
     ]
     (partial / "journal.jsonl").write_text("".join(lines) + '{"id":"m004","ro')
     (partial / "files/m001.npy").write_bytes(b"short")
-    resumed = run_stage(stage(), items(5), {}, tmp_path / "torn", RunOptions())
+    resumed = run_stage(stage(), items(5), {}, tmp_path / "torn", Runner(RunOptions()))
     assert tree(resumed.folder) == tree(whole.folder)
 
 
 def test_one_cause_for_all_stops_early_and_keeps_what_is_done(tmp_path):
     bad = items(60, **{f"m{i:03d}": "item" for i in range(5, 60)})
     with pytest.raises(UserError, match="of the first 20 items failed") as error:
-        run_stage(stage(), bad, {}, tmp_path, RunOptions())
+        run_stage(stage(), bad, {}, tmp_path, Runner(RunOptions()))
     assert "same command again" in error.value.hint
-    result = run_stage(stage(), bad, {}, tmp_path, RunOptions(max_failure_share=1.0))
+    result = run_stage(stage(), bad, {}, tmp_path, Runner(RunOptions(max_failure_share=1.0)))
     assert result.failures == {"bad content": 55}
 
 
@@ -184,18 +184,18 @@ def test_two_runs_do_not_write_one_folder(tmp_path, caplog):
     with open(partial.with_name(f".{partial.name}.lock"), "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another run is writing"):
-            run_stage(stage(), items(1), {}, tmp_path, RunOptions())
+            run_stage(stage(), items(1), {}, tmp_path, Runner(RunOptions()))
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        run_stage(stage(), items(1), {}, tmp_path / "file", RunOptions())
+        run_stage(stage(), items(1), {}, tmp_path / "file", Runner(RunOptions()))
 
 
 def test_a_worker_that_dies_is_a_recorded_failure(tmp_path):
-    outcomes = list(run_items(die, items(3), {}, tmp_path, RunOptions(workers=1)))
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with Runner(RunOptions(workers=1)) as runner:
+        outcomes = list(runner.run(die, items(3), {}, tmp_path))
     by_id = {outcome.id: outcome for outcome in outcomes}
     assert set(by_id) == {"m000", "m001", "m002"}
     assert all(o.failure and o.failure[0] == "worker died" for o in outcomes)
@@ -219,7 +219,7 @@ def test_chunks_keep_order_and_cost():
 
 def test_no_scheduler_at_the_address_says_how_to_start_one(tmp_path):
     with pytest.raises(UserError, match="no Dask scheduler answers"):
-        list(run_items(square, items(1), {}, tmp_path, RunOptions(scheduler="tcp://127.0.0.1:9")))
+        list(Runner(RunOptions(scheduler="tcp://127.0.0.1:9")).run(square, items(1), {}, tmp_path))
 
 
 def test_outcome_defaults_are_empty():
