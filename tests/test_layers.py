@@ -1,0 +1,190 @@
+"""The rules of the house: who may import whom, and what a light import costs.
+
+Arrows run one way: cli → pipeline → the light modules of actionpose. Someone who only has shards needs
+neither dask nor smplx, and `--help` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from graphlib import TopologicalSorter
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("actionpose", "cli", "pipeline")
+CONTRACT = ("skeleton", "config", "geometry", "shards", "files", "errors")
+HEAVY = {"torch", "dask", "distributed", "pandas", "matplotlib", "transformers", "smplx", "trimesh", "scipy"}
+HOMES = {
+    "dask": "pipeline.stage",
+    "distributed": "pipeline.stage",
+    "smplx": "pipeline.mesh",
+    "transformers": "actionpose.text",
+}
+"""Package → the one module that may name it."""
+
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def imported_names(path: Path) -> set[str]:
+    """Every dotted name a file imports, inside functions too, `import_module("…")` included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+            "import_module",
+            "__import__",
+        ):
+            names |= {str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant)}
+    return names
+
+
+IMPORTS = {module: imported_names(path) for module, path in FILES.items()}
+GRAPH = {
+    module: {other for other in FILES if other != module and any(f"{n}.".startswith(f"{other}.") for n in names)}
+    for module, names in IMPORTS.items()
+}
+"""Module → our own modules that it imports."""
+
+
+def users_of(package: str) -> set[str]:
+    return {module for module, names in IMPORTS.items() if package in {name.partition(".")[0] for name in names}}
+
+
+def fresh(code: str, cwd: Path = ROOT) -> str:
+    """Run code in a new process that knows nothing of this one, and return what it prints."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "COV"))}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# --- who imports whom -------------------------------------------------------------------------
+
+
+def test_actionpose_imports_neither_pipeline_nor_cli():
+    outside = {module: GRAPH[module] for module in GRAPH if module.startswith("actionpose")}
+    assert {m: uses for m, uses in outside.items() if any(u.startswith(("pipeline", "cli")) for u in uses)} == {}
+
+
+def test_pipeline_imports_only_the_light_modules_of_actionpose():
+    allowed = {"actionpose", *(f"actionpose.{name}" for name in CONTRACT)}
+    too_much = {
+        module: {use for use in uses if use.startswith("actionpose")} - allowed
+        for module, uses in GRAPH.items()
+        if module.startswith("pipeline")
+    }
+    assert {module: uses for module, uses in too_much.items() if uses} == {}
+
+
+def test_the_light_modules_lean_on_each_other_only():
+    allowed = {"actionpose", *(f"actionpose.{name}" for name in CONTRACT)}
+    assert all(GRAPH[f"actionpose.{name}"] <= allowed for name in CONTRACT)
+
+
+def test_nothing_below_the_commands_imports_them():
+    assert {m for m, uses in GRAPH.items() if not m.startswith("cli") and any(u.startswith("cli") for u in uses)} == (
+        set()
+    )
+
+
+@pytest.mark.parametrize(("package", "home"), HOMES.items())
+def test_each_heavy_package_has_one_home(package: str, home: str):
+    assert users_of(package) == {home}
+
+
+def test_data_preparation_names_torch_only_beside_smplx():
+    assert {module for module in users_of("torch") if module.startswith("pipeline")} <= {"pipeline.mesh"}
+
+
+def test_no_stage_uses_the_shell_of_another():
+    # A stage may use another's readers (keypoints reads motions as amass does), never its run.
+    shells = {
+        f"{module}.{node.name}": module
+        for module, path in FILES.items()
+        if module.startswith("pipeline") and module != "pipeline.stage"
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name.endswith("_stage")
+    }
+    assert len(shells) == 5
+    users = {module for module, names in IMPORTS.items() if names & set(shells) and module.startswith("pipeline")}
+    assert users == {"pipeline.plan"}
+
+
+def test_imports_are_acyclic():
+    order = list(TopologicalSorter(GRAPH).static_order())  # raises CycleError, which names the cycle
+    assert set(order) == set(FILES)
+
+
+def test_packages_do_nothing_on_import():
+    assert {m for m, path in FILES.items() if path.name == "__init__.py" and path.read_text().strip()} == set()
+
+
+def test_every_module_says_in_its_first_line_what_it_is():
+    for module, path in FILES.items():
+        if path.name != "__init__.py":
+            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+            assert docstring, module
+            assert docstring.splitlines()[0].strip(), module
+
+
+# --- what an import costs ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [f"actionpose.{name}" for name in CONTRACT])
+def test_a_light_module_stays_light(module: str):
+    loaded = set(fresh(f"import sys, {module}; print(*sys.modules)").split())
+    assert module in loaded
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", ["cli.data", "cli.train"])
+def test_help_does_not_wait_for_what_only_work_needs(command: str):
+    code = f"""
+import sys
+from {command} import main
+try:
+    main(["--help"])
+except SystemExit as ended:
+    assert not ended.code
+print("LOADED", *sys.modules)
+"""
+    text, _, loaded = fresh(code).partition("LOADED")
+    assert "Usage:" in text
+    assert set(loaded.split()) & HEAVY == set()
+
+
+# --- names that others could claim ------------------------------------------------------------
+
+
+def test_exactly_three_packages_are_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert sorted(project["tool"]["setuptools"]["packages"]) == sorted(PACKAGES)
+    installed = {name for name, owners in metadata.packages_distributions().items() if "actionpose" in owners}
+    assert {name for name in installed if not name.startswith("__editable__")} == set(PACKAGES)
+
+
+def test_pipeline_and_cli_are_ours_wherever_one_stands(tmp_path: Path):
+    # Both names are generic; a folder of that name where the user stands must not win over ours.
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "__init__.py").write_text("")
+    code = "import actionpose, cli, pipeline; print(actionpose.__file__, cli.__file__, pipeline.__file__, sep='\\n')"
+    for folder in (ROOT, tmp_path):
+        homes = {Path(line).parent.parent.resolve() for line in fresh(code, cwd=folder).split("\n") if line}
+        assert homes == {ROOT.resolve()}
