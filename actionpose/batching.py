@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from actionpose import keyed
 from actionpose.data import Ints, SampleTable
 from actionpose.negatives import Texts, mirror_words
 from actionpose.skeleton import FLIP_ORDER, N_JOINTS, ROOT
@@ -88,11 +89,6 @@ def cut_frames(table: SampleTable, ids: Ints, name: str = "pose3d") -> NDArray[n
     return out
 
 
-def keyed_uniform(seed: int, epoch: int, ids: Ints, stream: int) -> NDArray[np.float64]:
-    """One number in [0, 1) for each sample, from (seed, epoch, sample id) alone, (B,)."""
-    return np.asarray([np.random.default_rng((seed, epoch, int(i), stream)).random() for i in ids])
-
-
 def mirror(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:
     """Mirror some clips of a batch: negate channel 0 and swap left and right joints."""
     mirrored = pose_BTJ3[flipped_B][:, :, list(FLIP_ORDER)]
@@ -129,14 +125,15 @@ class Assembler:
         sample_id = torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64))
         if self.detect is not None and not table.stored_2d:
             pose2d = self.detect(pose2d, sample_id)
-        flipped = np.zeros(len(ids), dtype=bool)
+        flipped = torch.zeros(len(ids), dtype=torch.bool)
         if self.augment and config.flip:
-            flipped = keyed_uniform(self.seed, epoch, ids, FLIP_STREAM) < 0.5
+            flipped = keyed.uniform(keyed.keys(self.seed, epoch, sample_id), FLIP_STREAM) < 0.5
             if flipped.any():
-                which = torch.from_numpy(flipped)
-                pose2d, pose3d = mirror(pose2d, which), mirror(pose3d, which)
+                pose2d, pose3d = mirror(pose2d, flipped), mirror(pose3d, flipped)
         if self.augment and config.zoom[1] > config.zoom[0]:
-            pose2d, pose3d, unit_mm = self._zoomed(pose2d, pose3d, unit_mm, ids, epoch)
+            low, high = config.zoom
+            factor = low + (high - low) * keyed.uniform(keyed.keys(self.seed, epoch, sample_id), ZOOM_STREAM)
+            pose2d, pose3d, unit_mm = _zoomed(pose2d, pose3d, unit_mm, factor)
         batch: Batch = {
             "pose2d": pose2d,
             "pose3d": pose3d,
@@ -189,17 +186,7 @@ class Assembler:
         frames = torch.from_numpy(cut_frames(self.table, ids))
         return torch.from_numpy(cut_frames(self.table, ids, "pose2d")), frames - frames[:, :, ROOT : ROOT + 1]
 
-    def _zoomed(
-        self, pose2d: Tensor, pose3d: Tensor, unit_mm: Tensor, ids: Ints, epoch: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """A random size for each clip; millimetres stay what they are."""
-        low, high = self.table.config.zoom
-        share = keyed_uniform(self.seed, epoch, ids, ZOOM_STREAM)
-        factor = torch.from_numpy((low + (high - low) * share).astype(np.float32))
-        size = factor[:, None, None, None]
-        return torch.cat([pose2d[..., :2] * size, pose2d[..., 2:]], dim=-1), pose3d * size, unit_mm / factor
-
-    def _texts(self, ids: Ints, epoch: int, flipped: NDArray[np.bool_]) -> tuple[list[str], list[list[str]]]:
+    def _texts(self, ids: Ints, epoch: int, flipped: Tensor) -> tuple[list[str], list[list[str]]]:
         assert self.texts is not None
         texts, negatives = [], []
         for sample, is_flipped in zip(ids.tolist(), flipped.tolist(), strict=True):
@@ -209,6 +196,12 @@ class Assembler:
             texts.append(text)
             negatives.append(others)
         return texts, negatives
+
+
+def _zoomed(pose2d: Tensor, pose3d: Tensor, unit_mm: Tensor, factor_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Clips at another size on the screen; in millimetres they stay what they are."""
+    size = factor_B[:, None, None, None]
+    return torch.cat([pose2d[..., :2] * size, pose2d[..., 2:]], dim=-1), pose3d * size, unit_mm / factor_B
 
 
 # --- loading ----------------------------------------------------------------------------------
