@@ -1,0 +1,193 @@
+"""The skeleton under the demo's motion: rest joints, forward kinematics, limbs that reach, quaternions.
+
+Everything here lives in the body's own stage: metres, y up, a person at heading 0 faces +z and has
++x on the left. `demo_motion` turns the finished motion into the z-up world of AMASS.
+
+Legend: T frames, J = 22 body joints (SMPL+H order, fingers left out). Quaternions are (w, x, y, z).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.body import BODY_PARENTS, SmplhModel
+
+Floats = NDArray[np.float64]
+
+N_JOINTS = 22
+PARENTS: tuple[int, ...] = tuple(int(p) for p in BODY_PARENTS[:N_JOINTS])
+PELVIS, L_HIP, R_HIP, SPINE1, L_KNEE, R_KNEE, SPINE2, L_ANKLE, R_ANKLE, SPINE3, L_FOOT, R_FOOT = range(12)
+NECK, L_COLLAR, R_COLLAR, HEAD, L_SHOULDER, R_SHOULDER, L_ELBOW, R_ELBOW, L_WRIST, R_WRIST = range(12, 22)
+
+X, Y, Z = np.eye(3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rig:
+    """A subject's skeleton at rest.
+
+    Attributes:
+        joints: (22, 3) rest joints in metres, y up, as the body model puts them.
+        floor: y of the soles in the same frame.
+    """
+
+    joints: Floats
+    floor: float
+
+    @classmethod
+    def of(cls, model: SmplhModel, betas: Floats) -> Rig:
+        """Return the rig of one body shape; betas (16,), fewer when the model has fewer."""
+        shaped = model.v_template + model.shapedirs @ betas[: model.shapedirs.shape[-1]]
+        return cls(joints=(model.J_regressor @ shaped)[:N_JOINTS], floor=float(shaped[:, 1].min()))
+
+    @property
+    def offsets(self) -> Floats:
+        """Return each joint relative to its parent (22, 3); the pelvis has zeros."""
+        offsets = self.joints - self.joints[list(PARENTS)]
+        offsets[0] = 0.0
+        return offsets
+
+    @property
+    def leg(self) -> float:
+        """Return the length of thigh and shin together in metres."""
+        thigh, shin = self.offsets[[L_KNEE, L_ANKLE]]
+        return float(np.linalg.norm(thigh) + np.linalg.norm(shin))
+
+    @property
+    def arm(self) -> float:
+        """Return the length of upper arm and forearm together in metres."""
+        upper, fore = self.offsets[[L_ELBOW, L_WRIST]]
+        return float(np.linalg.norm(upper) + np.linalg.norm(fore))
+
+
+def forward(rig: Rig, rotations: Floats, pelvis: Floats) -> tuple[Floats, Floats]:
+    """Chain local rotations (T, 22, 3, 3) from the pelvis (T, 3).
+
+    Returns:
+        Joint positions (T, 22, 3) and global rotations (T, 22, 3, 3).
+    """
+    offsets = rig.offsets
+    places = np.empty((*rotations.shape[:2], 3))
+    turns = np.empty_like(rotations)
+    places[:, 0], turns[:, 0] = pelvis, rotations[:, 0]
+    for joint, parent in enumerate(PARENTS[1:], start=1):
+        turns[:, joint] = turns[:, parent] @ rotations[:, joint]
+        places[:, joint] = places[:, parent] + turns[:, parent] @ offsets[joint]
+    return places, turns
+
+
+def reach(
+    first: Floats,
+    second: Floats,
+    hinge: Floats,
+    target: Floats,
+    pole: Floats,
+    limits: tuple[float, float],
+    soft: Floats | float = 0.0,
+) -> tuple[Floats, Floats]:
+    """Bend a limb of two bones so that its end meets a target (the law of cosines, with a true hinge).
+
+    Args:
+        first: (3,) rest offset of the bone next to the body.
+        second: (3,) rest offset of the other bone.
+        hinge: (3,) axis of the middle joint at rest; positive angles bend the limb.
+        target: (T, 3) end relative to the limb's root, in the frame that carries the limb.
+        pole: (T, 3) direction in which the middle joint should stand out.
+        limits: smallest and largest bend in radians. A target out of reach is reached for.
+        soft: metres before full length over which a limb stops lengthening, so that a joint does not snap straight.
+
+    Returns:
+        Rotation of the first bone (T, 3, 3) and the bend of the middle joint (T,).
+    """
+    along = (first @ hinge) * (second @ hinge)
+    cosine, sine = first @ second - along, first @ np.cross(hinge, second)
+    far = np.linalg.norm(target, axis=-1)
+    edge = np.linalg.norm(first + about(hinge, np.array(limits[0])) @ second) - soft
+    near_edge = edge + soft * (1 - np.exp(-np.maximum(far - edge, 0.0) / np.maximum(soft, 1e-6)))
+    free = np.minimum(far, near_edge) ** 2 - first @ first - second @ second - 2 * along
+    bend = np.arctan2(sine, cosine) + np.arccos(np.clip(free / (2 * np.hypot(sine, cosine)), -1, 1))
+    bend = np.clip(bend, *limits)
+    end = first + (about(hinge, bend) @ second)
+    rest = _frame(end, np.broadcast_to(hinge, end.shape))
+    wanted = _frame(target, np.cross(pole, target))
+    return wanted @ rest.swapaxes(-1, -2), bend
+
+
+def _frame(along: Floats, near: Floats) -> Floats:
+    """Return right-handed axes as columns (T, 3, 3): `along`, `near` made square to it, their product."""
+    a = unit(along)
+    b = unit(near - (near * a).sum(-1, keepdims=True) * a)
+    return np.stack([a, b, np.cross(a, b)], axis=-1)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Return vectors (..., 3) at length one."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def about(axis: Floats, angle: Floats) -> Floats:
+    """Return rotation matrices (..., 3, 3) about one unit axis (3,) by angles (...) in radians."""
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    angle = np.asarray(angle, dtype=np.float64)[..., None, None]
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+
+
+def lean(pitch_yaw_roll: Floats) -> Floats:
+    """Return rotations (..., 3, 3) for (..., 3) radians: bend forward, turn to the left, tip to the right."""
+    pitch, yaw, roll = np.moveaxis(pitch_yaw_roll, -1, 0)
+    return about(Y, yaw) @ about(X, pitch) @ about(Z, roll)
+
+
+# --- quaternions ------------------------------------------------------------------------------
+
+
+def to_quaternion(matrices: Floats) -> Floats:
+    """Return unit quaternions (..., 4) of rotation matrices (..., 3, 3), from the largest component."""
+    m = matrices
+    trace = np.trace(m, axis1=-2, axis2=-1)
+    diagonal = np.moveaxis(np.diagonal(m, axis1=-2, axis2=-1), -1, 0)
+    squares = np.stack([1 + trace, *(1 - trace + 2 * diagonal)], axis=-1)
+    skew = np.stack([m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1)
+    xy, xz, yz = (m[..., i, j] + m[..., j, i] for i, j in ((0, 1), (0, 2), (1, 2)))
+    sx, sy, sz = np.moveaxis(skew, -1, 0)
+    # Row i is 4 q_i times the quaternion; the row of the largest component divides best.
+    rows = np.stack(
+        [
+            np.stack([squares[..., 0], sx, sy, sz], -1),
+            np.stack([sx, squares[..., 1], xy, xz], -1),
+            np.stack([sy, xy, squares[..., 2], yz], -1),
+            np.stack([sz, xz, yz, squares[..., 3]], -1),
+        ],
+        axis=-2,
+    )
+    best = squares.argmax(-1)[..., None, None]
+    quaternion = np.take_along_axis(rows, best, axis=-2)[..., 0, :]
+    return quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+
+
+def slerp(a: Floats, b: Floats, weight: Floats) -> Floats:
+    """Go from quaternions a to b (T, J, 4) the short way; weight (T,) in [0, 1]."""
+    dot = (a * b).sum(-1, keepdims=True)
+    b = np.where(dot < 0, -b, b)
+    angle = np.arccos(np.clip(np.abs(dot), 0, 1))
+    w = weight[:, None, None]
+    small = angle < 1e-6
+    sine = np.where(small, 1.0, np.sin(angle))
+    mixed = np.where(small, (1 - w) * a + w * b, (np.sin((1 - w) * angle) * a + np.sin(w * angle) * b) / sine)
+    return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
+
+
+def to_axis_angle(quaternions: Floats) -> Floats:
+    """Return rotation vectors (T, J, 3) that run on smoothly in time, so a norm may pass pi, as in AMASS."""
+    turned = (quaternions[1:] * quaternions[:-1]).sum(-1) < 0
+    sign = np.where(np.cumsum(turned, axis=0) % 2, -1.0, 1.0)
+    start = np.where(quaternions[:1, :, :1] < 0, -1.0, 1.0)
+    q = quaternions * start
+    q[1:] *= sign[..., None]
+    length = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
+    angle = 2 * np.arctan2(length, q[..., :1])
+    return q[..., 1:] * np.where(length < 1e-9, 2.0, angle / np.maximum(length, 1e-9))
