@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cli import look
 from cli.common import (
     Group,
     Settings,
@@ -338,46 +338,6 @@ def status(settings: Settings, out: Path, work: Path | None, format: str, **give
     _print_status(build, format)
 
 
-# --- looking ----------------------------------------------------------------------------------
-
-
-@main.command()
-@click.argument("path", type=PathLike)
-@click.option("--table", "table", metavar="NAME", help="A manifest inside PATH: motions, clips, pairs, failures, …")
-@click.option(
-    "--where", multiple=True, metavar="CONDITION", help="Rows to show: 'label~walk', 'frames>=60', 'split=val'."
-)
-@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Rows to show at most; 0 for all.")
-@format_option
-def inspect(path: Path, table: str | None, where: tuple[str, ...], limit: int, format: str) -> None:
-    """What is in a shard folder, a stage folder or a manifest.
-
-    \b
-    ap-data inspect shards
-    ap-data inspect shards --table pairs --where 'label~^transit' --where 'split=val'
-    ap-data inspect shards --table failures --format csv --limit 0
-    """
-    from pipeline.inspect import kind_of, manifest_of, select, shard_summary, shard_text, stage_summary
-
-    kind = kind_of(path)
-    if kind == "run":
-        raise click.UsageError(f"{path} is a training run; look at it with `ap-train inspect {path}`")
-    if kind == "manifest" or table or where:
-        manifest = path if kind == "manifest" else manifest_of(path, table or "pairs")
-        rows = select(manifest, where)
-        emit(list(itertools.islice(rows, limit or None)), format)
-        if limit and (more := sum(1 for _ in rows)):
-            note(f"{more:,} more rows; --limit 0 shows all")
-        return
-    if kind == "stage":
-        emit(stage_summary(path), format)
-    elif format == "table":
-        click.echo(shard_text(path))
-        next_step(f"Next: ap-train pretrain -c tiny --data {path} --out runs/pretrain")
-    else:
-        emit(shard_summary(path), format)
-
-
 # --- what several commands do at their end ----------------------------------------------------
 
 
@@ -425,6 +385,10 @@ def _print_status(build: Build, format: str) -> None:
         for row in build.status()
     ]
     emit(rows, format)
+
+
+for command in (look.inspect,):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

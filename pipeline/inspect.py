@@ -5,12 +5,13 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
 from actionpose.shards import INDEX, read_index
-from pipeline.manifest import read_lines
+from pipeline.manifest import ROW_TYPES, read_lines
 from pipeline.stage import META, read_meta
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -153,9 +154,11 @@ def select(path: Path, where: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
         UserError: a condition on a column the manifest does not have.
     """
     conditions = [parse_where(text) for text in where]
+    row_type = ROW_TYPES.get(path.stem)
+    columns = [field.name for field in fields(row_type)] if row_type else []
     for _, row in read_lines(path):
         if all(_holds(row, condition, path) for condition in conditions):
-            yield row
+            yield {name: row[name] for name in columns if name in row} | row
 
 
 def _holds(row: dict[str, Any], condition: tuple[str, str, str], path: Path) -> bool:
