@@ -1,0 +1,276 @@
+"""One motion for human eyes: a contact sheet, a shaded body, a GLB file, or characters on a terminal.
+
+matplotlib and trimesh are imported when first used; the terminal picture needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.errors import UserError
+from actionpose.files import atomic_path
+from actionpose.geometry import camera_matrix, facing_heading, to_camera
+from actionpose.skeleton import BONES, LEFT, RIGHT
+from pipeline.raster import Frame, render
+
+Floats = NDArray[np.floating]
+
+LEFT_COLOUR, RIGHT_COLOUR, MIDDLE_COLOUR = "#e0632b", "#2368c4", "#56616c"
+INK, SOFT, HAIR = "#1c2024", "#5d666f", "#d9dcd7"
+OBLIQUE = "yaw+35pitch+14"
+"""The view that stands for 3D on a still picture: from the front left, a little from above."""
+
+MOMENTS = 8
+NOSE, HEAD = 9, 10
+PANEL = (440, 600)
+"""Pixels of one picture of a body, width and height."""
+
+
+def bone_colour(child: int) -> str:
+    """Orange for the person's left, blue for the right, grey between."""
+    return LEFT_COLOUR if child in LEFT else RIGHT_COLOUR if child in RIGHT else MIDDLE_COLOUR
+
+
+def moments(frames: int, count: int) -> list[int]:
+    """Up to `count` frame numbers spread evenly from the first to the last."""
+    return np.unique(np.linspace(0, frames - 1, min(count, frames)).round().astype(int)).tolist()
+
+
+# --- contact sheet ----------------------------------------------------------------------------
+
+
+def draw_clip_png(
+    frames_world: Floats, heading: float, views: Sequence[str], out: Path, title: str, *, fps: float = 30.0
+) -> None:
+    """Draw a clip at eight moments: an oblique view in the first row, then a row for each view.
+
+    Args:
+        frames_world: (T, 17, 3) metres, world frame, z up.
+        heading: radians, as `geometry.facing_heading` gives it.
+        views: names for `geometry.camera_matrix`.
+        out: a PNG file.
+        title: written above the pictures.
+        fps: for the times under the title.
+
+    Raises:
+        UserError: matplotlib is not installed, no frame, an unknown view, or the file cannot be written.
+    """
+    if not len(frames_world):
+        raise UserError("there is no frame to draw", "choose a clip of at least one frame")
+    picked = moments(len(frames_world), MOMENTS)
+    rows = [("3D", OBLIQUE), *((view, view) for view in views)]
+    poses = _in_place(np.asarray(frames_world, dtype=np.float64))
+    with _figure(out, (1.75 * len(picked) + 0.6, 2.75 * len(rows) + 0.7)) as figure:
+        figure.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold", color=INK)
+        axes = figure.subplots(len(rows), len(picked), squeeze=False)
+        for (name, view), row in zip(rows, axes, strict=True):
+            drawn = to_camera(poses, camera_matrix(view, heading))
+            _draw_row(row, drawn[picked], name, oblique=view == OBLIQUE)
+        for cell, frame in zip(axes[0], picked, strict=True):
+            cell.set_title(f"{frame / fps:.2f} s", fontsize=9, color=SOFT)
+        figure.subplots_adjust(left=0.045, right=0.995, bottom=0.01, top=1 - 0.75 / figure.get_figheight(),
+                               wspace=0.04, hspace=0.05)  # fmt: skip
+
+
+def _in_place(poses: Floats) -> Floats:
+    """The same poses (T, 17, 3), each with its pelvis over the origin; heights are kept."""
+    return poses - poses[:, :1] * np.array([1.0, 1.0, 0.0])
+
+
+def _draw_row(axes: Sequence[Any], poses_cam: Floats, name: str, *, oblique: bool) -> None:
+    """One view of all moments, at one scale and over one ground line."""
+    low, high = poses_cam[..., 1].min(), poses_cam[..., 1].max()
+    half = max(float(np.abs(poses_cam[..., 0]).max()) + 0.12, 0.32 * (high - low))
+    for axis, pose in zip(axes, poses_cam, strict=True):
+        if not oblique:
+            axis.axhline(high + 0.04, color=HAIR, lw=1.2, zorder=0)
+        else:
+            feet = pose[[3, 6]].mean(axis=0)
+            axis.add_artist(_ellipse(float(feet[0]), float(feet[1]) + 0.05, 0.62, 0.17, color="#000000", alpha=0.10))
+        draw_skeleton(axis, pose)
+        axis.set_xlim(-half, half)
+        axis.set_ylim(high + 0.16, low - 0.14)
+        axis.set_aspect("equal")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.set_frame_on(False)
+    axes[0].set_ylabel(name, fontsize=10, color=SOFT)
+
+
+def draw_skeleton(axis: Any, points: Floats, *, width: float = 3.0, face: bool = True) -> None:
+    """Draw bones, far ones first, then the face as a disc; points (17, 3): x, y in the axis' units, z away."""
+    order = sorted(BONES, key=lambda bone: -float(points[list(bone), 2].sum()))
+    for parent, child in order:
+        x, y = points[[parent, child], 0], points[[parent, child], 1]
+        axis.plot(x, y, color=bone_colour(child), lw=width, solid_capstyle="round", zorder=3)
+    axis.scatter(*points[:, :2].T, s=width * 4, c=[bone_colour(j) for j in range(len(points))], zorder=4, lw=0)
+    if face:
+        middle, reach = points[[NOSE, HEAD], :2].mean(axis=0), float(np.linalg.norm(points[HEAD] - points[NOSE]))
+        axis.add_artist(
+            _ellipse(float(middle[0]), float(middle[1]), 1.2 * reach, 1.2 * reach, color=MIDDLE_COLOUR, zorder=4)
+        )
+
+
+@contextmanager
+def _figure(out: Path, inches: tuple[float, float]) -> Iterator[Any]:
+    """A matplotlib figure without a display or any global state; saved whole or not at all."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("drawing a picture needs matplotlib", "pip install 'actionpose[picture]'") from error
+    figure = Figure(figsize=inches, facecolor="white")
+    FigureCanvasAgg(figure)
+    yield figure
+    with atomic_path(out) as aside:
+        figure.savefig(aside, dpi=120, format="png")
+
+
+# --- the body ---------------------------------------------------------------------------------
+
+
+def draw_mesh_png(
+    vertices: Floats, faces: NDArray[np.integer], keypoints: Floats | None, out: Path, *, title: str = ""
+) -> None:
+    """Draw a body from the front left and from the side, and its skeleton seen through it from the front.
+
+    Args:
+        vertices: (V, 3) metres, world frame, z up.
+        faces: (F, 3).
+        keypoints: (17, 3) of the same pose; without them the body is taken to face -y, and no skeleton is drawn.
+        out: a PNG file.
+        title: written above.
+
+    Raises:
+        UserError: matplotlib is not installed, or the file cannot be written.
+    """
+    heading = 0.0 if keypoints is None else facing_heading(np.asarray(keypoints, dtype=np.float64)[None])[0]
+    views = (("from the front left", "yaw+35pitch+8"), ("side", "side"), ("front, keypoints inside", "front"))
+    with _figure(out, (11.4, 5.9)) as figure:
+        figure.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold", color=INK)
+        axes = figure.subplots(1, len(views))
+        figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.88, wspace=0.02)
+        cameras = [camera_matrix(view, heading) for _, view in views]
+        bodies = [to_camera(np.asarray(vertices, dtype=np.float64), camera) for camera in cameras]
+        scale = min(_fitting_scale(body) for body in bodies)
+        for axis, (name, view), camera, body in zip(axes, views, cameras, bodies, strict=True):
+            shown = None if keypoints is None or view != "front" else to_camera(np.asarray(keypoints, float), camera)
+            _draw_body(axis, body, faces, shown, scale)
+            axis.set_title(name, fontsize=10, color=SOFT)
+
+
+def _fitting_scale(vertices: Floats) -> float:
+    """Pixels a metre at which a body seen by a camera fills a panel."""
+    width, height = (np.maximum(np.ptp(vertices, axis=0), 0.3))[:2]
+    return float(min(0.96 * PANEL[0] / width, 0.90 * PANEL[1] / height))
+
+
+def _draw_body(axis: Any, vertices: Floats, faces: NDArray[np.integer], points: Floats | None, scale: float) -> None:
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    x, width, height = float(low[0] + high[0]) / 2, *PANEL
+    ground = float(high[1]) + 0.06 * height / scale  # every panel has its ground at the same height
+    frame = Frame(centre_x=x, centre_y=ground - height / scale / 2, width=width, height=height, scale=scale)
+    picture = render(vertices, faces, frame)
+    if points is not None:
+        picture[..., 3] *= 0.42
+    under = frame.pixels(np.array([x, high[1] - 0.02, 0.0]))
+    for k in range(12):  # a soft shadow is a stack of faint ones
+        size = (0.50 - 0.035 * k) * scale
+        axis.add_artist(_ellipse(float(under[0]), float(under[1]), size, 0.2 * size, color="#000000", alpha=0.022))
+    axis.imshow(picture, interpolation="antialiased", zorder=2)
+    if points is not None:
+        draw_skeleton(axis, np.concatenate([frame.pixels(points), points[:, 2:] * scale], axis=1), face=False)
+    axis.set_xlim(0, width)
+    axis.set_ylim(height, 0)
+    axis.set_axis_off()
+
+
+def _ellipse(x: float, y: float, width: float, height: float, **style: Any) -> Any:
+    from matplotlib.patches import Ellipse
+
+    return Ellipse((x, y), width, height, lw=0, **{"zorder": 1, **style})
+
+
+def export_glb(vertices: Floats, faces: NDArray[np.integer], out: Path) -> None:
+    """Write a mesh as a binary glTF file, which any 3D viewer opens.
+
+    Args:
+        vertices: (V, 3) metres, world frame, z up; glTF has y up, so they are turned.
+        faces: (F, 3).
+        out: a `.glb` file.
+
+    Raises:
+        UserError: trimesh is not installed, or the file cannot be written.
+    """
+    try:
+        import trimesh
+    except ImportError as error:
+        raise UserError("writing a GLB file needs trimesh", "pip install trimesh") from error
+    turned = np.asarray(vertices, dtype=np.float32)[:, [0, 2, 1]] * np.array([1, 1, -1], dtype=np.float32)
+    mesh = trimesh.Trimesh(turned, np.asarray(faces), process=False)
+    mesh.visual = trimesh.visual.TextureVisuals(
+        material=trimesh.visual.material.PBRMaterial(
+            baseColorFactor=[204, 204, 212, 255], metallicFactor=0.0, roughnessFactor=0.7
+        )
+    )
+    with atomic_path(out) as aside:
+        mesh.export(str(aside), file_type="glb")
+
+
+# --- a terminal -------------------------------------------------------------------------------
+
+_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""Bit of a braille character for each of its 4 x 2 dots."""
+
+
+def clip_as_text(frames_world: Floats, heading: float, width: int = 60, *, fps: float = 30.0) -> str:
+    """A few poses of a clip from the front, drawn with braille characters, their times below.
+
+    Args:
+        frames_world: (T, 17, 3) metres, world frame, z up.
+        heading: radians.
+        width: characters a line, about fifteen for each pose.
+        fps: for the times.
+    """
+    picked = moments(len(frames_world), max(1, min(MOMENTS, width // 15)))
+    if not picked:
+        return "(no frame)"
+    poses = to_camera(np.asarray(frames_world, dtype=np.float64), camera_matrix("front", heading))[picked]
+    columns = width // len(picked)
+    low, high = poses[..., 1].min(), poses[..., 1].max()
+    left, right = poses[..., 0].min(axis=1), poses[..., 0].max(axis=1)
+    poses = poses - ((left + right) / 2)[:, None, None] * [1, 0, 0]
+    per_metre = min((2 * columns - 4) / max(float((right - left).max()), 0.2), 48 / max(high - low, 0.2))
+    rows = int(np.ceil(((high - low) * per_metre + 3) / 4))
+    dots = np.zeros((4 * rows, 2 * columns * len(picked)), dtype=bool)
+    for k, pose in enumerate(poses):
+        x = pose[:, 0] * per_metre + (2 * k + 1) * columns
+        y = (pose[:, 1] - low) * per_metre + 1
+        _draw_dots(dots, np.stack([x, y], axis=1))
+    bits = (dots.reshape(rows, 4, -1, 2) * _DOTS[None, :, None, :]).sum(axis=(1, 3))
+    lines = ["".join(chr(0x2800 + int(b)) if b else " " for b in row).rstrip() for row in bits]
+    times = "".join(f"{frame / fps:.2f} s".center(columns) for frame in picked)
+    return "\n".join([*lines, times.rstrip()])
+
+
+def _draw_dots(dots: NDArray[np.bool_], points: Floats) -> None:
+    for parent, child in BONES:
+        a, b = points[parent], points[child]
+        n = int(np.abs(b - a).max() * 2) + 2
+        line = a + np.linspace(0, 1, n)[:, None] * (b - a)
+        _set(dots, line)
+    head, size = points[[NOSE, HEAD]].mean(axis=0), np.linalg.norm(points[HEAD] - points[NOSE])
+    turn = np.linspace(0, 2 * np.pi, 24)
+    _set(dots, head + max(size * 0.75, 1.5) * np.stack([np.cos(turn), np.sin(turn)], axis=1))
+
+
+def _set(dots: NDArray[np.bool_], points: Floats) -> None:
+    x, y = np.floor(points).astype(int).T
+    inside = (x >= 0) & (x < dots.shape[1]) & (y >= 0) & (y < dots.shape[0])
+    dots[y[inside], x[inside]] = True

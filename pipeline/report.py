@@ -1,0 +1,85 @@
+"""One self-contained HTML report about shards and runs, and its result table as data and as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actionpose.files import write_text
+from actionpose.shards import ShardSet
+from pipeline.report_data import read_shards, sample_clips, viewer_clip
+from pipeline.report_page import page
+from pipeline.report_results import CAVEAT, error_cells, gain_sentence, rank_cells
+from pipeline.report_runs import Difference, ResultRow, RetrievalRow, differences, read_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSummary:
+    """What the report says, for programs: counts of the shards, the result rows, and notes on what was missing."""
+
+    out: Path
+    fingerprint: str
+    motions: int
+    clips: int
+    pairs: int
+    transitions: int
+    frames: int
+    hours: float
+    failures: int | None
+    results: tuple[ResultRow, ...]
+    gains: tuple[Difference, ...]
+    retrieval: tuple[RetrievalRow, ...]
+    notes: tuple[str, ...]
+    demo: bool
+
+
+def build_report(shards: Path, runs: Sequence[Path], out: Path, title: str, *, demo: bool = True) -> ReportSummary:
+    """Write the report as one HTML file that needs no network.
+
+    Args:
+        shards: a shard folder; every count shown is counted from its tables.
+        runs: run folders, in the order of the curves; what is missing in them becomes a note on the page.
+        out: the HTML file; it appears whole or not at all.
+        title: the page's heading.
+        demo: whether to print beside the results that demo numbers say nothing about published ones.
+
+    Raises:
+        UserError: the shards cannot be read (see `read_index`), or the file cannot be written.
+    """
+    opened = ShardSet(shards)
+    facts = read_shards(opened)
+    read = [read_run(Path(run)) for run in runs]
+    results = tuple(row for run in read for row in run.results)
+    retrieval = tuple(row for run in read for row in run.retrieval)
+    gains = tuple(differences(results))
+    clips = [viewer_clip(opened, pair) for pair in sample_clips(opened)]
+    html = page(
+        title=title, facts=facts, clips=clips, runs=read, results=results, gains=gains, retrieval=retrieval, demo=demo
+    )  # fmt: skip
+    write_text(out, html)
+    return ReportSummary(
+        out=Path(out), fingerprint=facts.fingerprint,
+        motions=facts.motions, clips=facts.clips, pairs=facts.pairs, transitions=facts.transitions,
+        frames=facts.frames, hours=facts.hours, failures=facts.n_failures,
+        results=results, gains=gains, retrieval=retrieval, demo=demo,
+        notes=(*facts.remarks, *(f"{run.name}: {note}" for run in read for note in run.notes)),
+    )  # fmt: skip
+
+
+# --- plain text -------------------------------------------------------------------------------
+
+
+def summary_text(summary: ReportSummary) -> str:
+    """The result tables as plain text for a terminal, ending with what they do not say."""
+    parts = [
+        f"{summary.motions:,} motions, {summary.clips:,} clips, {summary.pairs:,} pairs "
+        f"({summary.transitions:,} transitions), {summary.hours:.2f} h"
+    ]
+    parts += [error_cells(summary.results).plain()] if summary.results else ["No run was evaluated yet."]
+    parts += [gain_sentence(gain) for gain in summary.gains]
+    if summary.retrieval:
+        parts.append(rank_cells(summary.retrieval).plain())
+    if summary.demo:
+        parts.append(CAVEAT)
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,235 @@
+"""What a report says about shards: every number counted again from the tables, and a few clips to look at."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.geometry import camera_matrix
+from actionpose.shards import ShardSet
+
+WINDOW = 243
+"""Frames of one training window (the paper's T)."""
+
+N_CLIPS = 8
+MAX_CLIP_FRAMES = 400
+TRANSITION_PREFIX = "transit from "
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardFacts:
+    """What stands in a shard folder, counted from its tables.
+
+    `failures` and `dropped` come from the index's summary, since what was rejected is in no table.
+    `remarks` name every count of the summary that differs from the tables.
+    """
+
+    name: str
+    kind: str
+    fingerprint: str
+    licence: str
+    fps: float
+    views: tuple[str, ...]
+    motions: int
+    clips: int
+    pairs: int
+    transitions: int
+    frames: int
+    hours: float
+    found_transitions: int | None
+    dropped: dict[str, int]
+    failures: dict[str, dict[str, int]] | None
+    labels: list[tuple[str, int, bool]]
+    lengths: NDArray[np.int64]
+    skipped: dict[str, dict[str, int]]
+    rates: list[tuple[str, int]]
+    splits: list[tuple[str, int]]
+    datasets: list[tuple[str, int]]
+    kinds: list[tuple[str, int]]
+    remarks: tuple[str, ...]
+    provenance: dict[str, Any]
+
+    @property
+    def n_failures(self) -> int | None:
+        """How many items failed over all stages; None where the index does not say."""
+        return None if self.failures is None else sum(sum(r.values()) for r in self.failures.values())
+
+
+def is_transition(kind: str, label: str) -> bool:
+    """Whether a pair tells of a change from one action to another."""
+    return "transit" in kind or label.startswith(TRANSITION_PREFIX)
+
+
+def read_shards(shards: ShardSet) -> ShardFacts:
+    """Count a shard folder's tables and read what only its summary knows."""
+    summary = _mapping(shards.index.get("summary"))
+    pairs, motions = shards.pairs, shards.motions
+    marks = [is_transition(k, t) for k, t in zip(pairs["kind"].tolist(), pairs["text"].tolist(), strict=True)]
+    frames = int((motions["stop"] - motions["start"]).sum()) if len(motions["motion_id"]) else 0
+    announced = _mapping(summary.get("transitions"))
+    counted = {
+        "motions": len(motions["motion_id"]),
+        "clips": len(shards.clips["clip_id"]),
+        "pairs": len(pairs["pair_id"]),
+        "frames": frames,
+    }
+    return ShardFacts(
+        name=shards.folder.name,
+        kind=shards.kind,
+        fingerprint=shards.fingerprint,
+        licence=str(shards.index.get("licence", "")),
+        fps=float(shards.fps),
+        views=shards.views,
+        **counted,
+        transitions=sum(marks),
+        hours=frames / shards.fps / 3600 if shards.fps else 0.0,
+        found_transitions=announced.get("found") if isinstance(announced.get("found"), int) else None,
+        dropped=_counts(announced.get("dropped")),
+        failures=read_failures(summary.get("failures")),
+        skipped=_skipped(summary),
+        labels=_labels(pairs, marks),
+        lengths=np.asarray(shards.clip_lengths(), dtype=np.int64),
+        rates=_rates(motions, summary),
+        splits=_count(motions["split"]),
+        datasets=_count(motions["dataset"]),
+        kinds=_count(shards.clips["kind"]),
+        remarks=tuple(_remarks(summary, counted)),
+        provenance=_mapping(shards.index.get("provenance")),
+    )
+
+
+def read_failures(found: object) -> dict[str, dict[str, int]] | None:
+    """Stage → reason → count, from `{stage: {reason: n}}`, `{stage: n}`, `{reason: n}` or a plain number."""
+    if isinstance(found, bool) or not isinstance(found, int | Mapping):
+        return None
+    if isinstance(found, int):
+        return {"build": {"reason not recorded": found}} if found else {}
+    stages: dict[str, dict[str, int]] = {}
+    for name, value in found.items():
+        reasons = _counts(value) if isinstance(value, Mapping) else _counts({"reason not recorded": value})
+        if sum(reasons.values()):
+            stages[str(name)] = reasons
+    return stages
+
+
+def _remarks(summary: Mapping[str, Any], counted: Mapping[str, int]) -> list[str]:
+    return [
+        f"the index announces {summary[name]} {name}, the tables hold {value}"
+        for name, value in counted.items()
+        if isinstance(summary.get(name), int) and summary[name] != value
+    ]
+
+
+def _labels(pairs: Mapping[str, NDArray[Any]], marks: list[bool]) -> list[tuple[str, int, bool]]:
+    counts = Counter(zip(pairs["text"].tolist(), marks, strict=True))
+    rows = [(label, n, mark) for (label, mark), n in counts.items()]
+    return sorted(rows, key=lambda row: (-row[1], row[0]))
+
+
+def _skipped(summary: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Stage → reason → count of what was left out on purpose."""
+    left_out = read_failures(summary.get("skipped")) or {}
+    if labels := _counts(summary.get("dropped")):
+        left_out["labels"] = labels
+    for key, stage, reason in (
+        ("unlabelled_motions", "motions", "no label speaks of it"),
+        ("pairs_without_motion", "pairs", "its motion is not there"),
+    ):
+        if isinstance(summary.get(key), int) and summary[key]:
+            left_out.setdefault(stage, {})[reason] = summary[key]
+    return left_out
+
+
+def _rates(motions: Mapping[str, NDArray[Any]], summary: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Motions per source frame rate, fastest first: in the summary's words if it has them, else the true rates."""
+    announced = _counts(summary.get("rates")) or dict(Counter(f"{rate:.6g}" for rate in motions["fps_true"].tolist()))
+    return sorted(announced.items(), key=lambda item: (-_leading_number(item[0]), item[0]))
+
+
+def _leading_number(words: str) -> float:
+    try:
+        return float(words.split(" ")[0])
+    except ValueError:
+        return 0.0
+
+
+def _count(column: NDArray[Any]) -> list[tuple[str, int]]:
+    return sorted(Counter(map(str, column.tolist())).items(), key=lambda item: (-item[1], item[0]))
+
+
+def _mapping(found: object) -> dict[str, Any]:
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _counts(found: object) -> dict[str, int]:
+    return {str(k): v for k, v in _mapping(found).items() if isinstance(v, int) and not isinstance(v, bool)}
+
+
+# --- clips to look at -------------------------------------------------------------------------
+
+
+def sample_clips(shards: ShardSet, count: int = N_CLIPS) -> list[int]:
+    """Rows of `pairs` worth showing: one a label, a transition first, then the most frequent labels.
+
+    Among the clips of a label the one whose length is nearest two seconds and a half of motion is taken: long
+    enough to see, short enough to loop. The choice depends on the shards alone.
+    """
+    if shards.kind != "motion-text":
+        return []
+    texts, kinds = shards.pairs["text"].tolist(), shards.pairs["kind"].tolist()
+    lengths, wanted = shards.clip_lengths(), 2.5 * shards.fps
+    best: dict[str, tuple[float, int]] = {}
+    for row, label in enumerate(texts):
+        n = int(lengths[shards.pairs["clip"][row]])
+        rank = (abs(n - wanted), row)
+        if n >= 2 and rank < best.get(label, (np.inf, 0)):
+            best[label] = rank
+    often = Counter(texts)
+    order = sorted(best, key=lambda label: (-often[label], label))
+    moves = [label for label in order if is_transition(kinds[best[label][1]], label)]
+    still = [label for label in order if label not in set(moves)]
+    n_moves = min(len(moves), max(2, count - len(still)))
+    chosen = still[: count - n_moves] + moves[:n_moves]
+    chosen = chosen[-1:] + chosen[:-1] if n_moves else chosen
+    return [best[label][1] for label in chosen]
+
+
+def viewer_clip(shards: ShardSet, pair: int) -> dict[str, Any]:
+    """One clip as the page's script reads it: int16 millimetres from an origin, and what is told about it."""
+    clip = int(shards.pairs["clip"][pair])
+    motion = int(shards.clips["motion"][clip])
+    frames = np.asarray(shards.clip_frames(clip)[:MAX_CLIP_FRAMES], dtype=np.float64)
+    middle = (frames.reshape(-1, 3).min(axis=0) + frames.reshape(-1, 3).max(axis=0)) / 2
+    origin = np.array([middle[0], middle[1], 0.0])
+    millimetres = np.clip(np.rint((frames - origin) * 1000), -32768, 32767).astype("<i2")
+    heading = float(shards.clips["heading"][clip])
+    borders = [int(shards.pairs["border_a"][pair]), int(shards.pairs["border_b"][pair])]
+    label = str(shards.pairs["text"][pair])
+    return {
+        "label": label,
+        "raw": str(shards.pairs["raw"][pair]),
+        "id": str(shards.clips["clip_id"][clip]),
+        "dataset": str(shards.motions["dataset"][motion]),
+        "source": Path(str(shards.motions["source"][motion])).name,
+        "frames": len(frames),
+        "of": int(shards.clip_lengths()[clip]),
+        "heading": heading,
+        "cameras": {view: camera_matrix(view, heading).round(6).tolist() for view in shards.views[:2]},
+        "borders": borders if is_transition(str(shards.pairs["kind"][pair]), label) else None,
+        "texts": [str(shards.pairs["text_a"][pair]), str(shards.pairs["text_b"][pair])],
+        "floor": _floor(frames),
+        "data": base64.b64encode(millimetres.tobytes()).decode("ascii"),
+    }
+
+
+def _floor(frames: NDArray[np.floating]) -> float:
+    """Height of the ground in metres: 0 where the feet come near it, else just under the lowest joint."""
+    lowest = float(frames[..., 2].min())
+    return 0.0 if -0.1 < lowest < 0.3 else lowest - 0.05

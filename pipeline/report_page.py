@@ -1,0 +1,301 @@
+"""The report as one HTML page: each section is a function from facts to text, styles and script put inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from actionpose.geometry import SCREEN_PER_METRE
+from actionpose.skeleton import BONES, LEFT, RIGHT
+from pipeline.figures import Bar, Series, absent, bar_rows, histogram, legend, line_chart, number, table, text
+from pipeline.report_data import WINDOW, ShardFacts
+from pipeline.report_results import results_section
+from pipeline.report_runs import Difference, ResultRow, RetrievalRow, Run
+
+TOP_LABELS = 30
+MAX_CURVES = 11
+
+NEXT_COMMANDS = (
+    "ap-data doctor --amass AMASS --babel BABEL --body SMPLH --regressor J_regressor_h36m.npy\n"
+    "ap-data build-babel --amass AMASS --babel BABEL --body SMPLH --regressor J_regressor_h36m.npy --out SHARDS\n"
+    "ap-train pretrain -c pretrain --data SHARDS --out runs/pretrain\n"
+    "ap-train finetune -c finetune_h36m --data H36M_SHARDS --init runs/pretrain --out runs/finetune\n"
+    "ap-train evaluate runs/finetune --data H36M_SHARDS"
+)
+
+
+def page(
+    *,
+    title: str,
+    facts: ShardFacts,
+    clips: Sequence[Mapping[str, Any]],
+    runs: Sequence[Run],
+    results: Sequence[ResultRow],
+    gains: Sequence[Difference],
+    retrieval: Sequence[RetrievalRow],
+    demo: bool,
+) -> str:
+    """The whole page; nothing in it is fetched from anywhere."""
+    sections = [
+        _section("data", "The data", _data(facts)),
+        _section("clip", "One clip, in 3D and as a model sees it", _viewer(clips, facts)),
+        _section("training", "Training", _training(runs)),
+        _section("results", "Results", results_section(results, gains, retrieval, demo)),
+        _section("origin", "Where it comes from", _origin(facts)),
+        _section("read", "How to read this, and what to do next", _reading()),
+    ]
+    head = _head(title, facts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{text(title)}</title>\n<style>\n{_asset('report.css')}</style>\n</head>\n<body>\n<main>\n"
+        f"{head}\n{''.join(sections)}</main>\n<script>\n{_asset('report.js')}</script>\n</body>\n</html>\n"
+    )
+
+
+def _asset(name: str) -> str:
+    return resources.files("pipeline").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _section(anchor: str, title: str, body: str) -> str:
+    return f'<section id="{anchor}">\n<h2>{text(title)}</h2>\n{body}\n</section>\n'
+
+
+# --- headline ---------------------------------------------------------------------------------
+
+
+def _head(title: str, facts: ShardFacts) -> str:
+    views = ", ".join(facts.views)
+    lead = (
+        f"{number(facts.pairs)} text–motion pairs over {number(facts.clips)} clips of {number(facts.motions)} motions, "
+        f"{_duration(facts.hours)} at {facts.fps:g} frames per second, "
+        + (f"seen from: {views}." if views else "with their 2D detections stored.")
+    )
+    failures, dropped = facts.n_failures, sum(facts.dropped.values())
+    cards = [
+        _card(number(facts.motions), "motions"),
+        _card(number(facts.clips), "clips"),
+        _card(number(facts.pairs), "pairs", f"{len(facts.labels):,} different texts"),
+        _card(number(facts.transitions), "transitions", f"{dropped:,} dropped, with reasons" if dropped else ""),
+        _card(_duration(facts.hours), "of motion", f"{facts.frames:,} frames"),
+        _card(f"{facts.fps:g}", "frames per second"),
+        _card(number(len(facts.views)), "views", views),
+        _card("not told" if failures is None else number(failures), "failures", css="good" if failures == 0 else "bad"),
+    ]
+    nav = "".join(
+        f'<a href="#{anchor}">{name}</a>'
+        for anchor, name in (("data", "Data"), ("clip", "A clip"), ("training", "Training"), ("results", "Results"),
+                             ("origin", "Origin"), ("read", "How to read it"))
+    )  # fmt: skip
+    return (
+        f'<header>\n<h1>{text(title)}</h1>\n<p class="lead">{text(lead)}</p>\n'
+        f'<p class="note">Shards <span class="mono">{text(facts.name)}</span>, fingerprint '
+        f'<span class="mono">{text(facts.fingerprint)}</span></p>\n<nav>{nav}</nav>\n'
+        f'<div class="cards">{"".join(cards)}</div>\n</header>\n'
+    )
+
+
+def _card(value: str, name: str, small: str = "", css: str = "") -> str:
+    more = f"<small>{text(small)}</small>" if small else ""
+    return f'<div class="card {css}"><b>{text(value)}</b><span>{text(name)}</span>{more}</div>'
+
+
+def _duration(hours: float) -> str:
+    if hours >= 1:
+        return f"{number(hours)} h"
+    return f"{number(hours * 60)} min" if hours * 60 >= 1 else f"{number(hours * 3600)} s"
+
+
+# --- data -------------------------------------------------------------------------------------
+
+
+def _data(facts: ShardFacts) -> str:
+    remarks = "".join(f'<p class="warn">Not in agreement: {text(r)}.</p>' for r in facts.remarks)
+    return remarks + _labels(facts) + _shapes(facts) + _rejected(facts)
+
+
+def _labels(facts: ShardFacts) -> str:
+    if not facts.labels:
+        return "<h3>Labels</h3>" + absent("These shards carry no text.")
+    bars = [Bar(label=label, count=n, mark=mark) for label, n, mark in facts.labels[:TOP_LABELS]]
+    rest = facts.labels[TOP_LABELS:]
+    more = f" The other {len(rest):,} labels share {sum(n for _, n, _ in rest):,} pairs." if rest else ""
+    return (
+        f"<h3>The {len(bars)} most frequent of {len(facts.labels):,} labels, in pairs</h3>"
+        '<p class="legend"><span class="key"><i class="swatch first"></i>an action</span>'
+        '<span class="key"><i class="swatch second"></i>a transition between two actions</span></p>'
+        f'<div class="two">{bar_rows(bars)}</div><p class="note">{text(more.strip())}</p>'
+    )
+
+
+def _shapes(facts: ShardFacts) -> str:
+    figures = []
+    if len(facts.lengths):
+        long = int((facts.lengths > WINDOW).sum())
+        told = f"median {int(sorted(facts.lengths)[len(facts.lengths) // 2])} frames; {long:,} longer than {WINDOW}"
+        chart = histogram(
+            facts.lengths, x_label="frames in a clip", label="Histogram of clip lengths",
+            mark=WINDOW, mark_text=f"{WINDOW}: one window",
+        )  # fmt: skip
+        figures.append(f'<figure><h3>Clip lengths</h3>{chart}<p class="note">{told}</p></figure>')
+    cells = (
+        (("Source frame rates, in motions", facts.rates, " fps"), ("Motions by split", facts.splits, "")),
+        (("Clips by kind", facts.kinds, ""), ("Motions by data set", facts.datasets[:12], "")),
+    )
+    figures += [f"<div>{''.join(_small_bars(*cell) for cell in pair)}</div>" for pair in cells]
+    return f'<div class="charts">{"".join(figures)}</div>'
+
+
+def _small_bars(title: str, rows: Sequence[tuple[str, int]], unit: str) -> str:
+    bars = [Bar(label=f"{name or 'not named'}{unit}", count=n, mark="transit" in name) for name, n in rows]
+    return f'<figure class="narrow"><h3>{text(title)}</h3>{bar_rows(bars)}</figure>' if bars else ""
+
+
+def _rejected(facts: ShardFacts) -> str:
+    parts = ["<h3>What is not in here, and why</h3>"]
+    if facts.failures is None:
+        parts.append(absent("The index does not say how many items failed."))
+    elif not facts.failures:
+        parts.append("<p>No item failed in any stage.</p>")
+    rows = [
+        (text(stage), text(reason), '<b class="warn">failed</b>', number(n))
+        for stage, reasons in (facts.failures or {}).items()
+        for reason, n in reasons.items()
+    ]
+    rows += [("transitions", text(reason), "left out", number(n)) for reason, n in facts.dropped.items() if n]
+    rows += [
+        (text(stage), text(reason), "left out", number(n))
+        for stage, reasons in facts.skipped.items()
+        for reason, n in reasons.items()
+    ]
+    if rows:
+        parts.append(table(("of", "reason", "verdict", "items"), rows, numeric=(3,)))
+    if facts.found_transitions is not None:
+        parts.append(
+            f'<p class="note">Transitions found in the labels: {number(facts.found_transitions)}; '
+            f"pairs about a transition in the shards: {number(facts.transitions)} "
+            "(a long one is cut into several windows).</p>"
+        )
+    return "".join(parts)
+
+
+# --- the moving clip --------------------------------------------------------------------------
+
+
+def _viewer(clips: Sequence[Mapping[str, Any]], facts: ShardFacts) -> str:
+    if not clips:
+        why = "benchmark shards hold screen units" if facts.kind != "motion-text" else "no pair has two frames"
+        return absent(f"No clip to show: {why}.")
+    content = {
+        "clips": clips,
+        "bones": BONES,
+        "left": LEFT,
+        "right": RIGHT,
+        "fps": facts.fps,
+        "scale": SCREEN_PER_METRE,
+    }
+    data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    options = "".join(f'<option value="{k}">{text(clip["label"])}</option>' for k, clip in enumerate(clips))
+    flats = '<div><canvas aria-label="2D view"></canvas><span></span></div>' * min(len(facts.views), 2)
+    return (
+        '<p class="note">The person\'s <span class="key"><i class="swatch left"></i>left</span> and '
+        '<span class="key"><i class="swatch right"></i>right</span> side. Drag to turn, shift-scroll to come nearer, '
+        "double-click to start over. The small pictures are the orthographic views that a model gets as input, "
+        "in screen units; grid lines are 0.1 apart there and half a metre on the floor.</p>"
+        '<div class="viewer"><canvas id="space" tabindex="0" aria-label="Skeleton in 3D, turned by dragging"></canvas>'
+        f'<div class="flat">{flats}</div></div><p id="phase"></p>'
+        f'<div class="controls"><button id="play" type="button">Pause</button>'
+        f'<select id="pick" aria-label="Which clip">{options}</select>'
+        '<div class="timeline"><i class="band" id="band"></i>'
+        '<input id="slider" type="range" min="0" max="1" value="0" aria-label="Frame"></div>'
+        '<span id="clock"></span></div>'
+        '<p class="note" id="about"></p>'
+        f'<script type="application/json" id="clips">{data}</script>'
+    )
+
+
+# --- training ---------------------------------------------------------------------------------
+
+
+def _training(runs: Sequence[Run]) -> str:
+    if not runs:
+        return absent("No run was given: add them with --run FOLDER.")
+    notes = "".join(f'<p class="note warn">{text(run.name)}: {text(note)}.</p>' for run in runs for note in run.notes)
+    told = [(run, found) for run in runs if (found := run.curves())]
+    names = sorted({name for _, found in told for name in found}, key=_curve_order)
+    if not names:
+        return notes + absent("No run has a training log yet.")
+    figures = []
+    for name in names[:MAX_CURVES] + (["lr"] if "lr" in names[MAX_CURVES:] else []):
+        series = [
+            Series(name=run.name, colour=k, steps=found[name][0], values=found[name][1])
+            for k, (run, found) in enumerate(told)
+            if name in found
+        ]
+        title = "learning rate" if name == "lr" else name
+        chart = line_chart(series, x_label="optimiser steps", label=f"{title} against step")
+        figures.append(f"<figure><h3>{text(title)}</h3>{chart}</figure>")
+    return f'{notes}{legend([run.name for run, _ in told])}{_last_lines(runs)}<div class="charts">{"".join(figures)}</div>'
+
+
+def _curve_order(name: str) -> tuple[bool, bool, str]:
+    """The total first, the learning rate last."""
+    return name == "lr", name not in ("total", "loss"), name
+
+
+def _last_lines(runs: Sequence[Run]) -> str:
+    rows = []
+    for run in runs:
+        steps = [row for row in run.log if "step" in row]
+        if not steps:
+            continue
+        last = steps[-1]
+        cells = [last.get(key) for key in ("step", "epoch", "clips_per_s")]
+        shown = [number(float(c)) if isinstance(c, int | float) else "–" for c in cells]
+        rows.append((text(run.name), text(run.task or "–"), *shown))
+    return table(("run", "task", "steps", "epoch", "clips/s, last"), rows, numeric=(2, 3, 4)) if rows else ""
+
+
+# --- origin and reading -----------------------------------------------------------------------
+
+
+def _origin(facts: ShardFacts) -> str:
+    licence = text(facts.licence) if facts.licence else "not recorded"
+    rows = [(f'<span class="mono">{text(k)}</span>', text(v)) for k, v in flatten(facts.provenance)]
+    settings = (
+        f"<details><summary>Provenance and settings ({len(rows)} entries)</summary>"
+        f"{table(('entry', 'value'), rows, css='settings')}</details>"
+        if rows
+        else absent("The index records no provenance.")
+    )
+    return (
+        f"<p><b>Licence of the content:</b> {licence}</p>"
+        f'<p>Fingerprint <span class="mono">{text(facts.fingerprint)}</span>: it names the bytes of the shards; two '
+        f"builds with the same fingerprint are the same data.</p>{settings}"
+    )
+
+
+def flatten(found: object, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted name, value) rows; lists of plain values stay on one line."""
+    if isinstance(found, Mapping):
+        inner = [row for k, v in found.items() for row in flatten(v, f"{prefix}.{k}" if prefix else str(k))]
+        return inner or ([(prefix, "(empty)")] if prefix else [])
+    if isinstance(found, list | tuple):
+        if any(isinstance(v, Mapping | list | tuple) for v in found):
+            return [row for k, v in enumerate(found) for row in flatten(v, f"{prefix}[{k}]")]
+        return [(prefix, ", ".join(map(str, found)) or "(empty)")]
+    return [(prefix, "–" if found is None else str(found))]
+
+
+def _reading() -> str:
+    return (
+        "<p><b>MPJPE</b> is the mean distance between predicted and true joints after the pelvis of both is put in the "
+        "same place; <b>P-MPJPE</b> also removes rotation and size first, so it judges the pose alone. Compare rows "
+        "only where protocol and frames are the same.</p>"
+        "<p><b>A pair</b> is a text for a span of motion. <b>A transition</b> runs from the start of one action to the "
+        "end of the next; where it changes is the coloured band above the slider.</p>"
+        "<p>With the real data at hand:</p>"
+        f"<pre>{text(NEXT_COMMANDS)}</pre>"
+    )

@@ -1,0 +1,367 @@
+"""The report says what the shards say, stands alone, and survives runs that are young, torn or gone."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from walker import make_shards
+
+from actionpose.errors import UserError
+from actionpose.geometry import camera_matrix
+from actionpose.shards import ShardSet
+from pipeline.figures import Axis, Bar, Series, bar_rows, histogram, line_chart, nice_ticks, number
+from pipeline.report import build_report, summary_text
+from pipeline.report_data import read_failures, sample_clips, viewer_clip
+from pipeline.report_runs import differences, read_run
+
+NASTY = 'wave <script>alert("1")</script> & sit'
+SUMMARY = {
+    "motions": 3,
+    "transitions": {"found": 9, "kept": 1, "dropped": {"overlap": 5, "same text": 3}},
+    "failures": {"keypoints": {"not a zip file": 2}, "index": 1},
+}
+VOID = {"meta", "br", "input", "img", "hr", "link"}
+
+
+class Page(HTMLParser):
+    """Tags opened and closed in order, attributes that could fetch something, and text per element."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.fetches: list[str] = []
+        self.cards: dict[str, str] = {}
+        self.words: list[str] = []
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.fetches += [f"{k}={v}" for k, v in attrs if k in ("src", "srcset", "data", "action", "xlink:href")]
+        self.fetches += [f"{k}={v}" for k, v in attrs if k == "href" and not (v or "").startswith("#")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-2:] == ["div", "b"]:
+            self.words.append(data)
+        elif self.open[-2:] == ["div", "span"] and self.words and data not in self.cards:
+            self.cards.setdefault(data, self.words[-1])
+
+
+def write_run(folder: Path, *, results: list[dict[str, Any]] | None = None, **config: Any) -> Path:
+    """A run folder of the trainer's layout, with a torn last line in its log."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"task": "finetune", "train": {"seed": 3}, **config}))
+    rows = [
+        {"step": s, "epoch": 0, "lr": 1e-4 / (s + 1), "losses": {"total": 2.0 / (s + 1), "position": 1 / (s + 1)}}
+        for s in range(40)
+    ]
+    rows.insert(20, {"event": "eval", "step": 20, "mpjpe_mm": 80.0})
+    (folder / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows) + '{"step": 41, "los')
+    if results is not None:
+        (folder / "results.jsonl").write_text("".join(json.dumps(r) + "\n" for r in results))
+    return folder
+
+
+def result(mpjpe: float, **more: Any) -> dict[str, Any]:
+    row = {"mpjpe_mm": mpjpe, "p_mpjpe_mm": mpjpe - 10, "frames": 500, "protocol": "h36m", "fingerprint": "sha256:d"}
+    return {**row, "seed": 3, **more}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_shards(tmp_path_factory.mktemp("shards"), texts=("walk", NASTY, "stand"), summary=SUMMARY)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = tmp_path_factory.mktemp("runs")
+    retrieval = {"R@1": 0.25, "R@5": 0.5, "R@10": 0.75, "median_rank": 4, "candidates": 40}
+    return [
+        write_run(root / "pretrain", results=[{"retrieval": retrieval, "seed": 3}], task="pretrain"),
+        write_run(root / "tuned", results=[result(90.0), result(60.0, actions={"Walk": 55.5})], init="runs/pretrain"),
+        write_run(root / "scratch", results=[result(72.0)], init=""),
+        root / "gone",
+    ]
+
+
+@pytest.fixture(scope="module")
+def report(shards: Path, runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
+    out = tmp_path_factory.mktemp("out") / "report.html"
+    return build_report(shards, runs, out, "A <title>"), out.read_text(encoding="utf-8")
+
+
+# --- the page ---------------------------------------------------------------------------------
+
+
+def test_the_page_is_balanced_html(report: tuple[Any, str]) -> None:
+    page = Page(report[1])
+    assert page.open == []
+    assert {"svg", "canvas", "table", "select", "details"} <= set(page.tags)
+
+
+def test_the_page_fetches_nothing(report: tuple[Any, str]) -> None:
+    source = report[1]
+    assert Page(source).fetches == []
+    assert not re.search(r"https?://|url\(|@import|\bfetch\(|XMLHttpRequest|\bimport\s*\(", source)
+
+
+def test_every_number_of_the_headline_is_the_shards(report: tuple[Any, str], shards: Path) -> None:
+    opened = ShardSet(shards)
+    frames = sum(len(opened.motion_frames(k)) for k in range(3))
+    cards = Page(report[1]).cards
+    assert cards["motions"] == "3"
+    assert cards["clips"] == str(len(opened.clips["clip_id"])) == "4"
+    assert cards["pairs"] == str(len(opened.pairs["pair_id"])) == "4"
+    assert cards["transitions"] == "1"
+    assert cards["of motion"] == f"{frames / 30:g} s"
+    assert cards["frames per second"] == "30"
+    assert cards["views"] == "2"
+    assert cards["failures"] == "3"
+    assert f"{frames:,} frames" in report[1]
+    assert opened.fingerprint in report[1]
+
+
+def test_reasons_of_failures_and_dropped_transitions_are_told(report: tuple[Any, str]) -> None:
+    for reason in ("not a zip file", "overlap", "same text", "reason not recorded"):
+        assert f"<td>{reason}</td>" in report[1]
+
+
+def test_text_from_data_is_escaped(report: tuple[Any, str]) -> None:
+    source = report[1]
+    assert 'alert("1")' not in source
+    assert html.escape(NASTY, quote=True) in source
+    assert "<title>A &lt;title&gt;</title>" in source
+    assert Page(source).tags.count("script") == 2  # the clips' data and the page's own script
+
+
+def test_a_summary_that_contradicts_the_tables_is_pointed_out(tmp_path: Path) -> None:
+    folder = make_shards(tmp_path / "s", summary={"motions": 99})
+    summary = build_report(folder, [], tmp_path / "r.html", "t")
+    assert summary.motions == 3
+    assert "the index announces 99 motions, the tables hold 3" in (tmp_path / "r.html").read_text()
+
+
+def test_shards_without_a_summary_are_reported_all_the_same(tmp_path: Path) -> None:
+    summary = build_report(make_shards(tmp_path / "s"), [], tmp_path / "r.html", "t")
+    source = (tmp_path / "r.html").read_text()
+    assert summary.failures is None
+    assert Page(source).cards["failures"] == "not told"
+    assert "No run was given" in source
+
+
+def test_benchmark_shards_have_no_moving_clip_and_say_so(tmp_path: Path) -> None:
+    build_report(make_shards(tmp_path / "s", kind="benchmark"), [], tmp_path / "r.html", "t")
+    source = (tmp_path / "r.html").read_text()
+    assert "benchmark shards hold screen units" in source
+    assert Page(source).open == []
+
+
+def test_a_folder_that_holds_no_shards_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a shard folder"):
+        build_report(tmp_path, [], tmp_path / "r.html", "t")
+
+
+def test_the_same_input_gives_the_same_page(
+    report: tuple[Any, str], shards: Path, runs: list[Path], tmp_path: Path
+) -> None:
+    build_report(shards, runs, tmp_path / "again.html", "A <title>")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == report[1]
+
+
+# --- the moving clip --------------------------------------------------------------------------
+
+
+def test_embedded_frames_and_cameras_give_the_frames_back(report: tuple[Any, str], shards: Path) -> None:
+    found = re.search(r'<script type="application/json" id="clips">(.*?)</script>', report[1], re.DOTALL)
+    assert found
+    content = json.loads(found[1])
+    opened = ShardSet(shards)
+    assert content["clips"][0]["label"].startswith("transit from walk to")
+    assert {c["label"] for c in content["clips"]} == set(opened.pairs["text"])
+    for clip in content["clips"]:
+        k = opened.clips["clip_id"].tolist().index(clip["id"])
+        shown = np.frombuffer(base64.b64decode(clip["data"]), dtype="<i2").reshape(-1, 17, 3) / 1000
+        true = opened.clip_frames(k)
+        shift = (true - shown).reshape(-1, 3)
+        np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1.01e-3)
+        assert shift[0, 2] == pytest.approx(0, abs=1e-3)
+        np.testing.assert_allclose(
+            clip["cameras"]["side"], camera_matrix("side", opened.clips["heading"][k]), atol=1e-6
+        )
+    assert content["clips"][0]["borders"] == [25, 40]
+
+
+def test_one_clip_a_label_and_no_more_than_asked(tmp_path: Path) -> None:
+    opened = ShardSet(make_shards(tmp_path / "s", texts=[f"action {k}" for k in range(12)]))
+    rows = sample_clips(opened, 8)
+    texts = [opened.pairs["text"][r] for r in rows]
+    assert len(set(texts)) == len(texts) == 8
+    assert texts[0].startswith("transit from")
+
+
+def test_a_long_clip_is_cut_and_says_of_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.report_data.MAX_CLIP_FRAMES", 20)
+    clip = viewer_clip(ShardSet(make_shards(tmp_path / "s")), 0)
+    assert (clip["frames"], clip["of"]) == (20, 60)
+
+
+# --- runs -------------------------------------------------------------------------------------
+
+
+def test_the_table_is_there_as_data(report: tuple[Any, str]) -> None:
+    summary = report[0]
+    assert [(r.run, r.pretrained, r.mpjpe_mm, r.p_mpjpe_mm, r.seed) for r in summary.results] == [
+        ("tuned", True, 60.0, 50.0, 3),
+        ("scratch", False, 72.0, 62.0, 3),
+    ]
+    (gain,) = summary.gains
+    assert gain.change_mm == pytest.approx(-12.0)
+    (found,) = summary.retrieval
+    assert found.recall == {1: 25.0, 5: 50.0, 10: 75.0}
+    assert found.chance_recall == {1: 2.5, 5: 12.5, 10: 25.0}
+    assert found.chance_median_rank == 20.5
+
+
+def test_the_plain_text_table_tells_both_errors_retrieval_chance_and_the_caveat(report: tuple[Any, str]) -> None:
+    told = summary_text(report[0])
+    assert re.search(r"tuned +with +60\.0 +50\.0 +500 +3 +h36m", told)
+    assert re.search(r"scratch +without +72\.0 +62\.0 +500 +3 +h36m", told)
+    assert "12.0 mm lower (60.0 against 72.0 mm, −16.7 %)" in told
+    assert re.search(r"pretrain .* 25\.0 +50\.0 +75\.0 +4 +40 +3", told)
+    assert re.search(r"by chance +2\.5 +12\.5 +25\.0 +20\.5", told)
+    assert "say nothing about the published ones" in told
+
+
+def test_the_caveat_can_be_left_out_for_real_data(shards: Path, runs: list[Path], tmp_path: Path) -> None:
+    summary = build_report(shards, runs, tmp_path / "r.html", "t", demo=False)
+    assert "say nothing about" not in (tmp_path / "r.html").read_text() + summary_text(summary)
+
+
+def test_missing_files_are_told_and_a_torn_last_line_is_not(runs: list[Path], report: tuple[Any, str]) -> None:
+    assert read_run(runs[1]).notes == ()
+    assert any("gone: the run folder" in note for note in report[0].notes)
+    assert "gone is not there" in report[1]
+
+
+def test_a_young_run_and_an_empty_one_are_no_errors(tmp_path: Path, shards: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    young = write_run(tmp_path / "young")
+    summary = build_report(shards, [tmp_path / "empty", young], tmp_path / "r.html", "t")
+    assert "young: results.jsonl is not there" in summary.notes
+    assert "empty: log.jsonl is not there" in summary.notes
+    assert "No run was evaluated yet" in summary_text(summary)
+
+
+def test_damage_inside_a_log_is_counted(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", results=[])
+    lines = (run / "log.jsonl").read_text().splitlines()
+    (run / "log.jsonl").write_text("\n".join([lines[0], "{torn", *lines[1:]]))
+    assert read_run(run).notes == ("log.jsonl has 1 damaged line, left out",)
+
+
+def test_curves_hold_every_loss_and_a_gap_where_it_was_not_finite(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", results=[])
+    with open(run / "log.jsonl", "w") as log:
+        for step, loss in enumerate((2.0, None, 1.0)):
+            log.write(json.dumps({"step": step, "lr": 0.1, "losses": {"total": loss}, "strange": [1]}) + "\n")
+    curves = read_run(run).curves()
+    assert set(curves) == {"total", "lr"}
+    np.testing.assert_array_equal(curves["total"][1], [2.0, np.nan, 1.0])
+    drawn = line_chart([Series(name="a", colour=0, steps=[0, 1, 2], values=curves["total"][1])], x_label="", label="")
+    assert re.search(r'd="M[\d. ]+ M[\d. ]+"', drawn)
+
+
+def test_flat_losses_are_read_too(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", results=[])
+    (run / "log.jsonl").write_text('{"step": 1, "epoch": 0, "lr": 0.1, "loss": 2, "position_loss": 1, "eta_s": 4}\n')
+    assert set(read_run(run).curves()) == {"loss", "position_loss", "lr"}
+
+
+def test_runs_on_other_data_or_protocols_are_never_compared(tmp_path: Path) -> None:
+    same = read_run(write_run(tmp_path / "a", results=[result(50)], init="x")).results
+    for k, change in enumerate(({"fingerprint": "sha256:other"}, {"protocol": "3dhp"}, {"frames": 7})):
+        other = read_run(write_run(tmp_path / f"b{k}", results=[result(70, **change)], init="")).results
+        assert differences([*same, *other]) == []
+
+
+def test_several_seeds_are_averaged(tmp_path: Path) -> None:
+    rows = []
+    for k, (mm, init) in enumerate(((50, "x"), (54, "x"), (70, ""), (74, ""))):
+        rows += read_run(write_run(tmp_path / str(k), results=[result(mm, seed=k)], init=init)).results
+    (gain,) = differences(rows)
+    assert (gain.with_mm, gain.without_mm, gain.seeds_with, gain.seeds_without) == (52, 72, 2, 2)
+    assert gain.spread_with == pytest.approx(2.8284, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (0, {}),
+        (3, {"build": {"reason not recorded": 3}}),
+        ({"pack": 2, "index": 0}, {"pack": {"reason not recorded": 2}}),
+        ({"pack": {"a": 1}, "index": {}}, {"pack": {"a": 1}}),
+        (None, None),
+    ],
+)
+def test_failures_are_read_in_every_form(found: Any, expected: Any) -> None:
+    assert read_failures(found) == expected
+
+
+# --- drawing ----------------------------------------------------------------------------------
+
+
+def test_ticks_are_round_and_cover_the_range() -> None:
+    assert nice_ticks(0, 10) == [0, 2, 4, 6, 8, 10]
+    assert nice_ticks(0, 0.037)[-1] >= 0.037
+    wide = Axis(low=0.01, high=30, start=0, stop=10, log=True)
+    assert wide.ticks() == pytest.approx([0.01, 0.1, 1.0, 10.0])
+    assert wide(0.01) == 0
+    assert wide(30) == pytest.approx(10)
+    assert Axis(low=0, high=2, start=0, stop=1, whole=True).ticks() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [(0, "0"), (1234567, "1,234,567"), (0.5, "0.5"), (12.345, "12.3"), (1234.5, "1,234"), (0.0123, "0.0123")],
+)
+def test_numbers_are_written_for_people(value: float, word: str) -> None:
+    assert number(value) == word
+
+
+def test_bars_are_as_long_as_their_share() -> None:
+    drawn = bar_rows([Bar(label="a", count=4), Bar(label="b", count=1, mark=True)])
+    assert 'class="bar" width="100.00%"' in drawn
+    assert 'class="bar second" width="25.00%"' in drawn
+
+
+def test_a_histogram_counts_every_clip_once() -> None:
+    lengths = np.array([1, 15, 15, 243, 243, 243, 250])
+    drawn = histogram(lengths, x_label="frames", label="lengths", mark=243, mark_text="243")
+    assert sum(int(n) for n in re.findall(r"<title>[\d–]+: (\d+)</title>", drawn)) == len(lengths)
+    assert "<title>240–249: 3</title>" in drawn
+
+
+def test_long_curves_are_thinned_but_keep_their_mean() -> None:
+    values = np.linspace(3, 1, 5000)
+    drawn = line_chart([Series(name="a", colour=0, steps=range(5000), values=values)], x_label="s", label="l")
+    assert drawn.count("L") <= 300
