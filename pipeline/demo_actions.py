@@ -36,7 +36,8 @@ def walk_backward(take: Take) -> Pose:
 def run(take: Take) -> Pose:
     """Lean forward, elbows bent, arms pump."""
     pose = _striding(take, 1.15 * take.style.arm_swing, 74.0, 0.20)
-    pose.shift[:, 1] -= 0.055
+    # Lowest over the standing foot, highest in the air, when the feet are farthest apart.
+    pose.shift[:, 1] += 0.09 * np.minimum(take.gait**2, 1.2) - 0.10
     pose.head[:, 0] -= 0.12
     return pose
 
