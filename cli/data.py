@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,13 +24,21 @@ from cli.common import (
     some_failed,
     version_option,
 )
+from cli.options import (
+    OUTPUT_HELP,
+    RUN_NAMES,
+    PathLike,
+    build_for,
+    data_config,
+    input_options,
+    run_options,
+    run_settings,
+    split_output,
+    work_option,
+)
 
 if TYPE_CHECKING:
-    from pipeline.config import DataConfig, RunOptions
     from pipeline.plan import Build
-
-F = TypeVar("F", bound=Callable[..., Any])
-PathLike = click.Path(path_type=Path)
 
 
 @click.group(cls=Group)
@@ -44,83 +50,6 @@ def main() -> None:
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
     logging.getLogger("distributed").setLevel(logging.ERROR)
-
-
-# --- option bundles ---------------------------------------------------------------------------
-
-INPUT_HELP = {
-    "amass": "Folder of AMASS motions (SMPL+H G): DATASET/SUBJECT/NAME_poses.npz.",
-    "babel": "Folder with BABEL's train.json and val.json.",
-    "body": "Folder with the SMPL+H body: smplh/{male,female,neutral}/model.npz.",
-    "regressor": "The 17 x 6890 Human3.6M joint regressor (.npy).",
-}
-
-
-def input_options(*names: str) -> Callable[[F], F]:
-    """`--amass`, `--babel`, `--body`, `--regressor`: also keys `inputs.…` of a settings file."""
-
-    def decorate(body: F) -> F:
-        for name in reversed(names):
-            body = click.option(f"--{name}", metavar="PATH", help=INPUT_HELP[name])(body)
-        return body
-
-    return decorate
-
-
-def run_options(body: F) -> F:
-    """How a build is run; nothing of it changes a byte."""
-    options = [
-        click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes."),
-        click.option(
-            "--scheduler", default="", metavar="ADDRESS", help="A running Dask scheduler, e.g. tcp://host:8786."
-        ),
-        click.option("--retry-failed", is_flag=True, help="Do the failed items of finished stages again, only those."),
-        click.option(
-            "--max-failures",
-            type=click.FloatRange(0, 1),
-            default=0.5,
-            show_default=True,
-            metavar="SHARE",
-            help="Stop when more than this share of items fails.",
-        ),
-    ]
-    for option in reversed(options):
-        body = option(body)
-    return body
-
-
-RUN_NAMES = ("workers", "scheduler", "retry_failed", "max_failures")
-
-
-def work_option(body: F) -> F:
-    """Where the stages keep their results."""
-    text = "Where stages keep their results [default: OUT with .stages added]."
-    return click.option("--work", type=PathLike, help=text)(body)
-
-
-def _settings(settings: Settings, **options: Any) -> DataConfig:
-    from pipeline.config import DataConfig
-
-    inputs = {f"inputs.{name}": options.pop(name) for name in tuple(options) if name in INPUT_HELP}
-    return settings.resolve(DataConfig, {**inputs, **options}).value
-
-
-def _run_options(workers: int, scheduler: str, retry_failed: bool, max_failures: float) -> RunOptions:
-    from pipeline.config import RunOptions
-
-    return RunOptions(
-        workers=workers,
-        scheduler=scheduler,
-        retry_failed=retry_failed,
-        max_failure_share=max_failures,
-        debug=debugging(),
-    )
-
-
-def _build(config: DataConfig, out: Path, work: Path | None, options: RunOptions | None = None) -> Build:
-    from pipeline.plan import Build
-
-    return Build(config, work or out.with_name(out.name + ".stages"), out, options)
 
 
 # --- demo -------------------------------------------------------------------------------------
@@ -149,7 +78,7 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
         amass=str(out / "amass"), babel=str(out / "babel"), body=str(out), regressor=str(out / "J_regressor_h36m.npy")
     )
     config = replace(load_config(DataConfig), inputs=inputs)
-    build = _build(config, out / "shards", out / "stages", RunOptions(workers=workers, debug=debugging()))
+    build = build_for(config, out / "shards", out / "stages", RunOptions(workers=workers, debug=debugging()))
     build.run()
     _report_build(build, out / "shards", f"ap-data inspect {out / 'shards'}")
 
@@ -168,21 +97,8 @@ def index(settings: Settings, amass: str | None, work: Path, **run: Any) -> None
     \b
     ap-data index --amass AMASS --work work
     """
-    build = _build(_settings(settings, amass=amass), work / "shards", work, _run_options(**run))
+    build = build_for(data_config(settings, amass=amass), work / "shards", work, run_settings(**run))
     _run_target(build, "index")
-
-
-OUTPUT_HELP = "The file to write, for one FILE; also `-o FILE.npz`."
-_OVERRIDE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+=")
-
-
-def _output(settings: Settings, output: Path | None) -> tuple[Settings, Path | None]:
-    """Part `-o OUT.npz` from `-o section.key=value`: both are spelled alike, only one has a dotted key before `=`."""
-    files = [text for text in settings.overrides if not _OVERRIDE.match(text)]
-    if len(files) + (output is not None) > 1:
-        raise click.UsageError("more than one output file given")
-    kept = tuple(text for text in settings.overrides if _OVERRIDE.match(text))
-    return replace(settings, overrides=kept), Path(files[0]) if files else output
 
 
 def _one_or_all(file: Path | None, output: Path | None, work: Path | None) -> None:
@@ -211,14 +127,14 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
     ap-data keypoints walk_poses.npz --body BODY --regressor R.npy -o walk.npz
     ap-data keypoints --amass AMASS --body BODY --regressor R.npy --work work --workers 4
     """
-    settings, output = _output(settings, output)
+    settings, output = split_output(settings, output)
     run = {name: given.pop(name) for name in RUN_NAMES}
     given["keypoints.method"], given["keypoints.fps"] = given.pop("method"), given.pop("fps")
-    config = _settings(settings, **given)
+    config = data_config(settings, **given)
     _one_or_all(file, output, work)
     if file is None or output is None:
         assert work is not None
-        _run_target(_build(config, work / "shards", work, _run_options(**run)), "keypoints")
+        _run_target(build_for(config, work / "shards", work, run_settings(**run)), "keypoints")
         return
     from pipeline.keypoints import keypoints_file
     from pipeline.plan import check_inputs
@@ -247,16 +163,16 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
     \b
     ap-data project-2d walk.npz --views front,side -o walk.2d.npz
     """
-    settings, output = _output(settings, output)
+    settings, output = split_output(settings, output)
     run = {name: given.pop(name) for name in RUN_NAMES}
     views = given.pop("views")
     given["project.views"] = [view.strip() for view in views.split(",")] if views else None
     given["project.heading"] = given.pop("heading")
-    config = _settings(settings, **given)
+    config = data_config(settings, **given)
     _one_or_all(file, output, work)
     if file is None or output is None:
         assert work is not None
-        _run_target(_build(config, work / "shards", work, _run_options(**run)), "project-2d")
+        _run_target(build_for(config, work / "shards", work, run_settings(**run)), "project-2d")
         return
     from pipeline.project import project_file
 
@@ -280,11 +196,11 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
     ap-data pairs --babel BABEL --dry-run -o pairs.transition=cut --format json
     """
     run = {name: given.pop(name) for name in RUN_NAMES}
-    config = _settings(settings, **given)
+    config = data_config(settings, **given)
     if not dry_run:
         if work is None:
             raise click.UsageError("give --work DIR, or --dry-run for the counts alone")
-        _run_target(_build(config, work / "shards", work, _run_options(**run)), "pairs")
+        _run_target(build_for(config, work / "shards", work, run_settings(**run)), "pairs")
         return
     from pipeline.pairs import plan_from_json
     from pipeline.plan import check_inputs
@@ -313,7 +229,7 @@ def build_babel(settings: Settings, out: Path, work: Path | None, dry_run: bool,
     ap-data build-babel --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards --workers 4
     """
     run = {name: given.pop(name) for name in RUN_NAMES}
-    build = _build(_settings(settings, **given), out, work, _run_options(**run))
+    build = build_for(data_config(settings, **given), out, work, run_settings(**run))
     if dry_run:
         _print_status(build, "table")
         next_step("Nothing was written.")
@@ -334,7 +250,7 @@ def status(settings: Settings, out: Path, work: Path | None, format: str, **give
     \b
     ap-data status --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards
     """
-    build = _build(_settings(settings, **given), out, work)
+    build = build_for(data_config(settings, **given), out, work)
     _print_status(build, format)
 
 
@@ -387,7 +303,7 @@ def _print_status(build: Build, format: str) -> None:
     emit(rows, format)
 
 
-for command in (look.inspect,):
+for command in (look.inspect, look.preview, look.report):
     main.add_command(command)
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from cli.common import Command, emit, format_option, next_step, note
-
-PathLike = click.Path(path_type=Path)
+from cli.common import Command, Settings, config_options, emit, format_option, next_step, note
+from cli.options import PathLike, data_config, input_options, split_output
 
 
 @click.command(cls=Command)
@@ -58,3 +57,65 @@ def _short(row: dict[str, Any], width: int = 48) -> dict[str, Any]:
         text = ", ".join(map(str, value)) if isinstance(value, list) else value
         out[name] = f"{text[: width - 1]}…" if isinstance(text, str) and len(text) > width else text
     return out
+
+
+@click.command(cls=Command)
+@click.argument("path", type=PathLike)
+@config_options("pipeline")
+@click.option("--output", type=PathLike, help="A .png (or .glb for a motion); also `-o FILE`. Without: drawn here.")
+@click.option("--clip", default="", metavar="ID", help="Clip or motion of a shard folder.")
+@click.option("--label", default="", metavar="TEXT", help="First clip of a shard folder with this label.")
+@click.option("--views", default="front,side", show_default=True, metavar="LIST", help="Views to draw.")
+@click.option("--frame", type=int, help="Frame of a motion to draw as a mesh [default: the middle].")
+@input_options("body", "regressor")
+def preview(
+    path: Path,
+    settings: Settings,
+    output: Path | None,
+    clip: str,
+    label: str,
+    views: str,
+    frame: int | None,
+    **inputs: str | None,
+) -> None:
+    """One motion for human eyes: a clip of a shard folder, a file of keypoints, or a motion file on its body.
+
+    \b
+    ap-data preview shards --label 'transit from walk to sit' -o sit.png
+    ap-data preview walk.npz
+    ap-data preview AMASS/KIT/3/walk_poses.npz --body BODY --regressor R.npy -o walk.png
+    """
+    from pipeline.plan import check_inputs
+    from pipeline.show import find_clip, show_body, show_clip
+
+    settings, output = split_output(settings, output)
+    config = data_config(settings, **inputs)
+    if config.inputs.body:
+        if output is None:
+            raise click.UsageError("a body is drawn into a file: -o OUT.png or -o OUT.glb")
+        check_inputs(config, ("body",) if output.suffix == ".glb" else ("body", "regressor"), "preview")
+        note(show_body(path, config, output, frame))
+    else:
+        shown = show_clip(find_clip(path, clip, label), tuple(v.strip() for v in views.split(",")), output)
+        click.echo(shown) if output is None else note(shown)
+    if output is not None:
+        next_step(f"The picture is {output}.")
+
+
+@click.command(cls=Command)
+@click.option("--shards", type=PathLike, required=True, help="A shard folder.")
+@click.option("--run", "runs", type=PathLike, multiple=True, help="A training run; repeat for several.")
+@click.option("--out", type=PathLike, required=True, help="The HTML file to write.")
+@click.option("--title", default="ActionPose", show_default=True, help="Heading of the page.")
+@click.option("--demo", is_flag=True, help="Say beside the results that demo numbers say nothing of published ones.")
+def report(shards: Path, runs: tuple[Path, ...], out: Path, title: str, demo: bool) -> None:
+    """One page to look at: what was built, clips in 3D, curves, results. One file, no network needed.
+
+    \b
+    ap-data report --shards shards --run runs/pretrain --run runs/finetune --out report.html
+    """
+    from pipeline.report import build_report, summary_text
+
+    summary = build_report(shards, runs, out, title, demo=demo)
+    click.echo(summary_text(summary))
+    next_step(f"The report is {out}; open it in a browser.")

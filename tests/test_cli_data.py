@@ -208,3 +208,31 @@ def test_wrong_usage_is_status_2():
     result = run("bulid-babel")
     assert result.exit_code == 2
     assert "did you mean 'build-babel'" in result.stderr
+
+
+def test_preview_draws_a_clip_here_and_into_a_file(world, shards, tmp_path):
+    here = run("preview", shards, "--label", "transit from walk")
+    assert here.exit_code == 0, here.output
+    assert "transit from walk forward to sit" in here.stdout
+    assert any("\u2800" < sign <= "\u28ff" for sign in here.stdout)
+    png = tmp_path / "clip.png"
+    assert run("preview", shards, "--label", "jump", "-o", png).exit_code == 0
+    assert png.read_bytes()[:4] == b"\x89PNG"
+    assert "no label contains 'fly'" in run("preview", shards, "--label", "fly").stderr
+
+
+def test_preview_puts_a_motion_on_its_body(world, tmp_path):
+    for name in ("body.png", "body.glb"):
+        result = run("preview", walk(world), *body(world), "-o", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / "body.glb").read_bytes()[:4] == b"glTF"
+    assert (
+        "frames 0 to 399" in run("preview", walk(world), *body(world), "--frame", 999, "-o", tmp_path / "x.png").stderr
+    )
+
+
+def test_report_of_shards_alone_is_one_page(shards, tmp_path):
+    result = run("report", "--shards", shards, "--out", tmp_path / "report.html")
+    assert result.exit_code == 0, result.output
+    assert "5 motions" in result.stdout
+    assert "<html" in (tmp_path / "report.html").read_text()

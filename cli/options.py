@@ -1,0 +1,110 @@
+"""Options that several `ap-data` commands share, and what they turn into."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cli.common import Settings, debugging
+
+if TYPE_CHECKING:
+    from pipeline.config import DataConfig, RunOptions
+    from pipeline.plan import Build
+
+F = TypeVar("F", bound=Callable[..., Any])
+PathLike = click.Path(path_type=Path)
+
+INPUT_HELP = {
+    "amass": "Folder of AMASS motions (SMPL+H G): DATASET/SUBJECT/NAME_poses.npz.",
+    "babel": "Folder with BABEL's train.json and val.json.",
+    "body": "Folder with the SMPL+H body: smplh/{male,female,neutral}/model.npz.",
+    "regressor": "The 17 x 6890 Human3.6M joint regressor (.npy).",
+}
+
+
+def input_options(*names: str) -> Callable[[F], F]:
+    """`--amass`, `--babel`, `--body`, `--regressor`: also keys `inputs.…` of a settings file."""
+
+    def decorate(body: F) -> F:
+        for name in reversed(names):
+            body = click.option(f"--{name}", metavar="PATH", help=INPUT_HELP[name])(body)
+        return body
+
+    return decorate
+
+
+def run_options(body: F) -> F:
+    """How a build is run; nothing of it changes a byte."""
+    options = [
+        click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes."),
+        click.option(
+            "--scheduler", default="", metavar="ADDRESS", help="A running Dask scheduler, e.g. tcp://host:8786."
+        ),
+        click.option("--retry-failed", is_flag=True, help="Do the failed items of finished stages again, only those."),
+        click.option(
+            "--max-failures",
+            type=click.FloatRange(0, 1),
+            default=0.5,
+            show_default=True,
+            metavar="SHARE",
+            help="Stop when more than this share of items fails.",
+        ),
+    ]
+    for option in reversed(options):
+        body = option(body)
+    return body
+
+
+RUN_NAMES = ("workers", "scheduler", "retry_failed", "max_failures")
+
+
+def work_option(body: F) -> F:
+    """Where the stages keep their results."""
+    text = "Where stages keep their results [default: OUT with .stages added]."
+    return click.option("--work", type=PathLike, help=text)(body)
+
+
+def data_config(settings: Settings, **options: Any) -> DataConfig:
+    """Settings files, `-o`, then these options: inputs by name (`amass=…`), others by key (`keypoints.fps`)."""
+    from pipeline.config import DataConfig
+
+    inputs = {f"inputs.{name}": options.pop(name) for name in tuple(options) if name in INPUT_HELP}
+    return settings.resolve(DataConfig, {**inputs, **options}).value
+
+
+def run_settings(workers: int, scheduler: str, retry_failed: bool, max_failures: float) -> RunOptions:
+    """What `run_options` gave."""
+    from pipeline.config import RunOptions
+
+    return RunOptions(
+        workers=workers,
+        scheduler=scheduler,
+        retry_failed=retry_failed,
+        max_failure_share=max_failures,
+        debug=debugging(),
+    )
+
+
+def build_for(config: DataConfig, out: Path, work: Path | None, options: RunOptions | None = None) -> Build:
+    """The build of a shard folder, its stages beside it unless told otherwise."""
+    from pipeline.plan import Build
+
+    return Build(config, work or out.with_name(out.name + ".stages"), out, options)
+
+
+OUTPUT_HELP = "The file to write, for one FILE; also `-o FILE.npz`."
+_OVERRIDE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+=")
+
+
+def split_output(settings: Settings, output: Path | None) -> tuple[Settings, Path | None]:
+    """Part `-o OUT.npz` from `-o section.key=value`: both are spelled alike, only one has a dotted key before `=`."""
+    files = [text for text in settings.overrides if not _OVERRIDE.match(text)]
+    if len(files) + (output is not None) > 1:
+        raise click.UsageError("more than one output file given")
+    kept = tuple(text for text in settings.overrides if _OVERRIDE.match(text))
+    return replace(settings, overrides=kept), Path(files[0]) if files else output

@@ -1,0 +1,113 @@
+"""What to preview: a clip of a shard folder, a file of keypoints, or a motion on its body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.errors import UserError
+from actionpose.geometry import facing_heading
+from actionpose.shards import INDEX, ShardSet
+from pipeline.amass import read_motion
+from pipeline.body import load_body
+from pipeline.config import DataConfig
+from pipeline.keypoints import regressor_for
+from pipeline.preview import clip_as_text, draw_clip_png, draw_mesh_png, export_glb
+from pipeline.project import read_keypoints
+from pipeline.stage import ItemError
+
+Poses = NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """Something to look at: frames (T, 17, 3) metres, z up."""
+
+    frames: Poses
+    heading: float
+    fps: float
+    title: str
+
+
+def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
+    """The clip to show.
+
+    Args:
+        path: a shard folder, or a file that `ap-data keypoints` wrote.
+        clip_id: in a shard folder, which clip; its motion's id gives the whole motion.
+        label: in a shard folder, the first clip with exactly this text, else one that contains it.
+
+    Raises:
+        UserError: neither kind of path, or no such clip.
+    """
+    if path.is_file():
+        frames, fps = read_keypoints(path)
+        return Clip(frames=frames, heading=facing_heading(frames)[0], fps=fps, title=path.name)
+    if not (path / INDEX).is_file():
+        raise UserError(f"{path} is neither a shard folder nor a file of keypoints", "give one of the two")
+    shards = ShardSet(path)
+    motions = list(shards.motions["motion_id"])
+    if clip_id in motions:
+        number = motions.index(clip_id)
+        frames, heading = shards.motion_frames(number), float(shards.motions["heading"][number])
+        return Clip(frames=frames, heading=heading, fps=shards.fps, title=clip_id)
+    number = _clip_number(shards, clip_id, label)
+    texts = [text for text, clip in zip(shards.pairs["text"], shards.pairs["clip"], strict=True) if clip == number]
+    return Clip(
+        frames=shards.clip_frames(number),
+        heading=float(shards.clips["heading"][number]),
+        fps=shards.fps,
+        title=f"{', '.join(texts)}   ({shards.clips['clip_id'][number]})",
+    )
+
+
+def _clip_number(shards: ShardSet, clip_id: str, label: str) -> int:
+    if clip_id:
+        found = np.flatnonzero(shards.clips["clip_id"] == clip_id)
+        if not len(found):
+            raise UserError(f"there is no clip '{clip_id}'", "list them: ap-data inspect FOLDER --table clips")
+        return int(found[0])
+    texts = list(shards.pairs["text"])
+    matches = [n for n, text in enumerate(texts) if text == label] or [n for n, t in enumerate(texts) if label in t]
+    if not matches:
+        raise UserError(f"no label contains '{label}'", "list them: ap-data inspect FOLDER --table pairs")
+    return int(shards.pairs["clip"][matches[0]])
+
+
+def show_clip(clip: Clip, views: tuple[str, ...], out: Path | None) -> str:
+    """Write a contact sheet to `out`, or return a picture in characters."""
+    if out is None:
+        return f"{clip.title}\n{clip_as_text(clip.frames, clip.heading)}"
+    draw_clip_png(clip.frames, clip.heading, views, out, clip.title, fps=clip.fps)
+    return f"{clip.title}: {len(clip.frames)} frames, {len(clip.frames) / clip.fps:.1f} s"
+
+
+def show_body(path: Path, config: DataConfig, out: Path, frame: int | None) -> str:
+    """Draw one frame of an AMASS motion as a mesh with its keypoints: `.png`, or `.glb` for a 3D viewer.
+
+    Raises:
+        UserError: the motion, body or regressor cannot be used, or there is no such frame.
+    """
+    from pipeline.mesh import mesh_vertices
+
+    try:
+        motion = read_motion(path)
+    except ItemError as error:
+        raise UserError(error.message) from error
+    frame = len(motion.poses) // 2 if frame is None else frame
+    if not 0 <= frame < len(motion.poses):
+        raise UserError(f"{path} has frames 0 to {len(motion.poses) - 1}, not {frame}")
+    gender = motion.gender or config.keypoints.missing_gender
+    body = load_body(config.inputs.body, gender)
+    at = slice(frame, frame + 1)
+    vertices = mesh_vertices(body, motion.poses[at], motion.betas, motion.trans[at])[0]
+    if out.suffix == ".glb":
+        export_glb(vertices, body.faces, out)
+    else:
+        regressor: Any = regressor_for(config.inputs.regressor, config.inputs.body, gender)
+        draw_mesh_png(vertices, body.faces, regressor.matrix @ vertices, out, title=f"{path.name}, frame {frame}")
+    return f"frame {frame} of {len(motion.poses)}, {gender} body"
