@@ -37,7 +37,13 @@ def _plain(name: str) -> str:
 def _aliases() -> dict[str, str]:
     names: dict[str, str] = {}
     for row in table("amass")["dataset"]:
-        for alias in (row["canonical"], row["legacy_folder"], row["babel_part"], *row["smplx_folders"]):
+        for alias in (
+            row["canonical"],
+            row["legacy_folder"],
+            row["babel_part"],
+            *row["smplx_folders"],
+            *row["older_folders"],
+        ):
             if alias:
                 names[_plain(alias)] = row["canonical"]
     return names
