@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def build_report(shards: Path, runs: Sequence[Path], out: Path, title: str, *, d
     opened = ShardSet(shards)
     facts = read_shards(opened)
     read = [read_run(Path(run)) for run in runs]
-    results = tuple(row for run in read for row in run.results)
+    results = _once(row for run in read for row in run.results)
     retrieval = tuple(row for run in read for row in run.retrieval)
     gains = tuple(differences(results))
     clips = [viewer_clip(opened, pair) for pair in sample_clips(opened)]
@@ -65,6 +65,13 @@ def build_report(shards: Path, runs: Sequence[Path], out: Path, title: str, *, d
         results=results, gains=gains, retrieval=retrieval, demo=demo,
         notes=(*facts.remarks, *(f"{run.name}: {note}" for run in read for note in run.notes)),
     )  # fmt: skip
+
+
+def _once(rows: Iterable[ResultRow]) -> tuple[ResultRow, ...]:
+    """All rows of runs, and at the end each baseline once, though several runs may have measured it."""
+    every = list(rows)
+    baselines = {(r.run, r.protocol, r.data, r.frames): r for r in every if r.stage == "baseline"}
+    return (*(r for r in every if r.stage != "baseline"), *baselines.values())
 
 
 # --- plain text -------------------------------------------------------------------------------

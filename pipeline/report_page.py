@@ -84,7 +84,7 @@ def _head(title: str, facts: ShardFacts) -> str:
         _card(number(len(facts.views)), "views", views),
         _card("not told" if failures is None else number(failures), "failures", css="good" if failures == 0 else "bad"),
     ]
-    nav = "".join(
+    nav = " ".join(
         f'<a href="#{anchor}">{name}</a>'
         for anchor, name in (("data", "Data"), ("clip", "A clip"), ("training", "Training"), ("results", "Results"),
                              ("origin", "Origin"), ("read", "How to read it"))
@@ -237,7 +237,9 @@ def _training(runs: Sequence[Run]) -> str:
         title = "learning rate" if name == "lr" else name
         chart = line_chart(series, x_label="optimiser steps", label=f"{title} against step")
         figures.append(f"<figure><h3>{text(title)}</h3>{chart}</figure>")
-    return f'{notes}{legend([run.name for run, _ in told])}{_last_lines(runs)}<div class="charts">{"".join(figures)}</div>'
+    return (
+        f'{notes}{legend([run.name for run, _ in told])}{_last_lines(runs)}<div class="charts">{"".join(figures)}</div>'
+    )
 
 
 def _curve_order(name: str) -> tuple[bool, bool, str]:
@@ -248,7 +250,7 @@ def _curve_order(name: str) -> tuple[bool, bool, str]:
 def _last_lines(runs: Sequence[Run]) -> str:
     rows = []
     for run in runs:
-        steps = [row for row in run.log if "step" in row]
+        steps = [row for row in run.log if "step" in row and "event" not in row]
         if not steps:
             continue
         last = steps[-1]

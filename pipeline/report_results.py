@@ -47,10 +47,11 @@ class Cells:
 def error_cells(rows: Sequence[ResultRow]) -> Cells:
     """Runs against errors; columns beyond MPJPE and P-MPJPE appear when a run has them."""
     extra = sorted({name for row in rows for name in row.extra})
-    head = ("run", "pretraining", "MPJPE mm", "P-MPJPE mm", *extra, "frames", "seed", "protocol")
+    head = ("run", "trained by", "pretraining", "MPJPE mm", "P-MPJPE mm", *extra, "frames", "seed", "protocol")
     body = [
         (
             row.run,
+            row.stage or NONE,
             {None: NONE, True: "with", False: "without"}[row.pretrained],
             _fixed(row.mpjpe_mm),
             _fixed(row.p_mpjpe_mm),
@@ -61,7 +62,7 @@ def error_cells(rows: Sequence[ResultRow]) -> Cells:
         )
         for row in rows
     ]
-    return Cells(head=head, rows=body, numeric=frozenset(range(2, len(head) - 1)))
+    return Cells(head=head, rows=body, numeric=frozenset(range(3, len(head) - 1)))
 
 
 def rank_cells(rows: Sequence[RetrievalRow]) -> Cells:
@@ -145,7 +146,7 @@ def _parts(rows: Sequence[ResultRow], gains: Sequence[Difference], retrieval: Se
     yield "<h3>3D error in millimetres, lower is better</h3>"
     yield error_cells(rows).html() if rows else absent("No lifting result was recorded.")
     for gain in gains:
-        yield f'<p class="gain">{text(gain_sentence(gain))}</p>'
+        yield f'<p class="gain{" worse" if gain.change_mm > 0 else ""}">{text(gain_sentence(gain))}</p>'
     if rows and not gains:
         yield absent(
             "No comparison of with and without pretraining: it needs both, on the same protocol, data and frames."

@@ -10,7 +10,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,15 @@ class RetrievalRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
-    """One evaluation of a lifting run: errors in millimetres; `pretrained` is None where the run does not say."""
+    """One evaluation of a lifting run: errors in millimetres.
+
+    `stage` is what trained it (pretrain, finetune, or baseline for what was not trained); `pretrained` tells whether
+    fine-tuning began from trained weights, None where that is not asked or not known. `data` and `conditions` name
+    what has to be equal for two rows to be compared.
+    """
 
     run: str
+    stage: str
     pretrained: bool | None
     mpjpe_mm: float
     p_mpjpe_mm: float | None
@@ -46,6 +52,7 @@ class ResultRow:
     protocol: str
     data: str
     seed: int | None
+    conditions: tuple[str, ...] = ()
     actions: dict[str, float] = field(default_factory=dict)
     extra: dict[str, float] = field(default_factory=dict)
 
@@ -84,12 +91,12 @@ class Run:
     notes: tuple[str, ...]
 
     def curves(self) -> dict[str, tuple[list[float], list[float]]]:
-        """Loss name (and `lr`) → steps and values, in the order the log has them."""
+        """Loss name (and `lr`, and the validation error) → steps and values, in the order the log has them."""
         found: dict[str, tuple[list[float], list[float]]] = {}
         for row in self.log:
             if not _is_number(row.get("step")):
                 continue
-            for name, value in _losses(row).items():
+            for name, value in (_losses(row) if "event" not in row else _validation(row)).items():
                 steps, values = found.setdefault(name, ([], []))
                 steps.append(float(row["step"]))
                 values.append(value)
@@ -116,7 +123,7 @@ def read_run(folder: Path) -> Run:
         task=_task(config, log),
         config=config,
         log=log,
-        results=_latest(results, lambda r: (r.protocol, r.data, r.frames)),
+        results=_latest(results, lambda r: (r.run, r.stage, r.protocol, r.data, r.conditions)),
         retrieval=_latest(retrieval, lambda r: (r.direction, r.split)),
         notes=tuple(notes),
     )
@@ -187,6 +194,11 @@ def _losses(row: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
+def _validation(row: Mapping[str, Any]) -> dict[str, float]:
+    error = _float(row.get("mpjpe_mm")) if row.get("event") == "eval" else None
+    return {} if error is None else {"validation MPJPE, mm": error}
+
+
 def _find(config: object, key: str) -> Any:
     """The first value of a key, looked for at the top, then inside."""
     if not isinstance(config, Mapping):
@@ -197,10 +209,8 @@ def _find(config: object, key: str) -> Any:
 
 
 def _task(config: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> str:
-    for key in ("task", "command", "mode"):
-        found = _find(config, key)
-        if isinstance(found, str) and found:
-            return found
+    if isinstance(config.get("command"), str):
+        return str(config["command"])
     aligned = any("align" in name for row in log[:3] for name in _losses(row))
     return "pretrain" if aligned else ""
 
@@ -209,32 +219,46 @@ def _task(config: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _result(run: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> list[ResultRow]:
-    if not _is_number(row.get("mpjpe_mm")):
+    """The row of a run, and those of the baselines that were measured beside it."""
+    if (error := _float(row.get("mpjpe_mm"))) is None:
         return []
-    data = row.get("data_fingerprint") or row.get("shards") or row.get("fingerprint") or ""
+    stage = str(row.get("trained_by") or config.get("command") or "")
+    measured = ResultRow(
+        run=run,
+        stage=stage,
+        pretrained=None if stage == "pretrain" else _pretrained(row, config),
+        mpjpe_mm=error,
+        p_mpjpe_mm=_float(row.get("p_mpjpe_mm")),
+        frames=_int(row.get("frames")),
+        protocol=str(row.get("protocol") or "not named"),
+        data=str(row.get("fingerprint") or ""),
+        seed=_int(row.get("seed", _find(config, "seed"))),
+        conditions=tuple(f"{key}={row[key]}" for key in ("split", "flip_tta", "detections") if key in row),
+        actions=_actions(row.get("actions")),
+        extra={k: v for k in ("pck", "auc") if (v := _float(row.get(k))) is not None},
+    )
+    return [measured, *_baselines(row.get("baselines"), measured)]
+
+
+def _baselines(found: object, beside: ResultRow) -> list[ResultRow]:
+    """Rows for what was measured on the same frames without training; a seed means nothing for them."""
+    if not isinstance(found, Mapping):
+        return []
     return [
-        ResultRow(
-            run=run,
-            pretrained=_pretrained(row, config),
-            mpjpe_mm=float(row["mpjpe_mm"]),
-            p_mpjpe_mm=_float(row.get("p_mpjpe_mm")),
-            frames=_int(row.get("frames")),
-            protocol=str(row.get("protocol") or "not named"),
-            data=str(data),
-            seed=_int(row.get("seed", _find(config, "seed"))),
-            actions=_actions(row.get("actions")),
-            extra={k: float(row[k]) for k in ("pck", "auc", "velocity_mm") if _is_number(row.get(k))},
+        replace(
+            beside, run=str(name).replace("_", " "), stage="baseline", pretrained=None, mpjpe_mm=error,
+            p_mpjpe_mm=_float(row.get("p_mpjpe_mm")), seed=None, actions={}, extra={},
         )
-    ]
+        for name, row in found.items()
+        if isinstance(row, Mapping) and (error := _float(row.get("mpjpe_mm"))) is not None
+    ]  # fmt: skip
 
 
 def _pretrained(row: Mapping[str, Any], config: Mapping[str, Any]) -> bool | None:
-    for source in (row, config):
-        for key in ("init", "pretrained", "init_from"):
-            found = _find(source, key)
-            if found is not None:
-                return bool(found)
-    return False if config else None
+    if isinstance(row.get("pretrained"), bool):
+        return bool(row["pretrained"])
+    init = _find(config, "init")
+    return bool(init.get("pose")) if isinstance(init, Mapping) else None
 
 
 def _actions(found: object) -> dict[str, float]:
@@ -253,72 +277,57 @@ def _int(value: object) -> int | None:
     return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _plain(key: object) -> str:
-    return "".join(c for c in str(key).lower() if c.isalnum())
-
-
 def _retrieval(run: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> list[RetrievalRow]:
+    """One row a direction of search, from `{direction: {r1, r5, r10: %, median_rank, candidates, chance: {r1, …}}}`."""
     found = row.get("retrieval")
     if not isinstance(found, Mapping):
         return []
-    inner = {str(k): v for k, v in found.items() if isinstance(v, Mapping) and _plain(k) != "chance"}
-    outer = {k: v for k, v in found.items() if not isinstance(v, Mapping) or _plain(k) == "chance"}
-    blocks = {name: {**outer, **block} for name, block in inner.items()} or {"": outer}
     seed = _int(row.get("seed", _find(config, "seed")))
-    split = str(row.get("split") or outer.get("split") or "")
-    rows = [_retrieval_row(run, seed, split, name, block) for name, block in blocks.items()]
-    return [r for r in rows if r.recall or r.median_rank is not None]
+    rows = []
+    for direction, block in found.items():
+        if not isinstance(block, Mapping):
+            continue
+        recall, chance = _recalls(block), _recalls(block.get("chance"))
+        candidates, median = _int(block.get("candidates")), _float(block.get("median_rank"))
+        if recall or median is not None:
+            rows.append(
+                RetrievalRow(
+                    run=run,
+                    seed=seed,
+                    direction=str(direction).replace("_", " "),
+                    split=str(row.get("split") or ""),
+                    candidates=candidates,
+                    recall=recall,
+                    median_rank=median,
+                    chance_recall=chance,
+                    chance_median_rank=_blind_median(chance, candidates),
+                )
+            )
+    return rows
 
 
-def _retrieval_row(run: str, seed: int | None, split: str, name: str, block: Mapping[str, Any]) -> RetrievalRow:
-    own = {_plain(k): v for k, v in block.items() if not isinstance(v, Mapping)}
-    chance = {
-        _plain(k): v
-        for key, v in block.items()
-        if _plain(key) == "chance" and isinstance(v, Mapping)
-        for k, v in v.items()
-    }
-    candidates = next(
-        (n for k in ("candidates", "texts", "n", "items", "labels", "pairs") if (n := _int(own.get(k))) is not None),
-        None,
-    )
-    recall, chance_recall = _recalls(own), _recalls(chance)
-    if not chance and candidates:  # one right answer among them, drawn blindly
-        chance_recall = {k: 100.0 * min(k, candidates) / candidates for k in RECALLS}
-        chance = {"medianrank": (candidates + 1) / 2}
-    return RetrievalRow(
-        run=run, seed=seed, direction=name.replace("_", " ") or "motion to text", split=split, candidates=candidates,
-        recall=recall, median_rank=_median(own),
-        chance_recall=chance_recall, chance_median_rank=_median(chance),
-    )  # fmt: skip
+def _recalls(found: object) -> dict[int, float]:
+    if not isinstance(found, Mapping):
+        return {}
+    return {k: value for k in RECALLS if (value := _float(found.get(f"r{k}"))) is not None}
 
 
-def _recalls(block: Mapping[str, Any]) -> dict[int, float]:
-    """R@k in percent; values that never exceed 1 are shares."""
-    found = {
-        k: float(block[name])
-        for k in RECALLS
-        for name in (f"r{k}", f"recall{k}", f"recallat{k}", f"rat{k}", f"top{k}")
-        if _is_number(block.get(name))
-    }
-    return {k: 100.0 * v for k, v in found.items()} if found and max(found.values()) <= 1.0 else found
-
-
-def _median(block: Mapping[str, Any]) -> float | None:
-    names = ("medianrank", "medr", "median", "mediannrank")
-    return next((v for name in names if (v := _float(block.get(name))) is not None), None)
+def _blind_median(chance: Mapping[int, float], candidates: int | None) -> float | None:
+    """Median rank of a blind draw where one item is right, which chance at k = 1 tells; otherwise not known."""
+    one_right = candidates and math.isclose(chance.get(1, 0.0), 100.0 / candidates, rel_tol=1e-6)
+    return (candidates + 1) / 2 if candidates and one_right else None
 
 
 # --- with against without ---------------------------------------------------------------------
 
 
 def differences(rows: Sequence[ResultRow]) -> list[Difference]:
-    """Compare runs with and without pretraining wherever protocol, data and frames are the same."""
-    groups: dict[tuple[str, str, int | None], dict[bool, list[ResultRow]]] = {}
+    """Compare fine-tuned runs with and without pretraining, wherever protocol, data, frames and conditions agree."""
+    groups: dict[tuple[Any, ...], dict[bool, list[ResultRow]]] = {}
     for row in rows:
         if row.pretrained is not None:
-            sides = groups.setdefault((row.protocol, row.data, row.frames), {True: [], False: []})
-            sides[row.pretrained].append(row)
+            same = (row.protocol, row.frames, row.data, row.stage, row.conditions)
+            groups.setdefault(same, {True: [], False: []})[row.pretrained].append(row)
     return [
         Difference(
             protocol=protocol, frames=frames,
@@ -328,7 +337,7 @@ def differences(rows: Sequence[ResultRow]) -> list[Difference]:
             seeds_with=len(sides[True]), seeds_without=len(sides[False]),
             spread_with=_spread(sides[True]), spread_without=_spread(sides[False]),
         )
-        for (protocol, _, frames), sides in groups.items()
+        for (protocol, frames, *_), sides in groups.items()
         if sides[True] and sides[False]
     ]  # fmt: skip
 

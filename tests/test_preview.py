@@ -132,8 +132,11 @@ def test_normals_of_a_ball_point_outwards() -> None:
     assert np.abs(toward[used]).min() > 0.9
 
 
-def test_the_body_picture_shows_a_surface_and_the_skeleton_inside(tmp_path: Path) -> None:
+def test_the_body_picture_shows_a_surface_and_the_skeleton_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("matplotlib")
+    monkeypatch.setattr("pipeline.raster.SUPERSAMPLING", 1)
     vertices, faces = ball(0.9)
     out = tmp_path / "body.png"
     draw_mesh_png(vertices + np.array([0, 0, 0.9]), faces, STANDING, out, title="ball")

@@ -67,10 +67,13 @@ class Page(HTMLParser):
             self.cards.setdefault(data, self.words[-1])
 
 
-def write_run(folder: Path, *, results: list[dict[str, Any]] | None = None, **config: Any) -> Path:
+def write_run(
+    folder: Path, *, results: list[dict[str, Any]] | None = None, init: str = "", command: str = "finetune"
+) -> Path:
     """A run folder of the trainer's layout, with a torn last line in its log."""
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"task": "finetune", "train": {"seed": 3}, **config}))
+    recipe = {"init": {"pose": init}, "run": {"seed": 3}}
+    (folder / "config.json").write_text(json.dumps({"command": command, "recipe": recipe}))
     rows = [
         {"step": s, "epoch": 0, "lr": 1e-4 / (s + 1), "losses": {"total": 2.0 / (s + 1), "position": 1 / (s + 1)}}
         for s in range(40)
@@ -95,9 +98,11 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("runs")
-    retrieval = {"R@1": 0.25, "R@5": 0.5, "R@10": 0.75, "median_rank": 4, "candidates": 40}
+    search = {"r1": 25.0, "r5": 50.0, "r10": 75.0, "median_rank": 4, "candidates": 40, "queries": 7}
+    retrieval = {"motion_to_text": {**search, "chance": {"r1": 2.5, "r5": 12.5, "r10": 25.0}}, "version": 1}
+    first = result(99.0, retrieval=retrieval, trained_by="pretrain", pretrained=False)
     return [
-        write_run(root / "pretrain", results=[{"retrieval": retrieval, "seed": 3}], task="pretrain"),
+        write_run(root / "pretrain", results=[first], command="pretrain"),
         write_run(root / "tuned", results=[result(90.0), result(60.0, actions={"Walk": 55.5})], init="runs/pretrain"),
         write_run(root / "scratch", results=[result(72.0)], init=""),
         root / "gone",
@@ -231,6 +236,7 @@ def test_a_long_clip_is_cut_and_says_of_how_many(tmp_path: Path, monkeypatch: py
 def test_the_table_is_there_as_data(report: tuple[Any, str]) -> None:
     summary = report[0]
     assert [(r.run, r.pretrained, r.mpjpe_mm, r.p_mpjpe_mm, r.seed) for r in summary.results] == [
+        ("pretrain", None, 99.0, 89.0, 3),
         ("tuned", True, 60.0, 50.0, 3),
         ("scratch", False, 72.0, 62.0, 3),
     ]
@@ -244,8 +250,8 @@ def test_the_table_is_there_as_data(report: tuple[Any, str]) -> None:
 
 def test_the_plain_text_table_tells_both_errors_retrieval_chance_and_the_caveat(report: tuple[Any, str]) -> None:
     told = summary_text(report[0])
-    assert re.search(r"tuned +with +60\.0 +50\.0 +500 +3 +h36m", told)
-    assert re.search(r"scratch +without +72\.0 +62\.0 +500 +3 +h36m", told)
+    assert re.search(r"tuned +finetune +with +60\.0 +50\.0 +500 +3 +h36m", told)
+    assert re.search(r"scratch +finetune +without +72\.0 +62\.0 +500 +3 +h36m", told)
     assert "12.0 mm lower (60.0 against 72.0 mm, −16.7 %)" in told
     assert re.search(r"pretrain .* 25\.0 +50\.0 +75\.0 +4 +40 +3", told)
     assert re.search(r"by chance +2\.5 +12\.5 +25\.0 +20\.5", told)
@@ -291,6 +297,18 @@ def test_curves_hold_every_loss_and_a_gap_where_it_was_not_finite(tmp_path: Path
     assert re.search(r'd="M[\d. ]+ M[\d. ]+"', drawn)
 
 
+def test_the_validation_error_is_a_curve_of_its_own(tmp_path: Path) -> None:
+    curves = read_run(write_run(tmp_path / "r", results=[])).curves()
+    assert curves["validation MPJPE, mm"] == ([20.0], [80.0])
+    assert set(curves) == {"validation MPJPE, mm", "total", "position", "lr"}
+
+
+def test_a_blind_draw_has_a_median_rank_only_where_one_item_is_right(tmp_path: Path) -> None:
+    several = {"text_to_motion": {"r1": 30.0, "chance": {"r1": 9.0}, "median_rank": 2, "candidates": 40}}
+    (row,) = read_run(write_run(tmp_path / "r", results=[{"retrieval": several}])).retrieval
+    assert (row.median_rank, row.chance_recall, row.chance_median_rank) == (2, {1: 9.0}, None)
+
+
 def test_flat_losses_are_read_too(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", results=[])
     (run / "log.jsonl").write_text('{"step": 1, "epoch": 0, "lr": 0.1, "loss": 2, "position_loss": 1, "eta_s": 4}\n')
@@ -299,9 +317,25 @@ def test_flat_losses_are_read_too(tmp_path: Path) -> None:
 
 def test_runs_on_other_data_or_protocols_are_never_compared(tmp_path: Path) -> None:
     same = read_run(write_run(tmp_path / "a", results=[result(50)], init="x")).results
-    for k, change in enumerate(({"fingerprint": "sha256:other"}, {"protocol": "3dhp"}, {"frames": 7})):
+    for k, change in enumerate(({"fingerprint": "other"}, {"protocol": "3dhp"}, {"frames": 7}, {"split": "test"})):
         other = read_run(write_run(tmp_path / f"b{k}", results=[result(70, **change)], init="")).results
         assert differences([*same, *other]) == []
+
+
+def test_a_pretraining_run_and_baselines_are_shown_but_not_compared(tmp_path: Path, shards: Path) -> None:
+    baselines = {"mean_pose": {"mpjpe_mm": 130.0, "p_mpjpe_mm": 90.0}}
+    runs = [
+        write_run(tmp_path / "p", results=[result(40, pretrained=False, trained_by="pretrain")], command="pretrain"),
+        write_run(tmp_path / "a", results=[result(60, pretrained=True, baselines=baselines)]),
+        write_run(tmp_path / "b", results=[result(70, pretrained=False, baselines=baselines)]),
+    ]
+    summary = build_report(shards, runs, tmp_path / "r.html", "t")
+    (gain,) = summary.gains
+    assert (gain.with_mm, gain.without_mm) == (60, 70)
+    assert [(r.run, r.stage, r.mpjpe_mm) for r in summary.results][2:] == [
+        ("b", "finetune", 70.0),
+        ("mean pose", "baseline", 130.0),
+    ]
 
 
 def test_several_seeds_are_averaged(tmp_path: Path) -> None:
