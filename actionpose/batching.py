@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionpose import keyed
-from actionpose.data import Ints, SampleTable
+from actionpose.corrupt import CorruptConfig, add_noise
+from actionpose.data import DataConfig, Ints, SampleTable
 from actionpose.negatives import Texts, mirror_words
 from actionpose.skeleton import FLIP_ORDER, N_JOINTS, ROOT
 
@@ -202,6 +203,27 @@ def _zoomed(pose2d: Tensor, pose3d: Tensor, unit_mm: Tensor, factor_B: Tensor) -
     """Clips at another size on the screen; in millimetres they stay what they are."""
     size = factor_B[:, None, None, None]
     return torch.cat([pose2d[..., :2] * size, pose2d[..., 2:]], dim=-1), pose3d * size, unit_mm / factor_B
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """Makes projected 2D look detected: the same errors for a sample in every epoch and every run."""
+
+    config: CorruptConfig
+    seed: int
+
+    def __call__(self, pose2d: Tensor, sample_id: Tensor) -> Tensor:
+        """(B, T, 17, 3) in and out; the draw hangs on the sample id and `data.detection_seed` alone."""
+        return add_noise(pose2d, keyed.keys(self.seed, 0, sample_id), self.config)
+
+
+def detector(config: DataConfig) -> Detector | None:
+    """What stands for a detector on projected 2D, if the settings want one.
+
+    Its errors are the noise model's defaults, whatever pretraining uses: the target data must not change when
+    pretraining's noise is ablated.
+    """
+    return None if config.detections == "clean" else Detector(config=CorruptConfig(), seed=config.detection_seed)
 
 
 # --- loading ----------------------------------------------------------------------------------

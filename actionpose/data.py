@@ -59,14 +59,13 @@ class DataConfig:
         True, "swap left and right in the texts of a mirrored clip, so that they stay true; the paper is silent"
     )
     zoom: tuple[float, ...] = setting((1.0, 1.0), "range of a random size factor for each clip; 1 to 1 leaves it")
-    negatives: int = setting(16, "texts that do not belong to the clip, for each pair; the paper's K = 16")
     bucket: bool = setting(True, "put clips of similar length into one batch, so that little is padded")
 
     def __post_init__(self) -> None:
         if self.clip_frames < 2 or not 1 <= self.stride <= self.clip_frames:
             raise ValueError(f"stride {self.stride} must be between 1 and clip_frames {self.clip_frames}")
-        if self.windows_per_clip < 1 or self.negatives < 1:
-            raise ValueError("windows_per_clip and negatives must be at least 1")
+        if self.windows_per_clip < 1:
+            raise ValueError("windows_per_clip must be at least 1")
         if self.scale <= 0 or len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
             raise ValueError(f"scale {self.scale} and zoom {list(self.zoom)} (from, to) must be positive")
 

@@ -53,7 +53,7 @@ class Texts:
             raise UserError(
                 f"{table.shards.folder}: {len(self.vocabulary)} different labels are too few for {count} negatives: "
                 f"up to {most} are true of one clip",
-                f"use fewer: -o data.negatives={max(1, len(self.vocabulary) - most)}",
+                f"use fewer: -o loss.negatives={max(1, len(self.vocabulary) - most)}",
             )
 
     def excluded(self, pair: int) -> set[int]:

@@ -113,3 +113,8 @@ class RunLog:
         if self.terminal:
             self.stream.write("\r\033[K")
             self.stream.flush()
+
+
+def warn(text: str) -> None:
+    """A line for people from outside a run."""
+    sys.stderr.write(f"note: {text}\n")

@@ -13,6 +13,7 @@ import io
 import json
 import math
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -142,8 +143,10 @@ class Settings:
     show: bool
     package: str
 
-    def resolve(self, cls: type[T], options: Mapping[str, Any] | None = None) -> Resolved[T]:
-        """Defaults, then files, then `-o`, then options of their own (`{"inputs.amass": "DIR"}`).
+    def resolve(
+        self, cls: type[T], options: Mapping[str, Any] | None = None, *, base: tuple[str, T] | None = None
+    ) -> Resolved[T]:
+        """Defaults (or a named base), then files, then `-o`, then options of their own (`{"inputs.amass": "DIR"}`).
 
         An option that is None was not given. With `--show-config` the result is printed and the command ends.
 
@@ -153,7 +156,12 @@ class Settings:
         paths = {str(recipe_path(name, self.package)): name for name in self.files}
         given = {key: value for key, value in (options or {}).items() if value is not None}
         extra = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
-        resolved = resolve(cls, list(paths), [*self.overrides, *extra])
+        with tempfile.TemporaryDirectory() as folder:
+            if base:
+                file = Path(folder) / "base.toml"
+                file.write_text(to_toml(base[1]), encoding="utf-8")
+                paths = {str(file): base[0], **paths}
+            resolved = resolve(cls, list(paths), [*self.overrides, *extra])
         origins = {key: paths.get(origin, origin) for key, origin in resolved.origins.items()}
         origins.update({key: "command line" for key in given if key in origins})
         resolved = Resolved(value=resolved.value, origins=origins)

@@ -20,7 +20,7 @@ from actionpose.negatives import Texts, mirror_words
 from actionpose.shards import ShardSet, write_index, write_shard
 from actionpose.skeleton import FLIP_ORDER
 
-SMALL = DataConfig(clip_frames=32, stride=10, negatives=4, flip=False)
+SMALL = DataConfig(clip_frames=32, stride=10, flip=False)
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +278,7 @@ def test_a_second_label_of_the_same_clip_is_no_negative(tmp_path):
 
 def test_too_few_labels_say_how_many_negatives_fit(shards):
     table = pair_samples(shards, SMALL)
-    with pytest.raises(UserError, match=r"data\.negatives=7"):
+    with pytest.raises(UserError, match=r"loss\.negatives=7"):
         Texts(table, 16)
     assert len(Texts(table, 7).draw(0, 0, 0)[1]) == 7
 
@@ -315,7 +315,7 @@ def test_evaluation_windows_name_each_frame_once(shards):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"stride": 0}, {"stride": 500}, {"negatives": 0}, {"zoom": (2.0, 1.0)}, {"scale": 0.0}]
+    "wrong", [{"stride": 0}, {"stride": 500}, {"windows_per_clip": 0}, {"zoom": (2.0, 1.0)}, {"scale": 0.0}]
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -1,0 +1,216 @@
+"""Training jobs: a recipe and a shard folder become a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from actionpose import checkpoint, runlog
+from actionpose.batching import Assembler, Loader, detector
+from actionpose.config import Resolved, differences, from_dict, to_dict
+from actionpose.data import SampleTable, motion_samples, pair_samples
+from actionpose.errors import UserError
+from actionpose.evaluate import held_out, protocol_of, score, summarise
+from actionpose.model import ActionPose
+from actionpose.negatives import Texts
+from actionpose.pose import PoseConfig
+from actionpose.recipe import Recipe
+from actionpose.runs import open_run, write_config
+from actionpose.runtime import Runtime, seed_all, start
+from actionpose.shards import ShardSet
+from actionpose.tasks import FinetuneTask, PretrainTask
+from actionpose.trainer import Trainer
+from actionpose.weights import load_pose_weights
+
+Command = Literal["pretrain", "finetune"]
+
+# --- training ---------------------------------------------------------------------------------
+
+
+def samples(command: Command, recipe: Recipe, shards: ShardSet) -> SampleTable:
+    """The samples of a stage."""
+    return pair_samples(shards, recipe.data) if command == "pretrain" else motion_samples(shards, recipe.data)
+
+
+def plan(command: Command, resolved: Resolved[Recipe], data: Path) -> dict[str, Any]:
+    """What training would do, for `--dry-run`; reads tables, builds no model and writes nothing."""
+    recipe = resolved.value
+    shards = ShardSet(data)
+    table = samples(command, recipe, shards)
+    stage = recipe.pretrain if command == "pretrain" else recipe.finetune
+    steps = stage.epochs * max(1, len(table) // stage.batch)
+    labels = len(set(shards.pairs["text"][table.pair].tolist())) if command == "pretrain" else 0
+    return {
+        "command": command,
+        "data": str(data),
+        "fingerprint": shards.fingerprint,
+        "samples": len(table),
+        "frames": int(table.length.sum()),
+        "mean_length": float(table.length.mean()),
+        "views": list(table.views),
+        **({"labels": labels} if labels else {}),
+        "steps": min(steps, stage.steps) if stage.steps else steps,
+        "batch": stage.batch,
+        "starts_from": recipe.init.pose or "random weights",
+    }
+
+
+def train(
+    command: Command, resolved: Resolved[Recipe], data: Path, out: Path, *, resume: bool, argv: list[str], version: str
+) -> dict[str, Any]:
+    """Train one stage into the run folder `out`; return what was made.
+
+    Raises:
+        UserError: data, settings or weights that do not fit; `out` in use; a loss that is not finite.
+    """
+    shards = ShardSet(data)
+    recipe = _with_encoder_of_init(resolved)
+    stage = recipe.pretrain if command == "pretrain" else recipe.finetune
+    about = {
+        "command": command,
+        "recipe": to_dict(recipe),
+        "data": {"folder": str(data.resolve()), "fingerprint": shards.fingerprint, "kind": shards.kind},
+        "versions": {"actionpose": version, "torch": torch.__version__},
+        "argv": argv,
+    }
+    with start(recipe.run) as runtime:
+        found = open_run(out, about, resume=resume) if runtime.main else None
+        runtime.barrier()
+        if not runtime.main:
+            found = checkpoint.latest(out) if resume else None
+        table = samples(command, recipe, shards)
+        seed_all(recipe.run.seed)
+        model, task, texts = _build(command, recipe, table, loaded=found is not None)
+        model.to(runtime.device)
+        task.to(runtime.device)
+        if recipe.run.compile:
+            model.pose.compile()
+        detect = detector(recipe.data) if command == "finetune" else None
+        assemble = Assembler(table=table, seed=recipe.run.seed, texts=texts, detect=detect)
+        pin = runtime.device.type == "cuda"
+        loader = Loader(assemble, workers=recipe.run.workers, start=recipe.run.worker_start, pin=pin)
+        trainer = Trainer(
+            task=task, model=model, loader=loader, stage=stage, run=recipe.run, runtime=runtime, folder=out,
+            about=about, validate=_validation(recipe, shards, model, runtime, stage.eval_every),
+        )  # fmt: skip
+        if runtime.main and found is None:
+            write_config(out, about, recipe, resolved.origins)
+        return _fit(trainer, found, command, out)
+
+
+def _build(
+    command: Command, recipe: Recipe, table: SampleTable, *, loaded: bool
+) -> tuple[ActionPose, torch.nn.Module, Texts | None]:
+    """Model, task and texts; fine-tuning never constructs the text branch."""
+    seed = recipe.run.seed
+    if command == "finetune":
+        model = ActionPose(recipe.pose)
+        _load_init(recipe, model, loaded)
+        return model, FinetuneTask(model, recipe.loss, seed=seed), None
+    aligned = recipe.loss.lambda_con > 0
+    model = ActionPose(recipe.pose, recipe.text if aligned else None, recipe.pooling)
+    if aligned and model.text is None:
+        raise UserError(
+            "pretraining aligns poses with text, but no text model is named",
+            "-o text.model=FOLDER of BERT base (paper) or -o text.model=minilm; without text: -o loss.lambda_con=0",
+        )
+    _load_init(recipe, model, loaded)
+    texts = Texts(table, recipe.loss.negatives) if aligned else None
+    return model, PretrainTask(model, recipe.corrupt, recipe.loss, seed), texts
+
+
+def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command, out: Path) -> dict[str, Any]:
+    table, log = trainer.loader.assemble.table, trainer.log
+    if found is not None:
+        trainer.resume(found)
+    parameters = sum(p.numel() for p in trainer.parameters)
+    log.say(f"{trainer.runtime.why}; seed {trainer.run.seed}")
+    log.say(f"{len(table)} samples, {trainer.total} steps of {trainer.stage.batch}, {parameters:,} parameters to train")
+    if found is not None:
+        log.say(f"going on after step {found.step} of {found.path}")
+    begun, first = time.monotonic(), trainer.state.step
+    log.event("start", step=first, time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), why=trainer.runtime.why)
+    try:
+        reason = trainer.fit()
+    finally:
+        log.close()
+    state, seconds = trainer.state, time.monotonic() - begun
+    log.event("end", step=state.step, reason=reason, seconds=round(seconds, 3))
+    return {
+        "command": command,
+        "run": str(out),
+        "reason": reason,
+        "finished": state.finished,
+        "step": state.step,
+        "of": trainer.total,
+        "epoch": state.epoch,
+        "seconds": round(seconds, 2),
+        "clips_per_s": round((state.step - first) * trainer.stage.batch / max(seconds, 1e-9), 2),
+        "best_mpjpe_mm": state.best,
+        "best_step": state.best_step,
+    }
+
+
+def _validation(recipe: Recipe, shards: ShardSet, model: ActionPose, runtime: Runtime, every: int) -> Any:
+    """The measure that chooses the best checkpoint; None without a split to measure on."""
+    if not every:
+        return None
+    try:
+        table = held_out(shards, recipe.data, recipe.eval)
+    except UserError as error:
+        if runtime.main:
+            runlog.warn(f"no evaluation while training: {error.message}")
+        return None
+    protocol = protocol_of(shards, recipe.eval.protocol)
+
+    def validate() -> tuple[float, dict[str, Any]]:
+        model.eval()
+        scores = score(model.lift, table, recipe.eval, runtime, detect=detector(recipe.data), protocol=protocol)
+        row = summarise(scores, table, protocol)
+        return row["mpjpe_mm"], {key: row[key] for key in ("mpjpe_mm", "p_mpjpe_mm", "frames", "protocol")}
+
+    return validate
+
+
+# --- first weights ----------------------------------------------------------------------------
+
+
+def _with_encoder_of_init(resolved: Resolved[Recipe]) -> Recipe:
+    """The recipe with the pose encoder's shape taken from the run it starts from, if it starts from one.
+
+    Raises:
+        UserError: the recipe itself asks for another shape.
+    """
+    recipe = resolved.value
+    path = Path(recipe.init.pose)
+    if not recipe.init.pose or not _is_ours(path):
+        return recipe
+    theirs = checkpoint.find(path).meta["recipe"]["pose"]
+    asked = {k: v for k, v in to_dict(recipe.pose).items() if resolved.origins.get(f"pose.{k}", "default") != "default"}
+    wrong = differences({k: theirs.get(k) for k in asked}, asked)
+    if wrong:
+        raise UserError(
+            f"{path} holds another pose encoder than the recipe asks for: pose." + "; pose.".join(wrong),
+            "leave the pose settings out (they are taken from the run), or start from other weights",
+        )
+    return dataclasses.replace(recipe, pose=from_dict(PoseConfig, theirs, where=str(path)))
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_dir() or path.name in (checkpoint.WEIGHTS, checkpoint.META) or not path.exists()
+
+
+def _load_init(recipe: Recipe, model: ActionPose, loaded: bool) -> None:
+    """Put the first weights in; not when a resumed run brings its own."""
+    if not recipe.init.pose or loaded:
+        return
+    path = Path(recipe.init.pose)
+    if not _is_ours(path):
+        load_pose_weights(model.pose, path)
+        return
+    weights = checkpoint.find(path).weights()
+    model.pose.load_state_dict({k.removeprefix("pose."): v for k, v in weights.items() if k.startswith("pose.")})

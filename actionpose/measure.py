@@ -1,0 +1,150 @@
+"""Measuring a run: its checkpoint on held-out motions, beside baselines and retrieval, recorded in the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actionpose import checkpoint, runlog
+from actionpose.batching import Assembler, detector
+from actionpose.config import from_dict
+from actionpose.data import SampleTable, motion_samples, pair_samples
+from actionpose.evaluate import held_out, mean_pose_lift, protocol_of, score, summarise
+from actionpose.model import ActionPose
+from actionpose.recipe import Recipe
+from actionpose.retrieval import Retrieval, text_motion_retrieval
+from actionpose.runs import CONFIG, RESULTS
+from actionpose.runtime import Runtime, seed_all, start
+from actionpose.shards import ShardSet
+
+
+def recipe_of(found: checkpoint.Checkpoint) -> Recipe:
+    """The recipe a checkpoint was trained with."""
+    return from_dict(Recipe, found.meta["recipe"], where=str(found.path / checkpoint.META))
+
+
+def load_model(found: checkpoint.Checkpoint, *, with_text: bool = False) -> ActionPose:
+    """The checkpoint's model in evaluation mode; the text branch only if asked for and trained.
+
+    Raises:
+        UserError: damaged weights, or a text model that is no longer on disk.
+    """
+    recipe, weights = recipe_of(found), found.weights()
+    with_text = with_text and any(name.startswith("text_pool.") for name in weights)
+    model = ActionPose(recipe.pose, recipe.text if with_text else None, recipe.pooling)
+    wanted = model.state_dict()
+    model.load_state_dict({name: tensor for name, tensor in weights.items() if name in wanted})
+    return model.eval()
+
+
+def evaluate(run: Path, data: Path, recipe: Recipe, *, argv: list[str], version: str) -> dict[str, Any]:
+    """Measure a run's best (else latest) checkpoint, or a named one, and add a line to `results.jsonl`.
+
+    Args:
+        run: run or checkpoint folder.
+        data: shard folder.
+        recipe: the run's own, with what the user changed in `eval`, `data` and `run`.
+        argv: the command as typed, for the record.
+        version: of the toolkit, for the record.
+    """
+    found, shards = checkpoint.find(run), ShardSet(data)
+    protocol = protocol_of(shards, recipe.eval.protocol)
+    table = held_out(shards, recipe.data, recipe.eval)
+    with start(recipe.run) as runtime:
+        model = load_model(found).to(runtime.device)
+        detect = detector(recipe.data)
+        result = summarise(
+            score(model.lift, table, recipe.eval, runtime, detect=detect, protocol=protocol), table, protocol
+        )
+        if recipe.eval.baselines:
+            result["baselines"] = _baselines(recipe, shards, table, runtime, protocol)
+        retrieval = _retrieval(found, recipe, shards, runtime)
+    row = {
+        **result,
+        "fingerprint": shards.fingerprint,
+        "data": str(data),
+        "split": recipe.eval.split,
+        "run": str(run),
+        "checkpoint": found.path.name,
+        "step": found.step,
+        "command": " ".join(argv),
+        "trained_by": found.meta["command"],
+        "pretrained": bool(found.meta["recipe"]["init"]["pose"]),
+        "seed": found.meta["recipe"]["run"]["seed"],
+        "flip_tta": recipe.eval.flip_tta,
+        "detections": "stored" if table.stored_2d else recipe.data.detections,
+        "version": version,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **({"retrieval": retrieval} if retrieval else {}),
+    }
+    home = found.path.parent.parent
+    if (home / CONFIG).is_file():
+        runlog.append_line(home / RESULTS, row)
+    return row
+
+
+def _baselines(
+    recipe: Recipe, shards: ShardSet, table: SampleTable, runtime: Runtime, protocol: str
+) -> dict[str, dict[str, float]]:
+    """Errors to compare with: the mean pose of the training motions, and the model before any training."""
+    seed_all(recipe.run.seed)
+    lifts = {
+        "mean_pose": mean_pose_lift(motion_samples(shards, recipe.data)),
+        "untrained": ActionPose(recipe.pose).eval().to(runtime.device).lift,
+    }
+    rows = {}
+    for name, lift in lifts.items():
+        scores = score(lift, table, recipe.eval, runtime, detect=detector(recipe.data), protocol=protocol)
+        row = summarise(scores, table, protocol)
+        rows[name] = {"mpjpe_mm": row["mpjpe_mm"], "p_mpjpe_mm": row["p_mpjpe_mm"]}
+    return rows
+
+
+def _retrieval(
+    found: checkpoint.Checkpoint, recipe: Recipe, shards: ShardSet, runtime: Runtime
+) -> dict[str, Any] | None:
+    """Search both ways over the labelled clips of the split; None when model or shards have no texts."""
+    aligned = found.meta["command"] == "pretrain" and found.meta["recipe"]["loss"]["lambda_con"] > 0
+    if not recipe.eval.retrieval or not aligned or not len(shards.pairs["clip"]):
+        return None
+    chosen = held_out_pairs(recipe, shards)
+    model = load_model(found, with_text=True).to(runtime.device)
+    assemble = Assembler(table=chosen, detect=detector(recipe.data), augment=False)
+    texts = [str(text) for text in shards.pairs["text"][chosen.pair]]
+    order = chosen.length.argsort(kind="stable")
+    poses: list[Tensor] = []
+    with torch.inference_mode(), runtime.exact():
+        for at in range(0, len(order), recipe.eval.batch):
+            batch = runtime.move(assemble(order[at : at + recipe.eval.batch], 0))
+            poses.append(model.embed_pose(batch["pose2d"], batch["valid"]).cpu())
+        ordered = [texts[i] for i in order.tolist()]
+        words = model.embed_text(ordered).cpu()
+    both = text_motion_retrieval(torch.cat(poses).numpy(), words.numpy(), ordered)
+    return {name: _retrieval_row(way) for name, way in both.items()}
+
+
+def _retrieval_row(found: Retrieval) -> dict[str, Any]:
+    return {
+        **{f"r{k}": value for k, value in found.recall.items()},
+        "median_rank": found.median_rank,
+        "candidates": found.gallery,
+        "queries": found.queries,
+        "chance": {f"r{k}": value for k, value in found.chance.items()},
+    }
+
+
+def held_out_pairs(recipe: Recipe, shards: ShardSet) -> SampleTable:
+    """Labelled windows of the split to measure on."""
+    config = recipe.eval
+    chosen = dataclasses.replace(
+        recipe.data,
+        split=config.split,
+        subjects_include=config.subjects_include,
+        subjects_exclude=config.subjects_exclude,
+    )
+    return pair_samples(shards, chosen)

@@ -1,0 +1,60 @@
+"""A recipe: every setting of a training run, section by section, each section beside the code that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actionpose.config import section, setting
+from actionpose.corrupt import CorruptConfig
+from actionpose.data import DataConfig
+from actionpose.evaluate import EvalConfig
+from actionpose.losses import LossConfig
+from actionpose.model import PoolingConfig
+from actionpose.pose import PoseConfig
+from actionpose.runtime import RunConfig
+from actionpose.text import TextConfig
+from actionpose.trainer import StageConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """Where weights come from before the first step."""
+
+    pose: str = setting(
+        "",
+        "the pose encoder's: a run of this toolkit, one of its checkpoints, or a MotionBERT file; empty: random. The "
+        "paper starts pretraining from MotionBERT and fine-tuning from pretraining",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(StageConfig):
+    """The same schedule with fine-tuning's defaults: MotionBERT's on Human3.6M, since the paper gives none."""
+
+    epochs: int = setting(60, "passes over the samples; MotionBERT's 60, the paper is silent")
+    batch: int = setting(32, "clips in a step over all devices; MotionBERT's 32, the paper is silent")
+    lr: float = setting(2e-4, "AdamW's learning rate; MotionBERT's 2e-4, the paper is silent")
+    eval_every: int = setting(1, "epochs between evaluations on eval.split, which also choose the best; 0: never")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of `ap-train`; the defaults are the paper's, or the nearest practice where it is silent."""
+
+    data: DataConfig = section(DataConfig, "samples and loader")
+    corrupt: CorruptConfig = section(CorruptConfig, "noise and masks")
+    pose: PoseConfig = section(PoseConfig, "pose encoder")
+    text: TextConfig = section(TextConfig, "text encoder")
+    pooling: PoolingConfig = section(PoolingConfig, "shared space")
+    loss: LossConfig = section(LossConfig, "objective")
+    init: InitConfig = section(InitConfig, "first weights")
+    pretrain: StageConfig = section(StageConfig, "schedule of pretraining")
+    finetune: FinetuneConfig = section(FinetuneConfig, "schedule of fine-tuning")
+    eval: EvalConfig = section(EvalConfig, "evaluation")
+    run: RunConfig = section(RunConfig, "how the job is run")
+
+    def __post_init__(self) -> None:
+        if self.data.clip_frames > self.pose.max_frames:
+            raise ValueError(
+                f"data.clip_frames {self.data.clip_frames} is more than pose.max_frames {self.pose.max_frames}"
+            )

@@ -1,0 +1,118 @@
+"""Run folders: what one holds, when it may be gone on with, and what is in it.
+
+RUN/config.json, config.toml   the command, its data and every setting, for programs and for people
+log.jsonl                  a line per logged interval, evaluations, starts and ends
+checkpoints/               `checkpoint`
+results.jsonl              a line per evaluation
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actionpose import checkpoint, runlog
+from actionpose.config import differences, flat, to_toml
+from actionpose.errors import UserError
+from actionpose.files import write_text
+
+CONFIG, CONFIG_TOML, RESULTS = "config.json", "config.toml", "results.jsonl"
+
+FREE = (
+    *("eval.", "run.", "init."),
+    *(f"{stage}.{key}" for stage in ("pretrain", "finetune") for key in ("epochs", "steps", "eval_every")),
+)
+"""Settings that may change when a run is resumed: they leave the steps already made, and to be made, as they are."""
+
+
+def open_run(out: Path, about: Mapping[str, Any], *, resume: bool) -> checkpoint.Checkpoint | None:
+    """Make the run folder, or find where to go on; None means: from the start.
+
+    Raises:
+        UserError: the folder is in use, or was made from other data or settings.
+    """
+    used = out.is_dir() and any(out.iterdir())
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file", "give another folder to --out")
+    if used and not resume:
+        if (out / CONFIG).is_file():
+            raise UserError(f"{out} already holds a run", "go on with it by --resume, or give another folder to --out")
+        raise UserError(f"{out} is not empty", "give a new or an empty folder to --out")
+    out.mkdir(parents=True, exist_ok=True)
+    if not used:
+        return None
+    if not (out / CONFIG).is_file():
+        raise UserError(f"{out} holds files but no run to resume", "give a new or an empty folder to --out")
+    _same_run(out, read_config(out), about)
+    return checkpoint.latest(out)
+
+
+def _same_run(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    if old["command"] != new["command"]:
+        raise UserError(f"{out} is a {old['command']} run, not {new['command']}", "give another folder to --out")
+    if old["data"]["fingerprint"] != new["data"]["fingerprint"]:
+        raise UserError(
+            f"{out} was trained on other data: {old['data']['folder']} ({old['data']['fingerprint'][:15]}…), "
+            f"now {new['data']['folder']} ({new['data']['fingerprint'][:15]}…)",
+            "resume with the same shards, or start a new run in another folder",
+        )
+    before, after = flat(old["recipe"]), flat(new["recipe"])
+    other = "finetune." if new["command"] == "pretrain" else "pretrain."
+    free = (*FREE, other)
+    keep = [k for k in before.keys() | after.keys() if k == "run.seed" or not k.startswith(free)]
+    lines = differences({k: before.get(k) for k in keep}, {k: after.get(k) for k in keep})
+    if lines:
+        raise UserError(
+            f"{out} was trained with other settings:\n  " + "\n  ".join(lines),
+            f"resume with -c {out / CONFIG_TOML}, or start a new run in another folder",
+        )
+
+
+def write_config(out: Path, about: Mapping[str, Any], recipe: Any, origins: Mapping[str, str]) -> None:
+    """Record what the run is, for programs and for people."""
+    write_text(out / CONFIG, json.dumps({**about, "origins": dict(origins)}, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / CONFIG_TOML, to_toml(recipe, origins, explain=True))
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The run folder's `config.json`.
+
+    Raises:
+        UserError: not a run folder, or damaged.
+    """
+    try:
+        return dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        there = "is not there" if not run.exists() else f"is not a run folder: it has no {CONFIG}"
+        raise UserError(f"{run} {there}", "give the --out folder of `ap-train pretrain` or `finetune`") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError, ValueError) as error:
+        raise UserError(
+            f"{run / CONFIG} is damaged: {error}", "evaluate one of its checkpoints by its folder"
+        ) from error
+
+
+def inspect(run: Path) -> dict[str, Any]:
+    """What is in a run folder: command, data, progress, losses, checkpoints, results."""
+    config = read_config(run)
+    rows = runlog.read_lines(run / "log.jsonl")
+    steps = [row for row in rows if "losses" in row]
+    found = checkpoint.latest(run)
+    best = checkpoint.find(run) if found else None
+    results = runlog.read_lines(run / RESULTS)
+    keep = ("protocol", "mpjpe_mm", "p_mpjpe_mm", "frames", "split", "checkpoint")
+    return {
+        "run": str(run),
+        "command": config["command"],
+        "data": config["data"],
+        "starts_from": config["recipe"]["init"]["pose"] or "random weights",
+        "seed": config["recipe"]["run"]["seed"],
+        "versions": config["versions"],
+        "state": found.meta["state"] if found else {},
+        "checkpoint": {"latest": found.path.name, "best": best.path.name} if found and best else {},
+        "first": steps[0]["losses"] if steps else {},
+        "last": {**steps[-1]["losses"], **steps[-1]["report"]} if steps else {},
+        "clips_per_s": steps[-1]["clips_per_s"] if steps else None,
+        "results": {str(n): {k: row.get(k) for k in keep} for n, row in enumerate(results, 1)},
+    }

@@ -1,0 +1,192 @@
+"""`ap-train`: pretrain with action labels, fine-tune the pose encoder, measure, look into a run.
+
+With several GPUs: `torchrun --nproc-per-node 4 --no-python ap-train pretrain …`; the batch is then shared.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.common import (
+    F,
+    Group,
+    Settings,
+    config_options,
+    dry_run_option,
+    emit,
+    format_option,
+    next_step,
+    some_failed,
+    toolkit_version,
+    version_option,
+)
+
+DATA_HELP = "Shard folder: the --out of `ap-data build-…`."
+OUT_HELP = "Run folder to make; it must be new or empty unless --resume is given."
+INIT_HELP = "First weights of the pose encoder: a run, a checkpoint, or a MotionBERT file."
+GO_ON = "Go on: the same command with --resume"
+RESUME_HELP = "Go on from the run's latest checkpoint; from the start if it has none yet."
+
+
+@click.group(cls=Group)
+@version_option()
+def main() -> None:
+    """Train and measure 2D-to-3D pose lifting on shards made by `ap-data`."""
+
+
+def _training_options(body: F) -> F:
+    options: list[Callable[[F], F]] = [
+        click.option("--data", type=click.Path(path_type=Path), metavar="SHARDS", help=DATA_HELP),
+        click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help=OUT_HELP),
+        click.option("--resume", is_flag=True, help=RESUME_HELP),
+        click.option(
+            "--init", metavar="WEIGHTS", help="First pose encoder: a run, a checkpoint, or a MotionBERT file."
+        ),
+        config_options("actionpose"),
+        dry_run_option,
+        format_option,
+    ]
+    for option in reversed(options):
+        body = option(body)
+    return body
+
+
+@main.command()
+@_training_options
+def pretrain(**given: Any) -> None:
+    """Reconstruct 3D from spoilt 2D and align motion with action labels.
+
+    Needs shards with labels (`ap-data build-babel`) and a text model (-o text.model=FOLDER, or the recipe `tiny`).
+    """
+    _train("pretrain", **given)
+
+
+@main.command()
+@_training_options
+def finetune(**given: Any) -> None:
+    """Refine the pose encoder on a target dataset, without labels.
+
+    --init takes a pretraining run; without it the encoder starts from random weights.
+    """
+    _train("finetune", **given)
+
+
+def _train(
+    command: Any,
+    *,
+    data: Path | None,
+    out: Path | None,
+    resume: bool,
+    init: str | None,
+    settings: Settings,
+    dry_run: bool,
+    format: str,
+) -> None:
+    from actionpose import jobs
+    from actionpose.recipe import Recipe
+
+    resolved = settings.resolve(Recipe, {"init.pose": init})
+    data, out = _given(data, "--data"), _given(out, "--out")
+    if dry_run:
+        emit(jobs.plan(command, resolved, data), format)
+        next_step(f"nothing was made; without --dry-run this trains into {out}")
+        return
+    made = jobs.train(command, resolved, data, out, resume=resume, argv=_argv(), version=toolkit_version())
+    if os.environ.get("RANK", "0") != "0":
+        return
+    emit(made, format)
+    if made["reason"].startswith("SIG"):
+        next_step(
+            f"stopped by {made['reason']} after step {made['step']}, saved in {out}. Go on: same command, --resume"
+        )
+        some_failed()
+    next_step(_trained(command, made, data, out, settings))
+
+
+def _trained(command: str, made: dict[str, Any], data: Path, out: Path, settings: Settings) -> str:
+    done = f"{command} run of {made['step']} steps in {out}"
+    if not made["finished"]:
+        return f"{done}, stopped by run.budget_minutes before step {made['of']}. {GO_ON}"
+    if command == "finetune":
+        return f"{done}. Next: ap-train evaluate {out} --data {data}"
+    recipe = " ".join(f"-c {name}" for name in settings.files)
+    tuned = out.with_name(out.name + "-finetuned")
+    return f"{done}. Next: ap-train finetune {recipe} --data {data} --init {out} --out {tuned}".replace("  ", " ")
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), metavar="SHARDS", help=DATA_HELP)
+@click.option("--protocol", metavar="NAME", help="orthographic or h36m; by default what the shards call for.")
+@click.option("--split", metavar="NAME", help="Split to measure on; the same as -o eval.split=NAME.")
+@config_options("actionpose")
+@dry_run_option
+@format_option
+def evaluate(
+    run: Path,
+    data: Path | None,
+    protocol: str | None,
+    split: str | None,
+    settings: Settings,
+    dry_run: bool,
+    format: str,
+) -> None:
+    """Measure RUN (its best checkpoint, or one named by its folder) on held-out motions.
+
+    Settings are those the run was trained with; -c and -o change them. A line is added to RUN/results.jsonl.
+    """
+    from actionpose import checkpoint, measure
+    from actionpose.evaluate import held_out, table_rows
+    from actionpose.recipe import Recipe
+    from actionpose.shards import ShardSet
+
+    found = checkpoint.find(run)
+    options = {"eval.protocol": protocol, "eval.split": split}
+    recipe = settings.resolve(Recipe, options, base=("the run", measure.recipe_of(found))).value
+    data = _given(data, "--data")
+    if dry_run:
+        table = held_out(ShardSet(data), recipe.data, recipe.eval)
+        emit({"checkpoint": str(found.path), "data": str(data), "windows": len(table)}, format)
+        next_step(f"nothing was measured or written; without --dry-run this adds a line to {run}")
+        return
+    row = measure.evaluate(run, data, recipe, argv=_argv(), version=toolkit_version())
+    emit(row if format == "json" else table_rows(row), format)
+    shown = f"MPJPE {row['mpjpe_mm']:.1f} mm, P-MPJPE {row['p_mpjpe_mm']:.1f} mm"
+    how = f"{row['protocol']}, {row['frames']} frames"
+    next_step(f"{shown} ({how}) of {found.path}. Next: ap-train inspect {found.path.parent.parent}")
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@format_option
+def inspect(run: Path, format: str) -> None:
+    """Say what RUN is: its data, progress, losses, checkpoints and results."""
+    from actionpose import runs
+
+    about = runs.inspect(run)
+    emit(about, format)
+    data = about["data"]["folder"]
+    going_on = not about["state"].get("finished", False)
+    advice = "it is not finished: give its command again with --resume" if going_on else "it is finished"
+    next_step(f"{run}: {advice}. Measure it: ap-train evaluate {run} --data {data}")
+
+
+def _given(value: Path | None, name: str) -> Path:
+    if value is None:
+        raise click.UsageError(f"Missing option '{name}'.")
+    return value
+
+
+def _argv() -> list[str]:
+    return [shlex.quote(part) for part in ("ap-train", *sys.argv[1:])]
+
+
+if __name__ == "__main__":
+    main()
