@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -234,10 +234,15 @@ def _small(path: Path, archive: Any, name: str) -> NDArray[Any]:
 # --- stage index ------------------------------------------------------------------------------
 
 
-def index_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
-    """Look at one file: is it a motion, how long, at which rate, and what is its checksum."""
+def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
+    """What one file's headers say; nothing large is read, and the checksum is left empty.
+
+    Raises:
+        Skip: a file that is no motion.
+        ItemError: a motion we cannot use.
+    """
     relative = Path(item.data["source"])
-    path = Path(context["amass"]) / relative
+    path = root / relative
     if reason := tables.not_a_motion(path.name):
         raise Skip("not a motion", f"{relative}: {reason}")
     if "repeats" in item.data:
@@ -248,9 +253,9 @@ def index_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
         head = _header(path, archive)
     dataset, subject = relative.parts[-3], relative.parts[-2]
     rate = tables.TrueRate(snap_rate(head.fps))
-    if context["rate_overrides"]:
+    if rate_overrides:
         rate = tables.overridden_rate(dataset, subject, head.fps) or rate
-    row = MotionRow(
+    return MotionRow(
         motion_id=item.id,
         source=relative.as_posix(),
         dataset=dataset,
@@ -263,9 +268,15 @@ def index_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
         duration_s=round((head.frames - 1) / rate.fps, 6),
         betas=head.betas,
         bytes=item.data["bytes"],
-        sha256=sha256_file(path),
+        sha256="",
     )
-    return {"motions": [row]}
+
+
+def index_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
+    """Look at one file: is it a motion, how long, at which rate, and what is its checksum."""
+    root = Path(context["amass"])
+    row = motion_row(item, root, rate_overrides=context["rate_overrides"])
+    return {"motions": [replace(row, sha256=sha256_file(root / row.source))]}
 
 
 def index_stage(config: DataConfig, items: list[Item]) -> tuple[Stage, dict[str, Any]]:

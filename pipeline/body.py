@@ -218,6 +218,13 @@ def refuse_wrong_content(path: Path, hint: str) -> None:
         )
 
 
+def model_kind(pose_features: int, n_vertices: int) -> str:
+    """`SMPL+H`, or the look-alike with that many columns in its posedirs; empty when unknown."""
+    if pose_features == N_POSE_FEATURES:
+        return "SMPL+H" if n_vertices != 10475 else "SMPL-X"
+    return _LOOKALIKES.get(pose_features) or ("SMPL-X" if n_vertices == 10475 else "")
+
+
 def _read_members(path: Path) -> dict[str, NDArray[np.generic]]:
     refuse_wrong_content(path, DOWNLOAD)
     try:
@@ -250,8 +257,8 @@ def _check_kind(path: Path, raw: dict[str, NDArray[np.generic]]) -> None:
     """Say which other model it is before any shape mismatch can confuse."""
     posedirs, vertices = raw["posedirs"], raw["v_template"]
     width = posedirs.shape[-1] if posedirs.ndim else 0
-    other = _LOOKALIKES.get(width) or ("SMPL-X" if vertices.shape[:1] == (10475,) else None)
-    if other:
+    other = model_kind(width, vertices.shape[0] if vertices.ndim else 0)
+    if other not in ("SMPL+H", ""):
         raise UserError(
             f"{path} is {other}, not SMPL+H (its posedirs have {width} columns, "
             f"SMPL+H has {N_POSE_FEATURES}; {vertices.shape[0]} vertices)",

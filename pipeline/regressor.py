@@ -61,8 +61,7 @@ def load_regressor(path: str | Path, model: SmplhModel) -> Regressor:
         UserError: missing, damaged, another matrix, or one that does not give a T-pose on this body.
     """
     path = Path(path).expanduser()
-    matrix = _read(path)
-    _check_matrix(path, matrix, len(model.v_template))
+    matrix = read_matrix(path, len(model.v_template))
     sums = matrix.sum(axis=1)
     notes = []
     if np.abs(sums - 1.0).max() > 1e-9:
@@ -114,6 +113,17 @@ def _not_a_t_pose(joints: NDArray[np.floating]) -> list[str]:
         low = " and ".join(JOINT_NAMES[j] for j in sorted(np.argsort(y)[:2].tolist()))
         wrong.append(f"the lowest points are {low}, not the ankles")
     return wrong
+
+
+def read_matrix(path: Path, n_vertices: int) -> NDArray[np.float64]:
+    """The (17, V) matrix as it stands in the file: shape, finiteness and row sums checked, order not.
+
+    Raises:
+        UserError: missing, damaged, or another matrix.
+    """
+    matrix = _read(path)
+    _check_matrix(path, matrix, n_vertices)
+    return matrix
 
 
 def _read(path: Path) -> NDArray[np.float64]:
