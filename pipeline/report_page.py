@@ -17,6 +17,16 @@ from pipeline.report_runs import Difference, ResultRow, RetrievalRow, Run
 TOP_LABELS = 30
 MAX_CURVES = 11
 
+CURVES = {
+    "total": "total loss",
+    "3d": "3D position loss",
+    "v": "velocity loss",
+    "con": "text alignment loss",
+    "validation MPJPE, mm": "validation MPJPE, mm",
+    "lr": "learning rate",
+}
+"""Name in the log → heading, in the order of the page; other losses stand before the learning rate as they are."""
+
 NEXT_COMMANDS = (
     "ap-data doctor --amass AMASS --babel BABEL --body SMPLH --regressor J_regressor_h36m.npy\n"
     "ap-data build-babel --amass AMASS --babel BABEL --body SMPLH --regressor J_regressor_h36m.npy --out SHARDS\n"
@@ -234,7 +244,7 @@ def _training(runs: Sequence[Run]) -> str:
             for k, (run, found) in enumerate(told)
             if name in found
         ]
-        title = "learning rate" if name == "lr" else name
+        title = CURVES.get(name, name)
         chart = line_chart(series, x_label="optimiser steps", label=f"{title} against step")
         figures.append(f"<figure><h3>{text(title)}</h3>{chart}</figure>")
     return (
@@ -242,9 +252,8 @@ def _training(runs: Sequence[Run]) -> str:
     )
 
 
-def _curve_order(name: str) -> tuple[bool, bool, str]:
-    """The total first, the learning rate last."""
-    return name == "lr", name not in ("total", "loss"), name
+def _curve_order(name: str) -> tuple[float, str]:
+    return (list(CURVES).index(name) if name in CURVES else len(CURVES) - 1.5), name
 
 
 def _last_lines(runs: Sequence[Run]) -> str:

@@ -146,7 +146,7 @@ def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        notes.append(f"{path.name} is not there")
+        notes.append("not evaluated yet" if path.name == RESULTS else f"{path.name} is not there")
         return []
     rows, damaged = [], 0
     for number, line in enumerate(lines, 1):

@@ -273,7 +273,7 @@ def test_a_young_run_and_an_empty_one_are_no_errors(tmp_path: Path, shards: Path
     (tmp_path / "empty").mkdir()
     young = write_run(tmp_path / "young")
     summary = build_report(shards, [tmp_path / "empty", young], tmp_path / "r.html", "t")
-    assert "young: results.jsonl is not there" in summary.notes
+    assert "young: not evaluated yet" in summary.notes
     assert "empty: log.jsonl is not there" in summary.notes
     assert "No run was evaluated yet" in summary_text(summary)
 
@@ -307,6 +307,11 @@ def test_a_blind_draw_has_a_median_rank_only_where_one_item_is_right(tmp_path: P
     several = {"text_to_motion": {"r1": 30.0, "chance": {"r1": 9.0}, "median_rank": 2, "candidates": 40}}
     (row,) = read_run(write_run(tmp_path / "r", results=[{"retrieval": several}])).retrieval
     assert (row.median_rank, row.chance_recall, row.chance_median_rank) == (2, {1: 9.0}, None)
+
+
+def test_curves_stand_in_the_order_of_the_objective(report: tuple[Any, str]) -> None:
+    titles = re.findall(r"<figure><h3>([^<]+)</h3><svg", report[1])
+    assert titles == ["Clip lengths", "total loss", "validation MPJPE, mm", "position", "learning rate"]
 
 
 def test_flat_losses_are_read_too(tmp_path: Path) -> None:
