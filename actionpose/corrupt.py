@@ -1,0 +1,259 @@
+"""What pretraining does to clean 2D poses: detector-like noise, then one of three masks.
+
+Everything is drawn per clip from (seed, epoch, sample id), never shared by a batch, and computed for the
+whole batch on its device. Masked and padded entries are zero in x, y and confidence, as in MotionBERT.
+
+Shape suffixes: B clips, T frames, J joints, K noise key frames.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from actionpose import keyed
+from actionpose.config import setting
+from actionpose.skeleton import BODY_PARTS, N_JOINTS
+
+# MotionBERT's fit of a detector's error on Human3.6M, per joint in Human3.6M order, in screen units: with
+# probability `weight` a normal with this mean and deviation (x, y), otherwise a uniform draw.
+NOISE_MEAN = (
+    (0.000813, 0.000212),
+    (-0.000148, 0.001998),
+    (0.002039, -0.001510),
+    (0.000944, 0.000908),
+    (0.001867, -0.000704),
+    (0.001933, -0.005204),
+    (0.000894, -0.001872),
+    (0.002468, 0.002334),
+    (0.002141, -0.006508),
+    (0.001656, 0.001655),
+    (0.000837, 0.001593),
+    (0.000794, -0.004622),
+    (0.001499, 0.000296),
+    (0.001159, 0.001630),
+    (0.002104, -0.003166),
+    (0.001682, -0.000330),
+    (0.001664, 0.001318),
+)
+NOISE_STD = (
+    (0.003663, 0.003573),
+    (0.007135, 0.005109),
+    (0.006084, 0.005003),
+    (0.008953, 0.005293),
+    (0.006717, 0.005328),
+    (0.007013, 0.004921),
+    (0.009506, 0.005625),
+    (0.006588, 0.004968),
+    (0.005491, 0.005305),
+    (0.005339, 0.004877),
+    (0.003416, 0.003492),
+    (0.008007, 0.006087),
+    (0.005168, 0.004754),
+    (0.004990, 0.005089),
+    (0.007823, 0.007934),
+    (0.006009, 0.005721),
+    (0.005370, 0.005684),
+)
+NOISE_WEIGHT = (
+    0.998745,
+    0.966954,
+    0.889607,
+    0.893835,
+    0.974620,
+    0.876673,
+    0.821006,
+    0.957807,
+    0.918315,
+    0.967940,
+    0.984120,
+    0.890993,
+    0.801556,
+    0.702770,
+    0.880896,
+    0.824629,
+    0.728748,
+)
+
+KEY_FRAME_SPACING = 242 / 26
+"""Frames between two noise key frames: MotionBERT draws 27 over 243 frames. The spacing is kept for clips of
+every length, so that noise is equally slow in all of them and does not depend on padding."""
+
+# A detector's confidence against the size d of its error: a / (d + a) + b d + N(m, s^2), cut to [0, 1].
+CONFIDENCE_A, CONFIDENCE_B, CONFIDENCE_MEAN, CONFIDENCE_STD = 0.028, 1.1, -0.0045857, 0.1431057
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptConfig:
+    """How 2D poses are spoilt in pretraining (paper, 'Objective Function' and appendix 'Pretraining')."""
+
+    noise: bool = setting(True, "add detector-like noise; the paper says so without numbers, so MotionBERT's")
+    noise_scale: float = setting(1.0, "factor on all displacements; 1 is MotionBERT's")
+    noise_range: float = setting(0.06, "width of the uniform part, in screen units: a draw is within half of it")
+    jitter: float = setting(0.002, "deviation of the white noise of every frame, in screen units")
+    share_random: float = setting(0.5, "share of clips with random joints and frames masked; paper 50 %")
+    share_part: float = setting(0.25, "share of clips with one of the six body parts masked; paper 25 %")
+    share_window: float = setting(0.25, "share of clips with a time window masked; paper 25 %")
+    joint_rate: float = setting(0.05, "probability of a joint of a frame to be masked; paper 5 %")
+    frame_rate: float = setting(0.15, "probability of a whole frame to be masked; paper 15 %, MotionBERT 10 %")
+    window_min: int = setting(30, "shortest time window in frames (T1); paper 30")
+    window_max: int = setting(80, "longest time window (T2); paper 80. Always cut so that one frame of the clip stays")
+
+    def __post_init__(self) -> None:
+        shares = (self.share_random, self.share_part, self.share_window)
+        if min(shares) < 0 or sum(shares) > 1 + 1e-9:
+            raise ValueError(f"the three mask shares {shares} must be positive and sum to at most 1")
+        if not (0 <= self.joint_rate <= 1 and 0 <= self.frame_rate <= 1):
+            raise ValueError("joint_rate and frame_rate must lie in [0, 1]")
+        if not 0 <= self.window_min <= self.window_max:
+            raise ValueError(f"time windows from {self.window_min} to {self.window_max} frames do not exist")
+
+
+class Mask(IntEnum):
+    """Which mask a clip got; `NONE` when the shares leave a rest."""
+
+    RANDOM = 0
+    PART = 1
+    WINDOW = 2
+    NONE = 3
+
+
+class Corrupted(NamedTuple):
+    """What corruption gives back.
+
+    Attributes:
+        pose2d_BTJ3: the spoilt input; zero wherever masked or padded.
+        masked_BTJ: bool, True where the mask (or padding) took the joint.
+        mask_B: int64, the `Mask` of each clip.
+    """
+
+    pose2d_BTJ3: Tensor
+    masked_BTJ: Tensor
+    mask_B: Tensor
+
+
+class _Stream(IntEnum):
+    """One number per purpose; changing one changes every run, so only ever add."""
+
+    PICK = 0
+    NORMAL = 1
+    UNIFORM = 2
+    JITTER = 3
+    CONFIDENCE = 4
+    KIND = 5
+    JOINT = 6
+    FRAME = 7
+    PART = 8
+    LENGTH = 9
+    START = 10
+
+
+def corrupt(
+    pose2d_BTJ3: Tensor,
+    valid_BT: Tensor,
+    sample_id_B: Tensor,
+    config: CorruptConfig,
+    *,
+    seed: int,
+    epoch: int,
+) -> Corrupted:
+    """Spoil a batch of clean 2D clips; the input is left as it is.
+
+    Args:
+        pose2d_BTJ3: float32, x, y in screen units and confidence.
+        valid_BT: bool, True on the first frames of each clip and False on its padding.
+        sample_id_B: int64, what the draws of a clip hang on together with `seed` and `epoch`.
+        config: rates and sizes.
+        seed: of the run.
+        epoch: counted from 0; each epoch spoils a clip anew.
+    """
+    key_B = keyed.keys(seed, epoch, sample_id_B)
+    noisy = add_noise(pose2d_BTJ3, key_B, config) if config.noise else pose2d_BTJ3
+    masked_BTJ, mask_B = draw_mask(valid_BT, key_B, config)
+    masked_BTJ = masked_BTJ | ~valid_BT[..., None]
+    return Corrupted(noisy.masked_fill(masked_BTJ[..., None], 0.0), masked_BTJ, mask_B)
+
+
+def add_noise(pose2d_BTJ3: Tensor, key_B: Tensor, config: CorruptConfig) -> Tensor:
+    """Move x, y like a detector would and replace the confidence by one that fits the displacement."""
+    _, T, J, _ = pose2d_BTJ3.shape
+    slow = _between_key_frames(_key_frames(key_B, T, config, pose2d_BTJ3), T)
+    jitter = config.jitter * keyed.normal(key_B, _Stream.JITTER, (T, J, 2))
+    moved = (slow + jitter) * config.noise_scale
+    distance = torch.linalg.vector_norm(moved, dim=-1)
+    spread = CONFIDENCE_MEAN + CONFIDENCE_STD * keyed.normal(key_B, _Stream.CONFIDENCE, (T, J))
+    confidence = CONFIDENCE_A / (distance + CONFIDENCE_A) + CONFIDENCE_B * distance + spread
+    return torch.cat([pose2d_BTJ3[..., :2] + moved, confidence.clamp(0, 1).unsqueeze(-1)], dim=-1)
+
+
+def _key_frames(key_B: Tensor, frames: int, config: CorruptConfig, like: Tensor) -> Tensor:
+    """(B, K, J, 2) displacements: normal with probability `weight`, else uniform; one choice for x and y."""
+    K = math.floor((frames - 1) / KEY_FRAME_SPACING) + 2
+    shape = (K, N_JOINTS, 2)
+    mean, std, weight = (like.new_tensor(table) for table in (NOISE_MEAN, NOISE_STD, NOISE_WEIGHT))
+    normal = mean + std * keyed.normal(key_B, _Stream.NORMAL, shape)
+    uniform = (keyed.uniform(key_B, _Stream.UNIFORM, shape) - 0.5) * config.noise_range
+    is_normal = keyed.uniform(key_B, _Stream.PICK, (K, N_JOINTS)) < weight
+    return torch.where(is_normal.unsqueeze(-1), normal, uniform)
+
+
+def _between_key_frames(key_frames_BKJ2: Tensor, frames: int) -> Tensor:
+    """(B, T, J, 2): straight lines from key frame to key frame."""
+    device = key_frames_BKJ2.device
+    place = torch.arange(frames, dtype=torch.float64, device=device) / KEY_FRAME_SPACING
+    left = place.floor().long()
+    share = (place - left).to(key_frames_BKJ2.dtype)[:, None, None]
+    return key_frames_BKJ2[:, left] * (1 - share) + key_frames_BKJ2[:, left + 1] * share
+
+
+def draw_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> tuple[Tensor, Tensor]:
+    """Choose one mask per clip: bool (B, T, J) and the `Mask` of each clip (B,).
+
+    All three are drawn and one is kept: cheaper on a GPU than sorting clips by kind, and a clip's
+    draws do not depend on which kind another clip got.
+    """
+    share = keyed.uniform(key_B, _Stream.KIND)
+    edges = torch.tensor([config.share_random, config.share_part, config.share_window], device=key_B.device).cumsum(0)
+    kind_B = (share[:, None] >= edges).sum(dim=1)
+    options = (
+        _random_mask(valid_BT, key_B, config),
+        _part_mask(valid_BT, key_B),
+        _window_mask(valid_BT, key_B, config),
+    )
+    masked = torch.zeros_like(options[0])
+    for kind, option in zip((Mask.RANDOM, Mask.PART, Mask.WINDOW), options, strict=True):
+        masked = masked | (option & (kind_B == kind)[:, None, None])
+    return masked, kind_B
+
+
+def _random_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> Tensor:
+    """Single joints of single frames, and whole frames, each on its own."""
+    T = valid_BT.shape[1]
+    joints = keyed.uniform(key_B, _Stream.JOINT, (T, N_JOINTS)) < config.joint_rate
+    frames = keyed.uniform(key_B, _Stream.FRAME, (T,)) < config.frame_rate
+    return joints | frames[..., None]
+
+
+def _part_mask(valid_BT: Tensor, key_B: Tensor) -> Tensor:
+    """One of the six body parts, in all frames of the clip."""
+    members = torch.zeros(len(BODY_PARTS), N_JOINTS, dtype=torch.bool)
+    for row, joints in enumerate(BODY_PARTS.values()):
+        members[row, list(joints)] = True
+    chosen = members.to(key_B.device)[keyed.integer(key_B, _Stream.PART, len(BODY_PARTS))]
+    return chosen[:, None, :].expand(-1, valid_BT.shape[1], -1)
+
+
+def _window_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> Tensor:
+    """A run of frames, its length and start uniform; inside the valid frames, of which at least one stays."""
+    length_B = valid_BT.sum(dim=1)
+    size = config.window_min + keyed.integer(key_B, _Stream.LENGTH, config.window_max - config.window_min + 1)
+    size = torch.minimum(size, (length_B - 1).clamp(min=0))
+    start = keyed.integer(key_B, _Stream.START, length_B - size + 1)
+    frame = torch.arange(valid_BT.shape[1], device=key_B.device)
+    inside = (frame >= start[:, None]) & (frame < (start + size)[:, None])
+    return inside[..., None].expand(-1, -1, N_JOINTS)

@@ -1,0 +1,149 @@
+"""ActionPose: pose encoder, text encoder, and the pooling heads where the two meet.
+
+Shape suffixes: B clips, T frames, J joints, C pose features, E text features, D shared features,
+N texts, U distinct texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from actionpose.config import setting
+from actionpose.pose import INIT_STD, PoseConfig, PoseEncoder
+from actionpose.text import TextConfig, TextEncoder, load_text_encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolingConfig:
+    """The shared space of poses and texts (paper, Figure 6, which gives no sizes)."""
+
+    dim: int = setting(512, "features of the shared space; the paper gives none, 512 is the pose encoder's width")
+    dropout: float = setting(0.1, "dropout in the pooling heads; the paper draws it without a rate")
+
+    def __post_init__(self) -> None:
+        if self.dim < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("dim must be positive and dropout in [0, 1)")
+
+
+class Projection(nn.Sequential):
+    """Linear, GELU, layer norm, dropout: the first half of both heads."""
+
+    def __init__(self, dim_in: int, config: PoolingConfig) -> None:
+        super().__init__(nn.Linear(dim_in, config.dim), nn.GELU(), nn.LayerNorm(config.dim), nn.Dropout(config.dropout))
+
+
+class PosePool(nn.Module):
+    """The class token's joints to one vector: project, learned weighted sum over joints, mix."""
+
+    def __init__(self, dim_in: int, joints: int, config: PoolingConfig) -> None:
+        super().__init__()
+        self.project = Projection(dim_in, config)
+        self.joint_weight = nn.Parameter(torch.full((joints,), 1.0 / joints))
+        self.mix = nn.Linear(config.dim, config.dim)
+        _initialise(self)
+
+    def forward(self, token_BJC: Tensor) -> Tensor:
+        """(B, J, C) in, (B, D) of unit length out, float32."""
+        summed = torch.einsum("bjd,j->bd", self.project(token_BJC), self.joint_weight)
+        return F.normalize(self.mix(summed).float(), dim=-1)
+
+
+class TextPool(nn.Module):
+    """The text encoder's vector to the shared space: project, mix."""
+
+    def __init__(self, dim_in: int, config: PoolingConfig) -> None:
+        super().__init__()
+        self.project = Projection(dim_in, config)
+        self.mix = nn.Linear(config.dim, config.dim)
+        _initialise(self)
+
+    def forward(self, text_NE: Tensor) -> Tensor:
+        """(N, E) in, (N, D) of unit length out, float32."""
+        return F.normalize(self.mix(self.project(text_NE)).float(), dim=-1)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Linear layers start as in the pose encoder."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=INIT_STD)
+            nn.init.zeros_(part.bias)
+
+
+class ActionPose(nn.Module):
+    """Lift 2D clips to 3D, and embed clips and texts in one space.
+
+    Without a text encoder (neither given nor named in `text_config`) only the pose encoder is built: `text`,
+    `pose_pool` and `text_pool` are None, as in fine-tuning.
+
+    Attributes:
+        pose: the encoder, whose weights are `pose.*` in the state dict.
+        text: the text encoder or None.
+        pose_pool: head of the class token or None.
+        text_pool: head of the text encoder or None.
+    """
+
+    def __init__(
+        self,
+        pose_config: PoseConfig,
+        text_config: TextConfig | None = None,
+        pooling_config: PoolingConfig | None = None,
+        text_encoder: TextEncoder | None = None,
+    ) -> None:
+        """Build the parts.
+
+        Args:
+            pose_config: size and wiring of the pose encoder.
+            text_config: names the text model to read from disk; its `model` empty means no text.
+            pooling_config: the shared space.
+            text_encoder: used instead of reading one.
+
+        Raises:
+            UserError: the named text model cannot be read.
+            ValueError: a text encoder beside a pose encoder without class token.
+        """
+        super().__init__()
+        self.pose = PoseEncoder(pose_config)  # first, so that its start does not depend on what reading a text draws
+        if text_encoder is None and text_config is not None and text_config.model:
+            text_encoder = load_text_encoder(text_config)
+        self.text = text_encoder
+        self.pose_pool: PosePool | None = None
+        self.text_pool: TextPool | None = None
+        if text_encoder is not None:
+            if not pose_config.class_token:
+                raise ValueError("alignment with text reads the class token: pose.class_token must stay on")
+            pooling = pooling_config or PoolingConfig()
+            self.pose_pool = PosePool(pose_config.dim_feat, pose_config.joints, pooling)
+            self.text_pool = TextPool(text_encoder.dim, pooling)
+
+    def lift(self, pose2d_BTJ3: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+        """3D poses (B, T, J, 3) float32 in root-relative screen units, from x, y in screen units and confidence."""
+        return self.pose(pose2d_BTJ3, valid_BT).pose3d_BTJ3
+
+    def forward_both(self, pose2d_BTJ3: Tensor, valid_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """3D poses (B, T, J, 3) and clip embeddings h_P (B, D) of unit length, in one pass."""
+        if self.pose_pool is None:
+            raise ValueError("this model was built without a text branch and has no shared space")
+        features = self.pose(pose2d_BTJ3, valid_BT)
+        return features.pose3d_BTJ3, self.pose_pool(features.token_mid_BJC)
+
+    def embed_pose(self, pose2d_BTJ3: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+        """Clip embeddings h_P (B, D) alone; computes no more layers than they need."""
+        if self.pose_pool is None:
+            raise ValueError("this model was built without a text branch and has no shared space")
+        return self.pose_pool(self.pose.token(pose2d_BTJ3, valid_BT))
+
+    def embed_text(self, texts: Sequence[str]) -> Tensor:
+        """Text embeddings h_W (N, D) of unit length; a text that occurs many times is encoded once."""
+        if self.text is None or self.text_pool is None:
+            raise ValueError("this model was built without a text branch and has no shared space")
+        row: dict[str, int] = {}
+        for text in texts:
+            row.setdefault(text, len(row))
+        pooled_UD = self.text_pool(self.text(list(row)))
+        return pooled_UD[torch.tensor([row[text] for text in texts], device=pooled_UD.device)]

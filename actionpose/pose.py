@@ -1,0 +1,305 @@
+"""The pose encoder: DSTformer's two streams of space and time attention, and a class token as an extra frame.
+
+With `class_token=False` this is MotionBERT's network, name for name: its checkpoints load strictly and
+its outputs are reproduced. With the token, every clip gets one extra learned frame in front; it has no
+slot of the temporal embedding, so frame t keeps slot t and pretrained weights keep their meaning.
+
+Shape suffixes: B clips, T frames, S steps (T, or T + 1 with the token), J joints, C features, H heads,
+D features per head, R representation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from actionpose.config import setting
+from actionpose.skeleton import N_JOINTS
+
+LAYER_NORM_EPS = 1e-6
+"""MotionBERT's value; PyTorch's own default is ten times larger."""
+
+INIT_STD = 0.02
+
+CPU_TOKENS = 8192
+"""On a CPU, clips go through in groups of at most this many joint tokens: the activations of one group then stay
+in the caches and in memory the allocator has at hand, where those of the whole batch are paged in anew each time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseConfig:
+    """Size and wiring of the pose encoder; the defaults are MotionBERT's base model with the paper's token."""
+
+    dim_feat: int = setting(512, "features per joint; 512 base, 256 lite")
+    dim_rep: int = setting(512, "features of the tanh representation in front of the regression head")
+    depth: int = setting(5, "pairs of spatial-temporal blocks; the paper says five")
+    heads: int = setting(8, "attention heads; must divide dim_feat")
+    mlp_ratio: float = setting(2.0, "hidden width of the MLPs over dim_feat; 2 base, 4 lite")
+    max_frames: int = setting(243, "slots of the temporal embedding, so the longest clip")
+    joints: int = setting(N_JOINTS, "joints per frame, in Human3.6M order")
+    class_token: bool = setting(True, "the paper's <POSE> token; off gives MotionBERT exactly")
+    middle: int = setting(
+        3,
+        "pairs before the global embedding is read (l1); the paper says 'the middle layer' with l1 + l2 = 5, "
+        "so the third",
+    )
+    token_read_only: bool = setting(
+        False,
+        "the token sees the frames but no frame sees it, so lifting equals MotionBERT's; the paper lets all see all",
+    )
+
+    def __post_init__(self) -> None:
+        if self.dim_feat % self.heads:
+            raise ValueError(f"dim_feat {self.dim_feat} is not a multiple of heads {self.heads}")
+        if not 1 <= self.middle <= self.depth:
+            raise ValueError(f"middle {self.middle} is not between 1 and depth {self.depth}")
+        if min(self.dim_rep, self.max_frames, self.joints) < 1 or self.mlp_ratio <= 0:
+            raise ValueError("dim_rep, max_frames, joints and mlp_ratio must be positive")
+
+
+class PoseFeatures(NamedTuple):
+    """What the encoder gives for a batch of clips.
+
+    Attributes:
+        token_mid_BJC: the class token after `middle` pairs, or None without a token.
+        pose3d_BTJ3: float32, in the units of the training target (root-relative screen units).
+        rep_BTJR: float32 in (-1, 1), MotionBERT's motion representation.
+    """
+
+    token_mid_BJC: Tensor | None
+    pose3d_BTJ3: Tensor
+    rep_BTJR: Tensor
+
+
+def _concatenate(parts: list[PoseFeatures]) -> PoseFeatures:
+    tokens, poses, reps = zip(*parts, strict=True)
+    return PoseFeatures(None if tokens[0] is None else torch.cat(tokens), torch.cat(poses), torch.cat(reps))
+
+
+def _plus(update: Tensor, x: Tensor) -> Tensor:
+    """Residual sum, written into the fresh `update` when types agree: one large buffer less per sub-layer."""
+    return update.add_(x) if update.dtype == x.dtype else x + update
+
+
+class SpatialAttention(nn.Module):
+    """The J joints of one frame attend to each other."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x_BSJC: Tensor, mask: Tensor | None) -> Tensor:
+        """Same shape out; `mask` is not used, since every frame holds all its joints."""
+        B, S, J, C = x_BSJC.shape
+        qkv = self.qkv(x_BSJC).view(B * S, J, 3, self.heads, C // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(mixed.transpose(1, 2).reshape(B, S, J, C))
+
+
+class TemporalAttention(nn.Module):
+    """Each joint attends to itself at all steps of its clip."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x_BSJC: Tensor, mask: Tensor | None) -> Tensor:
+        """Same shape out. `mask` is bool (B or 1, 1, S or 1, S), True where a step may be read.
+
+        Three products instead of one fused: each of q, k, v is then a plain view with joints and heads side by
+        side as J*H heads, so nothing is copied into another order and one mask row serves all of them.
+        """
+        B, S, J, C = x_BSJC.shape
+        if torch.is_autocast_enabled(x_BSJC.device.type):  # cast once, not once per product
+            x_BSJC = x_BSJC.to(torch.get_autocast_dtype(x_BSJC.device.type))
+        q, k, v = (
+            F.linear(x_BSJC, weight, bias).view(B, S, J * self.heads, C // self.heads).transpose(1, 2)
+            for weight, bias in zip(self.qkv.weight.chunk(3), self.qkv.bias.chunk(3), strict=True)
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.proj(mixed.transpose(1, 2).reshape(B, S, J, C))
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, linear."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) in and out."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """Four pre-norm residual sub-layers; `space_first` decides whether space or time comes first."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, *, space_first: bool) -> None:
+        super().__init__()
+        self.space_first = space_first
+        self.norm1_s = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.norm1_t = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.attn_s = SpatialAttention(dim, heads)
+        self.attn_t = TemporalAttention(dim, heads)
+        self.norm2_s = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.norm2_t = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.mlp_s = Mlp(dim, hidden)
+        self.mlp_t = Mlp(dim, hidden)
+
+    def forward(self, x_BSJC: Tensor, mask: Tensor | None) -> Tensor:
+        """Same shape out."""
+        space = (self.norm1_s, self.attn_s, self.norm2_s, self.mlp_s)
+        time = (self.norm1_t, self.attn_t, self.norm2_t, self.mlp_t)
+        x = x_BSJC
+        for norm1, attention, norm2, mlp in (space, time) if self.space_first else (time, space):
+            x = _plus(attention(norm1(x), mask), x)
+            x = _plus(mlp(norm2(x)), x)
+        return x
+
+
+class Fusion(nn.Linear):
+    """Blend the two streams token by token: softmax over two logits of their concatenation.
+
+    A softmax over two is a sigmoid of the difference, and a product with a concatenation is a sum of two
+    products; so neither the concatenation nor the second weight is ever made.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(2 * dim, 2)
+
+    def forward(self, st: Tensor, ts: Tensor) -> Tensor:  # type: ignore[override]
+        """(..., C) twice in, (..., C) out: share * st + (1 - share) * ts."""
+        weight, bias = self.weight[0] - self.weight[1], self.bias[0] - self.bias[1]
+        for_st, for_ts = weight.unsqueeze(0).chunk(2, dim=1)
+        logit = F.linear(st, for_st) + F.linear(ts, for_ts) + bias
+        return torch.lerp(ts, st, torch.sigmoid(logit).to(st.dtype))
+
+
+class PoseEncoder(nn.Module):
+    """2D poses over time in, 3D poses and features out (paper, 'Text and Pose Encoders'; MotionBERT)."""
+
+    def __init__(self, config: PoseConfig) -> None:
+        super().__init__()
+        self.config = config
+        C, J, hidden = config.dim_feat, config.joints, int(config.dim_feat * config.mlp_ratio)
+        self.joints_embed = nn.Linear(3, C)
+        self.pos_embed = nn.Parameter(torch.empty(1, J, C))
+        self.temp_embed = nn.Parameter(torch.empty(1, config.max_frames, 1, C))
+        self.class_token = nn.Parameter(torch.empty(1, 1, J, C)) if config.class_token else None
+
+        def blocks(space_first: bool) -> nn.ModuleList:
+            return nn.ModuleList(Block(C, config.heads, hidden, space_first=space_first) for _ in range(config.depth))
+
+        self.blocks_st = blocks(True)
+        self.blocks_ts = blocks(False)
+        self.ts_attn = nn.ModuleList(Fusion(C) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(C, eps=LAYER_NORM_EPS)
+        self.pre_logits = nn.Sequential()
+        self.pre_logits.add_module("fc", nn.Linear(C, config.dim_rep))
+        self.head = nn.Linear(config.dim_rep, 3)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """MotionBERT's start: small normal weights, and every fusion a plain average of its streams."""
+        for name, parameter in self.named_parameters():
+            if name.startswith("ts_attn"):
+                nn.init.constant_(parameter, 0.5 if name.endswith("bias") else 0.0)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif "norm" in name:
+                nn.init.ones_(parameter)
+            else:
+                nn.init.trunc_normal_(parameter, std=INIT_STD)
+
+    def forward(self, pose_BTJ3: Tensor, valid_BT: Tensor | None = None) -> PoseFeatures:
+        """Encode clips.
+
+        Args:
+            pose_BTJ3: x, y in screen units and confidence; T at most `max_frames`.
+            valid_BT: bool, False on padding; every clip needs at least one valid frame. None means all valid.
+                Frames that are not valid are never read by others; what comes out for them has no meaning.
+        """
+        at_once = self._clips_at_once(pose_BTJ3)
+        if at_once < len(pose_BTJ3):
+            parts = zip(
+                pose_BTJ3.split(at_once),
+                valid_BT.split(at_once) if valid_BT is not None else itertools.repeat(None),
+                strict=False,
+            )
+            return _concatenate([self._encode(pose, valid) for pose, valid in parts])
+        return self._encode(pose_BTJ3, valid_BT)
+
+    def _encode(self, pose_BTJ3: Tensor, valid_BT: Tensor | None) -> PoseFeatures:
+        mask = self._mask(pose_BTJ3, valid_BT)
+        x, token_mid = self._embed(pose_BTJ3), None
+        for index in range(self.config.depth):
+            x = self._pair(index, x, mask)
+            if self.class_token is not None and index + 1 == self.config.middle:
+                token_mid = x[:, 0]
+        rep, pose3d = self._regress(x if self.class_token is None else x[:, 1:])
+        return PoseFeatures(token_mid, pose3d, rep)
+
+    def token(self, pose_BTJ3: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+        """The class token after `middle` pairs, (B, J, C); the pairs above it are not computed."""
+        if self.class_token is None:
+            raise ValueError("this encoder has no class token")
+        mask, x = self._mask(pose_BTJ3, valid_BT), self._embed(pose_BTJ3)
+        for index in range(self.config.middle):
+            x = self._pair(index, x, mask)
+        return x[:, 0]
+
+    def _clips_at_once(self, pose_BTJ3: Tensor) -> int:
+        B, T, J, _ = pose_BTJ3.shape
+        return max(1, CPU_TOKENS // (T * J)) if pose_BTJ3.device.type == "cpu" else B
+
+    def _embed(self, pose_BTJ3: Tensor) -> Tensor:
+        B, T, J, _ = pose_BTJ3.shape
+        if self.config.max_frames < T or self.config.joints != J:
+            raise ValueError(
+                f"a clip of {T} frames and {J} joints does not fit an encoder for at most "
+                f"{self.config.max_frames} frames of {self.config.joints} joints"
+            )
+        slots = self.temp_embed[:, :T] + self.pos_embed.unsqueeze(1)
+        frames = _plus(self.joints_embed(pose_BTJ3), slots)
+        if self.class_token is None:
+            return frames
+        return torch.cat([self.class_token.to(frames.dtype).expand(B, -1, -1, -1), frames], dim=1)
+
+    def _mask(self, pose_BTJ3: Tensor, valid_BT: Tensor | None) -> Tensor | None:
+        """Which steps may be read: None for all, else bool that broadcasts to (B, 1, S, S)."""
+        mask = valid_BT
+        if mask is not None:
+            if self.class_token is not None:
+                mask = F.pad(mask, (1, 0), value=True)
+            mask = mask[:, None, None, :]
+        if self.class_token is not None and self.config.token_read_only:
+            steps = pose_BTJ3.shape[1] + 1
+            open_to = torch.ones(steps, steps, dtype=torch.bool, device=pose_BTJ3.device)
+            open_to[1:, 0] = False
+            mask = open_to[None, None] if mask is None else open_to & mask
+        return mask
+
+    def _pair(self, index: int, x_BSJC: Tensor, mask: Tensor | None) -> Tensor:
+        """Both streams on the same input, then their blend."""
+        st = self.blocks_st[index](x_BSJC, mask)
+        ts = self.blocks_ts[index](x_BSJC, mask)
+        return self.ts_attn[index](st, ts)
+
+    def _regress(self, x_BTJC: Tensor) -> tuple[Tensor, Tensor]:
+        """Representation and 3D pose in float32 even under autocast: bfloat16 would round joints by millimetres."""
+        with torch.autocast(device_type=x_BTJC.device.type, enabled=False):
+            dtype = self.head.weight.dtype
+            rep = torch.tanh(self.pre_logits(self.norm(x_BTJC.to(dtype))))
+            return rep, self.head(rep)

