@@ -177,6 +177,49 @@ class ShardRow(Row):
     sha256: str = col("checksum of the file")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ContentRow(Row):
+    """What one motion holds, in a form that two people can compare without showing it to each other."""
+
+    KEY: ClassVar[str] = "motion_id"
+    motion_id: str = col("the motion")
+    frames: int = col("frames at the target rate")
+    fps: float = col("target rate, Hz")
+    size_m: float = col("median length of thighs, shins and trunk together, metres: tells units and bodies apart")
+    sketch: list[float] = col("four signed sums for each of five body parts, metres; see docs/validate.md")
+    labels: str = col("first 16 hex digits of a SHA-256 over spans and texts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicateRow(Row):
+    """Two motions that are one take under two ids."""
+
+    KEY: ClassVar[str] = "duplicate_id"
+    duplicate_id: str = col("motion_a = motion_b")
+    motion_a: str = col("the one whose id sorts first")
+    motion_b: str = col("the other")
+    split_a: str = col("train or val")
+    split_b: str = col("train or val")
+    straddles: bool = col("whether training and validation share the take")
+    known: bool = col("whether manifests/amass.toml lists the two subjects as the same takes")
+    difference_m: float = col("RMS difference of joint heights over the common frames, metres on a body of 1.7 m")
+    shift: int = col("frames of motion_b minus frames of motion_a at the same moment")
+    overlap: float = col("common frames, as a share of the longer motion")
+    dropped: str = col("the motion whose pairs were left out (`pack.duplicates`), if any")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRow(Row):
+    """One text, how often it is used, and how often training should draw it."""
+
+    KEY: ClassVar[str] = "text"
+    text: str = col("the label")
+    train: int = col("pairs in train")
+    val: int = col("pairs in val")
+    hours: float = col("length of its clips together, both splits")
+    weight: float = col("weight of each of its pairs in train: count^-0.5, on average 1; 0 when train has none")
+
+
 ROW_TYPES: dict[str, type[Row]] = {
     "motions": MotionRow,
     "keypoints": KeypointRow,
@@ -188,6 +231,9 @@ ROW_TYPES: dict[str, type[Row]] = {
     "failures": FailureRow,
     "skipped": FailureRow,
     "shards": ShardRow,
+    "content": ContentRow,
+    "duplicates": DuplicateRow,
+    "labels": LabelRow,
 }
 """Table name → row type: `<name>.jsonl`."""
 
@@ -232,8 +278,14 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def frame(path: Path) -> Any:
-    """A manifest as a pandas DataFrame, ids and labels kept as text."""
+    """A manifest as a pandas DataFrame: ids stay text, labels such as `NA` and `null` stay labels.
+
+    pandas' own JSON and CSV readers guess types and turn such values into numbers and gaps. An empty manifest has
+    its columns too.
+    """
     import pandas as pd
 
     rows = [data for _, data in read_lines(path)]
-    return pd.DataFrame.from_records(rows)
+    row_type = ROW_TYPES.get(path.stem)
+    columns = [column.name for column in dataclasses.fields(row_type)] if row_type else None
+    return pd.DataFrame.from_records(rows, columns=columns)
