@@ -92,6 +92,12 @@ class PackConfig:
     """From clips and pairs to shards."""
 
     max_frames: int = setting(500_000, "frames in one shard file, about 100 MB; a motion is never divided")
+    duplicates: Literal["report", "drop"] = setting(
+        "report",
+        "the same take under two ids, found by content: `report` lists them in manifests/duplicates.jsonl; `drop` also "
+        "leaves one copy's pairs out: the one in train when training and validation share the take, else the later id; "
+        "the paper is silent",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

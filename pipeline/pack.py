@@ -6,21 +6,37 @@ import json
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actionpose.shards import COLUMNS, write_index, write_shard
+from actionpose.shards import COLUMNS, ShardSet, write_index, write_shard
 from pipeline.config import DataConfig
-from pipeline.manifest import ClipRow, KeypointRow, MotionRow, PairRow, ShardRow, ViewRow, read_rows
+from pipeline.content import content_rows
+from pipeline.duplicates import copies_to_drop, duplicates_of
+from pipeline.manifest import (
+    ClipRow,
+    DropRow,
+    KeypointRow,
+    MotionRow,
+    PairRow,
+    ShardRow,
+    ViewRow,
+    read_rows,
+    write_rows,
+)
+from pipeline.sampling import label_rows
 from pipeline.stage import Item, Result, Rows, Stage
 
 LICENCE = (
     "Derived from the user's motion, body and label files. What is made from AMASS, BABEL or SMPL+H carries their "
     "terms: non-commercial research, no redistribution. Trained weights inherit them."
 )
+
+
+SAME_TAKE = "same take as another motion"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +63,20 @@ def pack_items(sources: Sources, config: DataConfig) -> list[Item]:
         pairs[pair.clip_id].append(pair)
     views = {row.id: row for row in read_rows(sources.views.table("views"), ViewRow)}
     by_split: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    gone = left_out(sources, config)
     for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow):
         own = sorted(clips.get(row.motion_id, {}).values(), key=lambda clip: clip.clip_id)
-        if own:
+        if own and row.motion_id not in gone:
             entry = _motion_entry(motions[row.motion_id], row, own, pairs, views)
             by_split[own[0].split].append(entry)
     return [item for split in sorted(by_split) for item in _filled(split, by_split[split], config.pack.max_frames)]
+
+
+def left_out(sources: Sources, config: DataConfig) -> dict[str, str]:
+    """Motion whose pairs are left out as copies → the one that stays; empty unless `pack.duplicates` is `drop`."""
+    if config.pack.duplicates == "report":
+        return {}
+    return copies_to_drop(duplicates_of(sources.index, sources.keypoints, sources.pairs))
 
 
 def _motion_entry(
@@ -144,7 +168,7 @@ def pack_stage(config: DataConfig, sources: Sources) -> tuple[Stage, dict[str, A
         "project-2d": sources.views.content,
         "failures": {name: r.meta["tables"]["failures"]["sha256"] for name, r in _named(sources).items()},
     }
-    stage = Stage(name="pack", version=1, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards")
+    stage = Stage(name="pack", version=2, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards")
     return stage, {"keypoints": str(sources.keypoints.folder.resolve())}
 
 
@@ -169,6 +193,8 @@ def finish_folder(folder: Path, sources: Sources, config: DataConfig) -> None:
     ):
         for name in names:
             shutil.copyfile(result.table(name), manifests / f"{name}.jsonl")
+    gone = left_out(sources, config)
+    _write_copies(manifests, sources, gone)
     for verdict in ("failures", "skipped"):
         texts = [result.table(verdict).read_text(encoding="utf-8") for result in _named(sources).values()]
         (manifests / f"{verdict}.jsonl").write_text("".join(texts), encoding="utf-8")
@@ -179,18 +205,55 @@ def finish_folder(folder: Path, sources: Sources, config: DataConfig) -> None:
         fps=config.keypoints.fps,
         views=config.project.views,
         shards=shards,
-        summary=summarise(shards, sources, config),
+        summary=summarise(shards, sources, config, gone),
         provenance={name: result.meta["identity"] for name, result in _named(sources).items()},
         licence=LICENCE,
     )
+    # These two are made from the finished shards; the folder is still under its unfinished name.
+    packed = ShardSet(folder)
+    write_rows(manifests / "content.jsonl", content_rows(packed))
+    splits = packed.motions["split"][packed.clips["motion"]][packed.pairs["clip"]]
+    lengths = packed.clip_lengths()[packed.pairs["clip"]]
+    labelled = zip(packed.pairs["text"], splits, (int(n) for n in lengths), strict=True)
+    write_rows(manifests / "labels.jsonl", label_rows(labelled, packed.fps))
 
 
-def summarise(shards: Sequence[dict[str, Any]], sources: Sources, config: DataConfig) -> dict[str, Any]:
-    """The counts that `ap-data inspect` shows."""
+def _write_copies(manifests: Path, sources: Sources, gone: dict[str, str]) -> None:
+    """`duplicates.jsonl`, and a reason in `dropped.jsonl` for each pair that went with a copy."""
+    rows = duplicates_of(sources.index, sources.keypoints, sources.pairs)
+    dropped = [r.motion_a if r.motion_a in gone else r.motion_b if r.motion_b in gone else "" for r in rows]
+    write_rows(
+        manifests / "duplicates.jsonl", [replace(row, dropped=name) for row, name in zip(rows, dropped, strict=True)]
+    )
+    if not gone:
+        return
+    clips = {clip.clip_id: clip for clip in read_rows(sources.pairs.table("clips"), ClipRow)}
+    drops = list(read_rows(sources.pairs.table("dropped"), DropRow))
+    for pair in read_rows(sources.pairs.table("pairs"), PairRow):
+        clip = clips[pair.clip_id]
+        if clip.motion_id in gone:
+            drops.append(
+                DropRow(
+                    drop_id=pair.pair_id,
+                    babel_sid=pair.babel_sid,
+                    text=pair.text,
+                    start_s=clip.start_s,
+                    stop_s=clip.stop_s,
+                    reason=SAME_TAKE,
+                )
+            )
+    write_rows(manifests / "dropped.jsonl", drops)
+
+
+def summarise(
+    shards: Sequence[dict[str, Any]], sources: Sources, config: DataConfig, gone: dict[str, str]
+) -> dict[str, Any]:
+    """The counts that `ap-data inspect` shows; `gone` are the copies left out."""
     packed = {row.motion_id for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow)}
     pairs = list(read_rows(sources.pairs.table("pairs"), PairRow))
     clips = {clip.clip_id: clip for clip in read_rows(sources.pairs.table("clips"), ClipRow)}
-    kept = [pair for pair in pairs if clips[pair.clip_id].motion_id in packed]
+    copies = [pair for pair in pairs if clips[pair.clip_id].motion_id in gone]
+    kept = [pair for pair in pairs if clips[pair.clip_id].motion_id in packed - gone.keys()]
     labelled = {clips[pair.clip_id].motion_id for pair in kept}
     motions = [row for row in read_rows(sources.index.table("motions"), MotionRow) if row.motion_id in labelled]
     frames = sum(row["frames"] for row in shards)
@@ -205,11 +268,11 @@ def summarise(shards: Sequence[dict[str, Any]], sources: Sources, config: DataCo
         "labels": dict(Counter(pair.text for pair in kept).most_common()),
         "rates": _rates(motions),
         "splits": {split: _of_split(split, shards) for split in sorted({row["split"] for row in shards})},
-        "dropped": _reasons(sources.pairs, "dropped"),
+        "dropped": _reasons(sources.pairs, "dropped") | ({SAME_TAKE: len(copies)} if copies else {}),
         "failures": {name: result.failures for name, result in _named(sources).items() if result.failures},
         "skipped": {name: r.meta["skipped"] for name, r in _named(sources).items() if r.meta["skipped"]},
-        "unlabelled_motions": len(packed - labelled),
-        "pairs_without_motion": len(pairs) - len(kept),
+        "unlabelled_motions": len(packed - labelled - gone.keys()),
+        "pairs_without_motion": len(pairs) - len(kept) - len(copies),
     }
 
 

@@ -115,7 +115,7 @@ class Build:
         return rows
 
     def _status_of(self, name: str) -> StageStatus:
-        stage, _, _ = self._prepared(name)
+        stage, _, _ = self._prepared(name, with_items=False)
         place = self.out if name == "pack" else None
         folder = place or stage.folder(self.work)
         result = published(stage, folder)
@@ -141,8 +141,11 @@ class Build:
 
     # --- how each stage is prepared -----------------------------------------------------------
 
-    def _prepared(self, name: str) -> tuple[Stage, list[Item], Any]:
-        """The stage, its items and its context, from the results of the stages before it."""
+    def _prepared(self, name: str, *, with_items: bool = True) -> tuple[Stage, list[Item], Any]:
+        """The stage, its items and its context, from the results of the stages before it.
+
+        Without them, the items of *pack* are left out: they may need a look at every frame.
+        """
         config = self.config
         if name == "index":
             items = index_items(Path(config.inputs.amass).expanduser())
@@ -163,7 +166,7 @@ class Build:
             stage, context = project_stage(config, keypoints.folder, keypoints.content, labels.content)
             return stage, project_items(rows, clips), context
         stage, context = pack_stage(config, self._sources())
-        return stage, pack_items(self._sources(), config), context
+        return stage, pack_items(self._sources(), config) if with_items else [], context
 
     def _sources(self) -> Sources:
         r = self.results
