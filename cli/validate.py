@@ -1,0 +1,59 @@
+"""`ap-data validate`: what a shard folder promises, checked one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from cli.common import Command, emit, format_option, next_step, some_failed
+
+PathLike = click.Path(path_type=Path)
+
+
+@click.command(cls=Command)
+@click.argument("shards", type=PathLike)
+@click.option("--deep", is_flag=True, help="Also read every frame: checksums, bones, left and right, gravity, copies.")
+@click.option(
+    "--against", type=PathLike, metavar="PATH", help="Another shard folder, or the content.jsonl of one, to compare."
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MM",
+    help="With --against: how far poses may be apart, RMS per coordinate, millimetres [default: 0.1].",
+)
+@format_option
+def validate(shards: Path, deep: bool, against: Path | None, tolerance: float | None, format: str) -> None:
+    """Is a shard folder what it says it is? One line per invariant; status 1 when one is broken.
+
+    With --against, whether two builds hold the same, on whatever machines they were made. The other side needs to
+    send its manifests/content.jsonl only, from which no motion can be had.
+
+    \b
+    ap-data validate shards
+    ap-data validate shards --deep
+    ap-data validate shards --against theirs/content.jsonl
+    """
+    from pipeline.content import TOLERANCE_M
+    from pipeline.validate import validate as run
+
+    if tolerance is not None and against is None:
+        raise click.UsageError("--tolerance is for --against")
+    tolerance_m = TOLERANCE_M if tolerance is None else tolerance / 1000
+    checks = run(shards, deep=deep, against=against, tolerance_m=tolerance_m)
+    if format == "table":
+        click.echo("\n".join(check.line() for check in checks))
+    else:
+        emit([check.row() for check in checks], format)
+    verdicts = Counter(check.verdict for check in checks)
+    counted = f"{verdicts['ok']} of {len(checks)} invariants hold, {verdicts['warning']} warnings"
+    if verdicts["broken"]:
+        names = ", ".join(check.name for check in checks if check.verdict == "broken")
+        next_step(
+            f"{counted}, {verdicts['broken']} broken: {names}. All offenders: ap-data validate {shards} --format json"
+        )
+        some_failed()
+    deeper = f"Next: ap-data validate {shards} --deep" if not deep else f"Next: ap-data inspect {shards}"
+    next_step(f"{counted}. {deeper}")
