@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: docs/cli.md from `--help`, docs/manifests.md from the row types.
+"""Write the pages that are made from the code: docs/cli.md from `--help`, manifests/README.md from the row types.
 
 python scripts/make_reference.py            # write them
 python scripts/make_reference.py --check    # status 1 when one is out of date
@@ -7,7 +7,6 @@ python scripts/make_reference.py --check    # status 1 when one is out of date
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib
 import sys
 import tomllib
@@ -17,7 +16,7 @@ from typing import Any
 
 import click
 
-from pipeline.manifest import ROW_TYPES, Row
+from pipeline import manifest_docs
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 110
@@ -29,15 +28,6 @@ Made by `make docs` from what `--help` prints; edit the help, not this page.
 The same options mean the same everywhere: `--config/-c FILE`, `-o section.key=value`, `--show-config`, `--dry-run`,
 `--format table|json|csv`, `--debug`, `-h`. Results go to stdout, everything else to stderr.
 Exit status: 0 done, 1 failed or some items failed, 2 wrong usage.
-"""
-
-MANIFESTS_OPENING = """# The manifests, column by column
-
-Made by `make docs` from the row types in `pipeline/manifest.py`; edit those, not this page.
-
-A manifest is JSON Lines: one row a line, UTF-8, sorted by its id (**bold** below), so equal content is equal bytes.
-It stands in the folder of the stage that made it, next to `meta.json`. Paths are relative, never absolute. To look into
-one: `ap-data inspect FOLDER`. How it comes about: [formats](formats.md#stage-folders).
 """
 
 
@@ -70,26 +60,7 @@ def commands_page() -> str:
     return "\n".join(parts)
 
 
-def manifests_page() -> str:
-    """The whole of docs/manifests.md."""
-    parts = [MANIFESTS_OPENING]
-    for name, row_type in ROW_TYPES.items():
-        about = (row_type.__doc__ or "").splitlines()[0]
-        parts.append(
-            f"## {name}.jsonl\n\n{about}\n\n| column | type | meaning |\n| --- | --- | --- |\n{_columns(row_type)}"
-        )
-    return "\n".join(parts)
-
-
-def _columns(row_type: type[Row]) -> str:
-    lines = []
-    for field in dataclasses.fields(row_type):
-        name = f"**{field.name}**" if field.name == row_type.KEY else field.name
-        lines.append(f"| {name} | {str(field.type).replace('|', 'or')} | {field.metadata['doc']} |\n")
-    return "".join(lines)
-
-
-PAGES = {ROOT / "docs" / "cli.md": commands_page, ROOT / "docs" / "manifests.md": manifests_page}
+PAGES = {ROOT / "docs" / "cli.md": commands_page, ROOT / "manifests" / "README.md": manifest_docs.page}
 
 
 def main() -> None:

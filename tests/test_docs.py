@@ -20,8 +20,9 @@ from actionpose.shards import COLUMNS, write_index
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-GENERATED = {ROOT / "docs" / "cli.md", ROOT / "docs" / "manifests.md"}
+MANIFESTS = ROOT / "manifests" / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", MANIFESTS, *sorted((ROOT / "docs").glob("**/*.md"))]
+GENERATED = {ROOT / "docs" / "cli.md", MANIFESTS}
 
 
 @cache
