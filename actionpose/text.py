@@ -67,6 +67,7 @@ class TextEncoder(nn.Module):
         self.tokenizer = tokenizer
         self.config = config
         self.dim: int = bert.config.hidden_size  # type: ignore[union-attr,assignment]
+        self._remembered: dict[str, Tensor] = {}
         if config.frozen:
             self.requires_grad_(False)
             self.eval()
@@ -77,6 +78,21 @@ class TextEncoder(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """Embed phrases, each as given (see `ActionPose.embed_text` for repeats): (N, E) float32."""
+        if self.config.frozen:
+            return torch.stack([self._once(text) for text in texts])
+        return self._encode(texts)
+
+    def _once(self, text: str) -> Tensor:
+        """A frozen encoder says the same every time, so it is asked once.
+
+        Each phrase goes alone: padding changes the last digits, and they must not depend on which batch came first.
+        """
+        if text not in self._remembered:
+            with torch.no_grad():
+                self._remembered[text] = self._encode([text])[0]
+        return self._remembered[text]
+
+    def _encode(self, texts: Sequence[str]) -> Tensor:
         tokens = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.config.max_tokens, return_tensors="pt"
         )

@@ -139,3 +139,15 @@ def test_incomplete_weights_are_refused(folder, tmp_path):
     save_file(dropped, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="lack 1 tensors"):
         load(broken)
+
+
+def test_a_frozen_encoder_says_the_same_as_one_that_learns_and_is_asked_once(tmp_path):
+    folder = str(write_tiny_bert(tmp_path / "bert"))
+    learning = load_text_encoder(TextConfig(model=folder, layers=2, pooling="mean")).eval()
+    frozen = load_text_encoder(TextConfig(model=folder, layers=2, pooling="mean", frozen=True))
+    texts = ["walk", "sit down slowly", "walk"]
+    calls = []
+    frozen.bert.register_forward_hook(lambda *_: calls.append(1))
+    torch.testing.assert_close(frozen(texts), learning(texts), atol=1e-5, rtol=1e-5)
+    frozen(["sit down slowly"])
+    assert len(calls) == 2
