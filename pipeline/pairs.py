@@ -410,5 +410,9 @@ def pairs_stage(
         payload=payload,
         parallel=False,
     )
-    context = {"config": config.pairs, "resolver": Resolver(motions), "owner": {}, "fps": config.keypoints.fps}
-    return stage, context
+    return stage, pairs_context(config, motions)
+
+
+def pairs_context(config: DataConfig, motions: Iterable[MotionRow]) -> dict[str, Any]:
+    """What `pairs_one` needs beside its item; one context serves all items, since it remembers whose split is whose."""
+    return {"config": config.pairs, "resolver": Resolver(motions), "owner": {}, "fps": config.keypoints.fps}
