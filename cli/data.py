@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import look, validate
+from cli import convert, doctor, look, validate
 from cli.common import (
     Group,
     Settings,
@@ -303,7 +303,7 @@ def _print_status(build: Build, format: str) -> None:
     emit(rows, format)
 
 
-for command in (look.inspect, look.preview, look.report, validate.validate):
+for command in (doctor.doctor, convert.convert_model, look.inspect, look.preview, look.report, validate.validate):
     main.add_command(command)
 
 

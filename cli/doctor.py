@@ -1,0 +1,100 @@
+"""`ap-data doctor`: what the user's folders really hold, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.common import Command, Settings, config_options, emit, format_option, next_step, some_failed
+from cli.options import PathLike, data_config, input_options
+
+if TYPE_CHECKING:
+    from pipeline.config import DataConfig
+    from pipeline.doctor import Diagnosis
+
+_COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "missing": "red"}
+
+
+@click.command(cls=Command)
+@config_options("pipeline")
+@input_options("amass", "babel", "body", "regressor")
+@click.option(
+    "--out", type=PathLike, default=Path("shards"), show_default=True, help="Where a build would write: free disk."
+)
+@click.option("--quick", is_flag=True, help="Read the headers of two files per subject; believe the names of the rest.")
+@click.option("--deep", is_flag=True, help="Read every motion whole: values that are not finite, exact copies.")
+@format_option
+def doctor(settings: Settings, out: Path, quick: bool, deep: bool, format: str, **given: Any) -> None:
+    """Look at AMASS, BABEL, body and regressor by content; one verdict and one next action per item.
+
+    Give any of the inputs. Exit status 1 when something given is wrong or missing, else 0: warnings stop no build.
+
+    \b
+    ap-data doctor --amass AMASS --babel BABEL --body BODY --regressor R.npy
+    ap-data doctor --amass AMASS --quick
+    ap-data doctor -c my.toml --format json
+    """
+    from pipeline.doctor import diagnose
+
+    if quick and deep:
+        raise click.UsageError("--quick reads little and --deep reads all: give one of them")
+    config = data_config(settings, **given)
+    found = diagnose(config, out=out, quick=quick, deep=deep)
+    if format == "json":
+        emit(found.as_data(), "json")
+    elif format == "csv":
+        columns = ("item", "verdict", "message", "action")
+        emit([{name: row[name] for name in columns} for row in found.as_data()["items"]], "csv")
+    else:
+        _print(found)
+    next_step(_next(found, config, out))
+    if not found.sound:
+        some_failed()
+
+
+def _print(found: Diagnosis) -> None:
+    """Verdict, item, message; under it what has to be known, and the action."""
+    width = min(max(shutil.get_terminal_size((110, 40)).columns, 80), 140)
+    said: dict[str, str] = {}
+    for finding in found.findings:
+        verdict = click.style(f"{finding.verdict:<9}", fg=_COLOURS[finding.verdict])
+        click.echo(verdict + _wrapped(f"{finding.item:<16} {finding.message}", width, first=9, rest=26).lstrip())
+        if finding.verdict != "ok" or finding.item == "amass.overrides":
+            for line in finding.lines:
+                click.echo(_wrapped(line, width, first=28, rest=30))
+        if finding.action:
+            # The same download cures several items: it is said once.
+            before = said.setdefault(finding.action, finding.item)
+            action = finding.action if before == finding.item else f"as for {before}"
+            click.echo(_wrapped(f"→ {action}", width, first=26, rest=28))
+
+
+def _wrapped(text: str, width: int, *, first: int, rest: int) -> str:
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=" " * first,
+        subsequent_indent=" " * rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _next(found: Diagnosis, config: DataConfig, out: Path) -> str:
+    stopping = [finding for finding in found.findings if finding.stops]
+    if not any(getattr(config.inputs, name) for name in ("amass", "babel", "body", "regressor")):
+        return "Nothing was given. To see everything without any licence: ap-data demo --out demo"
+    if stopping:
+        things = "1 thing" if len(stopping) == 1 else f"{len(stopping)} things"
+        return f"{things} to mend first: follow the arrows, then run this command again."
+    if found.not_given:
+        return f"What was given can be used. A build also needs --{', --'.join(found.not_given)}."
+    inputs = config.inputs
+    given = {name: getattr(inputs, name) for name in ("amass", "babel", "body", "regressor")}
+    options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items())
+    return f"Ready. Next: ap-data build-babel {options} --out {out}"

@@ -1,0 +1,205 @@
+"""A look at the body folder and the joint regressor: every look-alike by its content."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from actionpose.errors import UserError
+from pipeline.body import (
+    DOWNLOAD,
+    GENDERS,
+    SmplhModel,
+    available_genders,
+    find_body,
+    load_body,
+    refuse_wrong_content,
+)
+from pipeline.doctor_finding import Finding, counted, from_error, listed, some
+from pipeline.regressor import SOURCE, load_regressor, read_matrix
+from pipeline.unpickle import recognise
+
+FULL_SIZE = 6890
+_SHORT, _TALL = 1.4, 2.1  # metres; the mean bodies of SMPL+H are 1.6 to 1.8
+
+
+# --- the body ---------------------------------------------------------------------------------
+
+
+def look_at_body(folder: Path, needed: Mapping[str, int] | None) -> tuple[list[Finding], SmplhModel | None]:
+    """Load every gender that is there.
+
+    Args:
+        folder: as for `find_body`.
+        needed: gender → motions that need it; None when the motions are not known.
+
+    Returns:
+        Findings `body.<gender>`, or `body` when none is there; and a sound body, if any.
+    """
+    present = available_genders(folder)
+    if not present:
+        return [_no_body(folder)], None
+    findings: list[Finding] = []
+    sound: dict[str, SmplhModel] = {}
+    for gender in GENDERS:
+        if gender not in present:
+            findings += _absent(folder, gender, needed)
+            continue
+        try:
+            sound[gender] = load_body(folder, gender)
+        except UserError as error:
+            findings.append(from_error(f"body.{gender}", error))
+        else:
+            findings.append(_sound(gender, sound[gender]))
+    if not folder.is_file():
+        findings += _same_file(sound)
+    return findings, next(iter(sound.values()), None)
+
+
+def _sound(gender: str, model: SmplhModel) -> Finding:
+    tall = float(np.ptp(model.v_template[:, 1]))
+    notes = []
+    with np.load(model.path, allow_pickle=False) as archive:
+        if any(name.startswith("hands_") for name in archive.files):
+            notes.append("MANO hand keys are merged in and not used: AMASS stores whole hand poses")
+    if not model.posedirs.any():
+        notes.append("no pose correctives, as in the demo body; the licensed SMPL+H has them")
+    message = f"SMPL+H, {len(model.v_template):,} vertices, 16 betas, {tall:.2f} m"
+    details = {"path": str(model.path), "sha256": model.sha256, "vertices": len(model.v_template), "height_m": tall}
+    message = "; ".join((message, *notes))
+    if not _SHORT <= tall <= _TALL:
+        action = f"check that this is the original file, in metres; {DOWNLOAD}"
+        return Finding(
+            item=f"body.{gender}",
+            verdict="warning",
+            message=f"{message}: not the height of a person",
+            action=action,
+            details=details,
+        )
+    return Finding(item=f"body.{gender}", verdict="ok", message=message, details=details)
+
+
+def _absent(folder: Path, gender: str, needed: Mapping[str, int] | None) -> list[Finding]:
+    if needed is not None and not needed.get(gender):
+        return []
+    try:
+        find_body(folder, gender)
+    except UserError as error:
+        if needed is None:
+            message = f"{error.message}; motions of that gender would fail"
+            return [Finding(item=f"body.{gender}", verdict="warning", message=message, action=error.hint)]
+        message = f"{error.message}; {counted(needed[gender], 'motion')} would fail"
+        action = error.hint
+        if gender == "neutral":
+            action = f"{error.hint}; or use another body for them: -o keypoints.missing_gender=female (or skip)"
+        return [Finding(item=f"body.{gender}", verdict="missing", message=message, action=action)]
+    return []
+
+
+def _same_file(sound: Mapping[str, SmplhModel]) -> list[Finding]:
+    by_content = defaultdict(list)
+    for gender, model in sound.items():
+        by_content[model.sha256].append(gender)
+    same = [genders for genders in by_content.values() if len(genders) > 1]
+    if not same:
+        return []
+    names = f"{', '.join(same[0][:-1])} and {same[0][-1]}"
+    return [
+        Finding(
+            item="body.genders",
+            verdict="warning",
+            message=f"{names} are the same file: motions of one gender get the body of another",
+            action="put each gender's own model.npz of smplh.tar.xz in its place, unless this is meant",
+            details={"same": same},
+        )
+    ]
+
+
+def _no_body(folder: Path) -> Finding:
+    try:
+        find_body(folder, "neutral")
+    except UserError as error:
+        if not folder.exists():
+            return from_error("body", error, "missing")
+    seen = {path: what_it_is(path) for path in _candidates(folder)}
+    lines = [f"{path.relative_to(folder)}: {what}" for path, (what, _) in seen.items()]
+    convertible = next((path for path, (_, good) in seen.items() if good), None)
+    if convertible is not None:
+        action = f"ap-data convert-model {convertible} --out {folder}/smplh/GENDER/model.npz"
+    else:
+        action = DOWNLOAD
+    found = f"; there: {listed([path.name for path in seen])}" if seen else ""
+    return Finding(
+        item="body",
+        verdict="wrong",
+        message=f"no SMPL+H body (smplh/{{female,male,neutral}}/model.npz) in {folder}{found}",
+        action=action,
+        lines=some(lines, 4),
+        details={"files": {str(path): what for path, (what, _) in seen.items()}},
+    )
+
+
+def _candidates(folder: Path, limit: int = 20) -> list[Path]:
+    found = [p for depth in ("", "*/", "*/*/", "*/*/*/") for p in sorted(folder.glob(f"{depth}*")) if p.is_file()]
+    return [p for p in found if p.name.lower().endswith((".npz", ".pkl", ".tar.xz", ".zip"))][:limit]
+
+
+def what_it_is(path: Path) -> tuple[str, bool]:
+    """A file in words, by its content, and whether `ap-data convert-model` can use it."""
+    if path.suffix.lower() == ".pkl":
+        try:
+            found = recognise(path)
+        except UserError as error:
+            return error.message.removeprefix(f"{path} is "), False
+        return found.sentence, found.convertible
+    if path.suffix.lower() != ".npz":
+        return "a packed archive, not unpacked", False
+    try:
+        load_body(path, _stated_gender(path))
+    except UserError as error:
+        return error.message.removeprefix(f"{path} is ").replace(f"{path.parent}/", ""), False
+    return "a sound SMPL+H body under a name that is not looked for; rename it to GENDER/model.npz", False
+
+
+def _stated_gender(path: Path) -> str:
+    name = f"{path.parent.name} {path.stem}".lower().replace("_", " ").split()
+    return next((gender for gender in GENDERS if gender in name), "neutral")
+
+
+# --- the regressor ----------------------------------------------------------------------------
+
+
+def look_at_regressor(path: Path, model: SmplhModel | None) -> Finding:
+    """Load the regressor for a body; without one, check what can be checked.
+
+    Returns:
+        The finding `regressor`; its details name the order of the legs.
+    """
+    if not path.exists():
+        message = f"no joint regressor at {path}"
+        return Finding(item="regressor", verdict="missing", message=message, action=f"--regressor FILE; {SOURCE}")
+    if path.is_dir():
+        inside = sorted(path.glob("*regressor*.npy"))
+        action = f"--regressor {inside[0]}" if inside else f"--regressor FILE; {SOURCE}"
+        return Finding(item="regressor", verdict="wrong", message=f"{path} is a folder", action=action)
+    try:
+        refuse_wrong_content(path, SOURCE)
+        if model is None:
+            read_matrix(path, FULL_SIZE)
+            return Finding(
+                item="regressor",
+                verdict="warning",
+                message="17 x 6,890, rows sum to one; the order of the legs shows only on a body",
+                action="give the body too: --body DIR",
+            )
+        regressor = load_regressor(path, model)
+    except UserError as error:
+        return from_error("regressor", error)
+    weights = int((regressor.matrix != 0).sum())
+    legs = "right leg first, Human3.6M order" if regressor.order == "h36m" else "left leg first"
+    message = "; ".join((f"17 x {len(model.v_template):,}, {weights} weights, {legs}", *regressor.notes))
+    details = {"order": regressor.order, "sha256": regressor.sha256, "notes": list(regressor.notes)}
+    return Finding(item="regressor", verdict="ok", message=message, details=details)

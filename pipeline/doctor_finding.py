@@ -1,0 +1,72 @@
+"""What a look at an input says: one verdict, one sentence, one next action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from actionpose.errors import UserError
+
+T = TypeVar("T")
+
+Verdict = Literal["ok", "warning", "wrong", "missing"]
+SHOWN = 10
+"""Examples listed on the screen; the data has all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        item: what, as `input` or `input.aspect`.
+        verdict: `ok`; `warning`, a build runs and something should be known; `wrong`, something has to be mended;
+            `missing`, it is not there.
+        message: what was found.
+        action: what to type or do next; empty when nothing has to be done.
+        lines: examples or a small table, for the screen.
+        details: everything, as plain data.
+    """
+
+    item: str
+    verdict: Verdict
+    message: str
+    action: str = ""
+    lines: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stops(self) -> bool:
+        """Whether something has to be mended first."""
+        return self.verdict in ("wrong", "missing")
+
+
+def from_error(item: str, error: UserError, verdict: Verdict = "wrong") -> Finding:
+    """A refusal of the code that will read the input is the finding."""
+    return Finding(item=item, verdict=verdict, message=error.message, action=error.hint)
+
+
+def some(things: Iterable[str], limit: int = SHOWN) -> tuple[str, ...]:
+    """The first few, and how many more there are."""
+    every = list(things)
+    more = len(every) - limit
+    return (*every[:limit], f"… and {more:,} more") if more > 0 else tuple(every)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 motion`, `2,000 motions`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(words: Sequence[str], limit: int = 4) -> str:
+    """`a, b, c` or `a, b, c, … (9)`."""
+    return ", ".join(words) if len(words) <= limit else f"{', '.join(words[: limit - 1])}, … ({len(words)})"
+
+
+def watched(things: Iterable[T], total: int, what: str) -> Iterable[T]:
+    """The same things, with a progress bar on a terminal."""
+    from tqdm import tqdm
+
+    bar: Iterable[T] = tqdm(things, total=total, desc=what, unit="file", disable=None, leave=False)
+    return bar

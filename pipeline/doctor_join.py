@@ -1,0 +1,259 @@
+"""A look at motions and labels together: which labels find their motion, do lengths agree, do splits share takes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline import tables
+from pipeline.babel import LabelledSequence
+from pipeline.config import DataConfig
+from pipeline.doctor_amass import AmassLook
+from pipeline.doctor_babel import BabelLook, plan_finding
+from pipeline.doctor_finding import Finding, counted, some
+from pipeline.doctor_sets import is_known
+from pipeline.manifest import MotionRow
+from pipeline.pairs import Resolver, pair_items, pairs_context, pairs_one
+from pipeline.stage import attempt
+
+_DROP = "build with -o pack.duplicates=drop: the copies in train are left out, and val stays as it is"
+_SHARED = (": numbers on val flatter", "; the copies in train are left out")
+
+MANY = 0.05
+"""Above this share of lengths that disagree with BABEL, the motions are of another edition or resampled."""
+
+
+@dataclass(kw_only=True)
+class Join:
+    """Which motion each labelled sequence means, and what the stage `pairs` makes of those that were read."""
+
+    found: dict[str, MotionRow] = field(default_factory=dict)
+    split: dict[str, str] = field(default_factory=dict)
+    unresolved: list[str] = field(default_factory=list)
+    renamed: int = 0
+    failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+
+
+def wanted_datasets(sequences: Iterable[LabelledSequence]) -> dict[str, tuple[int, int]]:
+    """Canonical dataset → labelled sequences in train and val, from the label files."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for feat_p, split in {(sequence.feat_p, sequence.split) for sequence in sequences}:
+        counts[_dataset(feat_p)][split] += 1
+    return {name: (splits["train"], splits["val"]) for name, splits in sorted(counts.items())}
+
+
+def known_datasets() -> dict[str, tuple[int, int]]:
+    """The same from the tables, when no label files are given."""
+    return {row["canonical"]: (row["dense"][0], row["dense"][1]) for row in tables.table("amass")["dataset"]}
+
+
+def _dataset(feat_p: str) -> str:
+    """The dataset a `feat_p` is of: our name for it, or the folder's own when the tables do not know it."""
+    folder = ("", "", *feat_p.split("/"))[-3]
+    return tables.canonical_dataset(folder) if is_known(folder) else folder
+
+
+def join(amass: AmassLook, babel: BabelLook, folder: Path, config: DataConfig) -> Join:
+    """Resolve every sequence, and run the stage `pairs` in memory on those whose motion was read."""
+    out = Join()
+    resolver = Resolver(amass.motions)
+    for sequence in babel.sequences:
+        row = resolver.find(sequence.feat_p)
+        if row is None:
+            out.unresolved.append(sequence.feat_p)
+        elif sequence.feat_p not in out.found:
+            out.found[sequence.feat_p] = row
+            out.split.setdefault(row.motion_id, sequence.split)
+            out.renamed += not sequence.feat_p.endswith(row.source)
+    out.unresolved = sorted(set(out.unresolved))
+    context = pairs_context(config, amass.rows)
+    for item in pair_items(folder, config):
+        motion = out.found.get(str(item.data["entry"]["feat_p"]))
+        if motion is None or not motion.frames:
+            continue
+        outcome = attempt(pairs_one, item, context, folder)
+        if outcome.failure:
+            out.failures[outcome.failure[0]].append(outcome.failure[1])
+        for table, rows in outcome.rows.items():
+            out.rows[table] += rows
+    return out
+
+
+def join_findings(joined: Join, amass: AmassLook, babel: BabelLook, *, drop: bool) -> list[Finding]:
+    """`babel.motions`, `babel.lengths`, `babel.splits`, `babel.pairs`, `babel.repeats`; `drop`: copies are left out anyway."""
+    findings = [_coverage(joined, amass, babel), *_lengths(joined), *_other_failures(joined)]
+    findings += _known_copies(joined, drop)
+    if joined.found and not amass.unread:
+        findings.append(plan_finding(_plan(joined), "from the motions that are here"))
+    return findings
+
+
+def _coverage(joined: Join, amass: AmassLook, babel: BabelLook) -> Finding:
+    total = len(joined.found) + len(joined.unresolved)
+    per_set: dict[str, Counter[str]] = defaultdict(Counter)
+    for feat_p in joined.found:
+        per_set[_dataset(feat_p)]["found"] += 1
+    for feat_p in joined.unresolved:
+        per_set[_dataset(feat_p)]["missing"] += 1
+    details = {
+        "sequences": total,
+        "found": len(joined.found),
+        "unresolved": joined.unresolved,
+        "under_another_name": joined.renamed,
+        "datasets": {name: {"found": c["found"], "missing": c["missing"]} for name, c in sorted(per_set.items())},
+    }
+    also = f"; {joined.renamed:,} under names of another generation" if joined.renamed else ""
+    message = f"{len(joined.found):,} of {total:,} labelled motions are here{also}"
+    if not joined.unresolved:
+        return Finding(item="babel.motions", verdict="ok", message=message, details=details)
+    if not joined.found:
+        example = f"BABEL means for example {joined.unresolved[0]}, AMASS holds {amass.motions[0].source}"
+        action = "point --amass and --babel at data that belong together"
+        return Finding(
+            item="babel.motions",
+            verdict="wrong",
+            message=f"{message}: {example}",
+            action=action,
+            lines=some(joined.unresolved, 3),
+            details=details,
+        )
+    inside = [path for path in joined.unresolved if per_set[_dataset(path)]["found"]]
+    gaps = [f"{name}: {c['found']:,} here, {c['missing']:,} not" for name, c in sorted(per_set.items()) if c["missing"]]
+    action = "add the datasets named under amass.datasets, or build without them: their labels are passed over"
+    if inside:
+        name = max(per_set, key=lambda name: per_set[name]["missing"] if per_set[name]["found"] else 0)
+        action = f"unpack {name} again if files are missing by accident; a build passes these labels over"
+    return Finding(
+        item="babel.motions",
+        verdict="warning",
+        message=message,
+        action=action,
+        lines=(*some(gaps), *some(f"not here: {path}" for path in inside)),
+        details=details,
+    )
+
+
+def _lengths(joined: Join) -> list[Finding]:
+    wrong = joined.failures.get("length disagrees with BABEL", [])
+    compared = sum(row.frames > 0 for row in joined.found.values())
+    if not compared:
+        return []
+    if not wrong:
+        message = f"the lengths of {counted(compared, 'motion')} agree with BABEL"
+        return [Finding(item="babel.lengths", verdict="ok", message=message)]
+    many = len(wrong) > MANY * compared
+    action = (
+        "download these as 'SMPL+H G': this is another edition, or resampled"
+        if many
+        else ("nothing, if it is these few: a build leaves them out and lists them")
+    )
+    message = f"{len(wrong):,} of {counted(compared, 'motion')} disagree with BABEL in length"
+    return [
+        Finding(
+            item="babel.lengths",
+            verdict="wrong" if many else "warning",
+            message=message,
+            action=action,
+            lines=some(wrong, 5),
+            details={"files": wrong},
+        )
+    ]
+
+
+def _other_failures(joined: Join) -> list[Finding]:
+    findings = []
+    for reason, messages in sorted(joined.failures.items()):
+        if reason == "length disagrees with BABEL":
+            continue
+        action = (
+            "download babel_v1.0_release again"
+            if reason != "motion in two splits"
+            else ("use train.json and val.json of one edition: a motion in both makes numbers on val meaningless")
+        )
+        slug = "splits" if reason == "motion in two splits" else "sequences"
+        message = f"{counted(len(messages), 'sequence')}: {reason}"
+        findings.append(
+            Finding(
+                item=f"babel.{slug}",
+                verdict="wrong",
+                message=message,
+                action=action,
+                lines=some(messages, 5),
+                details={"reason": reason, "sequences": messages},
+            )
+        )
+    return findings
+
+
+def _plan(joined: Join) -> dict[str, Any]:
+    """The counts of `plan_from_json`, of what the stage made."""
+    verdicts = Counter(row["verdict"] for row in joined.rows["transitions"])
+    kept = verdicts.pop("kept", 0)
+    return {
+        "pairs": len(joined.rows["pairs"]),
+        "clips": len(joined.rows["clips"]),
+        "labels": len({row["text"] for row in joined.rows["pairs"]}),
+        "kinds": dict(Counter(row["kind"] for row in joined.rows["pairs"])),
+        "transitions": {"found": kept + verdicts.total(), "kept": kept, "dropped": dict(sorted(verdicts.items()))},
+        "dropped": dict(sorted(Counter(row["reason"] for row in joined.rows["dropped"]).items())),
+        "splits": dict(Counter(row["split"] for row in joined.rows["pairs"])),
+    }
+
+
+# --- takes that are there twice ---------------------------------------------------------------
+
+
+def _known_copies(joined: Join, drop: bool) -> list[Finding]:
+    """Subjects that the tables know to hold the same takes, when train has one and val the other."""
+    rows = [_between(joined, row) for row in tables.table("amass")["same_takes"]]
+    shared = [row for row in rows if row["straddle"]]
+    if not shared:
+        return []
+    lines = [f"{row['dataset']} {' = '.join(row['subjects'])}: {row['straddle']:,} takes" for row in shared]
+    total = sum(row["straddle"] for row in shared)
+    return [
+        Finding(
+            item="babel.repeats",
+            verdict="ok" if drop else "warning",
+            message=f"{counted(total, 'take')} of equal length in both train and val, under two subject numbers"
+            + _SHARED[drop],
+            action="" if drop else _DROP,
+            lines=some(lines),
+            details={"pairs": shared},
+        )
+    ]
+
+
+def _between(joined: Join, known: Mapping[str, Any]) -> dict[str, Any]:
+    """How many motions of equal length stand on both sides of the split, one under either subject."""
+    takes: dict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
+    for row in joined.found.values():
+        same = tables.canonical_dataset(row.dataset) == tables.canonical_dataset(known["dataset"])
+        if same and row.frames and row.subject in known["subjects"]:
+            takes[row.subject][joined.split[row.motion_id], row.frames] += 1
+    a, b = (takes[subject] for subject in known["subjects"])
+    straddle = sum(
+        min(a[split, frames], b[other, frames]) for split, frames in list(a) for other in {"train", "val"} - {split}
+    )
+    return {"dataset": known["dataset"], "subjects": known["subjects"], "straddle": straddle}
+
+
+def copies_between_splits(joined: Join, copies: Iterable[list[str]], *, drop: bool) -> list[Finding]:
+    """Of takes with equal poses (`--deep`), those that are labelled in train and in val."""
+    across = [ids for ids in copies if len({joined.split[i] for i in ids if i in joined.split}) > 1]
+    if not across:
+        return []
+    return [
+        Finding(
+            item="babel.copies",
+            verdict="ok" if drop else "warning",
+            message=f"{counted(len(across), 'take')} with the same poses in train and in val{_SHARED[drop]}",
+            action="" if drop else _DROP,
+            lines=some(" = ".join(ids) for ids in across),
+            details={"copies": across},
+        )
+    ]

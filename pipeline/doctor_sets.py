@@ -1,0 +1,175 @@
+"""A look at what motions are called and how fast they run: dataset folders, gaps, rates, known corrections."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline import tables
+from pipeline.doctor_finding import Finding, counted, listed, some
+from pipeline.manifest import MotionRow
+
+ARCHIVES = (".tar.bz2", ".tar.xz", ".tar.gz", ".tgz", ".tar", ".zip")
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """Packed archives in a folder, not unpacked yet."""
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in entries if path.is_file() and path.name.lower().endswith(ARCHIVES)]
+
+
+def is_known(folder: str) -> bool:
+    """Whether the tables know a dataset of this name, in either generation of names."""
+    return tables.canonical_dataset(folder) in {row["canonical"] for row in tables.table("amass")["dataset"]}
+
+
+def too_deep(rows: Sequence[MotionRow]) -> list[Finding]:
+    """Files below a known dataset whose last three parts do not name it."""
+    deep = [
+        row.source
+        for row in rows
+        if not is_known(row.dataset) and any(is_known(part) for part in row.source.split("/")[:-3])
+    ]
+    if not deep:
+        return []
+    message = (
+        f"{counted(len(deep), 'motion')} stand too deep: of {deep[0]} '{deep[0].split('/')[-3]}' would be the dataset"
+    )
+    action = "take out the folder in between, so that files stand as DATASET/SUBJECT/NAME_poses.npz"
+    return [
+        Finding(
+            item="amass.layout",
+            verdict="wrong",
+            message=message,
+            action=action,
+            lines=some(deep, 3),
+            details={"files": deep},
+        )
+    ]
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+def folder_names(rows: Sequence[MotionRow]) -> list[Finding]:
+    """Dataset folders whose name is not the canonical one, or that stand there under two names."""
+    folders = defaultdict(set)
+    for row in rows:
+        folders[tables.canonical_dataset(row.dataset)].add(row.dataset)
+    twice = {name: sorted(found) for name, found in folders.items() if len(found) > 1}
+    if twice:
+        name, found = next(iter(twice.items()))
+        return [
+            Finding(
+                item="amass.folders",
+                verdict="warning",
+                message=f"{name} stands here under {len(found)} names: {', '.join(found)}; its motions count twice",
+                action=f"keep one of them: {' or '.join(found)}",
+                details={"twice": twice},
+            )
+        ]
+    other = {folder: name for name, found in sorted(folders.items()) for folder in found if folder != name}
+    other = {folder: name for folder, name in other.items() if is_known(folder)}
+    if not other:
+        return []
+    said = ", ".join(f"{folder} = {name}" for folder, name in other.items())
+    message = f"folder names of another generation, which is fine: {said}"
+    return [Finding(item="amass.folders", verdict="ok", message=message, details={"folders": other})]
+
+
+def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str, tuple[int, int]]) -> Finding:
+    """Which of BABEL's datasets are not here, and what they would bring.
+
+    Args:
+        rows: the motions that are here.
+        root: their folder.
+        wanted: canonical dataset → labelled sequences in train and val.
+    """
+    here = {tables.canonical_dataset(row.dataset) for row in rows}
+    gone = {
+        name: counts for name, counts in wanted.items() if tables.canonical_dataset(name) not in here and any(counts)
+    }
+    gone = dict(sorted(gone.items(), key=lambda entry: -entry[1][0] - entry[1][1]))
+    details = {"missing": {name: {"train": t, "val": v} for name, (t, v) in gone.items()}}
+    if not gone:
+        return Finding(
+            item="amass.datasets", verdict="ok", message="every dataset that BABEL labels is here", details=details
+        )
+    lost, everything = (sum(train + val for train, val in counts.values()) for counts in (gone, wanted))
+    share = 1 - lost / max(1, everything)
+    packed = {tables.canonical_dataset(path.name.split(".")[0]): path for path in archives_in(root)}
+    first = next(iter(gone))
+    action = f"download {listed(list(gone))} as 'SMPL+H G' from the AMASS site and unpack into {root}"
+    if not is_known(first):
+        action = f"put the folder {first} that the labels name under {root}"
+    if (key := tables.canonical_dataset(first)) in packed:
+        action = f"unpack {packed[key].name}, which is there: cd {root} && tar -xf {packed[key].name}"
+    return Finding(
+        item="amass.datasets",
+        verdict="warning",
+        message=f"{counted(len(gone), 'dataset')} that BABEL labels not here; those here have {share:.0%} of its "
+        "train and val sequences",
+        action=action,
+        lines=some((f"{name}: {t:,} train and {v:,} val sequences" for name, (t, v) in gone.items()), 5),
+        details=details,
+    )
+
+
+# --- rates ------------------------------------------------------------------------------------
+
+
+def rates(rows: Sequence[MotionRow]) -> Finding:
+    """How many motions at which stored rate, and rates that the dataset should not have."""
+    counts = Counter(round(row.fps_stored, 2) for row in rows)
+    said = ", ".join(f"{rate:g} Hz x {number:,}" for rate, number in counts.most_common())
+    known = {row["canonical"]: {rate for rate, _ in row["rates"]} for row in tables.table("amass")["dataset"]}
+    odd = [
+        f"{row.source}: {row.fps_stored:g} Hz"
+        for row in rows
+        if (usual := known.get(tables.canonical_dataset(row.dataset)))
+        and all(abs(row.fps_stored - rate) > 0.01 for rate in usual)
+    ]
+    details = {"rates": {f"{rate:g}": number for rate, number in sorted(counts.items())}, "unusual": odd}
+    if odd:
+        return Finding(
+            item="amass.rates",
+            verdict="warning",
+            message=f"{said}; {counted(len(odd), 'file')} with a rate that its dataset does not have in SMPL+H G",
+            action="compare one with a fresh download: it may be resampled, or of another edition",
+            lines=some(odd, 3),
+            details=details,
+        )
+    return Finding(item="amass.rates", verdict="ok", message=f"stored rates: {said}", details=details)
+
+
+def overrides(rows: Sequence[MotionRow], applied: bool) -> list[Finding]:
+    """Stored rates known to be wrong, each with its reason, and whether they will be corrected."""
+    known: dict[tuple[str, str, float, float, str], int] = Counter()
+    for row in rows:
+        rate = tables.overridden_rate(row.dataset, row.subject, row.fps_stored)
+        if rate:
+            known[row.dataset, row.subject, row.fps_stored, rate.fps, rate.note] += 1
+    if not known:
+        return []
+    table = [
+        {"dataset": d, "subject": s, "stored": stored, "true": true, "files": n, "reason": reason}
+        for (d, s, stored, true, reason), n in known.items()
+    ]
+    lines = [f"{r['dataset']}/{r['subject']}: {r['stored']:g} → {r['true']:g} Hz, {r['reason']}" for r in table]
+    total = counted(sum(known.values()), "motion")
+    if applied:
+        message, action = f"the wrong rate of {total} will be corrected, label times with it", ""
+    else:
+        message = f"{total} have a rate known to be wrong, and keypoints.rate_overrides is off"
+        action = "leave keypoints.rate_overrides on, unless you corrected the files yourself"
+    return [
+        Finding(
+            item="amass.overrides",
+            verdict="ok" if applied else "warning",
+            message=message,
+            action=action,
+            lines=some(lines),
+            details={"overrides": table},
+        )
+    ]

@@ -1,0 +1,235 @@
+"""Model pickles read without running them: arrays come out, nothing else can come in.
+
+The `.pkl` files of the SMPL, SMPL+H and MANO sites are Python 2 pickles that name classes of `chumpy`, which no
+longer installs, and of `scipy.sparse`. Unpickling calls whatever a file names, so the names allowed here are few:
+numpy's array reconstruction, plain builtins, and empty holders in place of chumpy's classes and scipy's matrices,
+whose contents are put together afterwards. Any other name is refused before it is looked up.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.errors import UserError
+from actionpose.files import atomic_path
+from pipeline.body import DOWNLOAD, N_BETAS, load_body, model_kind, normalise_gender
+
+MAX_BYTES = 2_000_000_000
+"""The largest of these models is under 400 MB."""
+
+MEMBERS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
+"""What a body file needs (reference formats, section 2.1)."""
+
+_SPARSE = {"scipy.sparse.csc", "scipy.sparse._csc", "scipy.sparse"}
+_BUILTINS = ("set", "frozenset", "complex", "bytearray", "object", "list", "dict", "tuple", "int", "float", "bool")
+
+
+class Holder:
+    """Stands for a chumpy or scipy object: keeps its state as attributes, does nothing."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.__dict__.update({str(key): value for key, value in state.items()})
+
+
+def _reconstructor(cls: Any, base: Any, state: Any) -> Any:
+    """Python 2's way of making an object of a class; here only ever a holder."""
+    return Holder()
+
+
+def _encoded(text: Any, encoding: Any = "latin1", *_: Any) -> bytes:
+    """Python 3 writes bytes into old protocols as text to encode."""
+    return str(text).encode("latin1")
+
+
+def _allowed() -> dict[tuple[str, str], Any]:
+    # Asked from numpy itself: the module that holds these moved between numpy 1 and 2.
+    array, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
+    names: dict[tuple[str, str], Any] = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("collections", "OrderedDict"): OrderedDict,
+        ("_codecs", "encode"): _encoded,
+    }
+    for core in ("numpy.core", "numpy._core"):
+        names[f"{core}.multiarray", "_reconstruct"] = array
+        names[f"{core}.multiarray", "scalar"] = scalar
+        names[f"{core}.numeric", "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
+    for module in ("copy_reg", "copyreg"):
+        names[module, "_reconstructor"] = _reconstructor
+    for module in ("__builtin__", "builtins"):
+        names.update({(module, name): getattr(builtins, name) for name in _BUILTINS})
+    for module in _SPARSE:
+        names.update({(module, name): Holder for name in ("csc_matrix", "csc_array")})
+    return names
+
+
+class _Refused(pickle.UnpicklingError):
+    """The file names something that is not on the list."""
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler that looks names up in a table, never in modules."""
+
+    table = _allowed()
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] == "chumpy":
+            return Holder
+        try:
+            return self.table[module, name]
+        except KeyError:
+            raise _Refused(f"it asks for {module}.{name}") from None
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """The dictionary in a pickle, chumpy and sparse members as `Holder`; see `as_array`.
+
+    Raises:
+        UserError: not there, damaged, no dictionary, or it names something that models do not need.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path} has {path.stat().st_size:,} bytes: no body model is that large")
+        loaded = _Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    except _Refused as error:
+        raise UserError(
+            f"{path} is refused: {error}, which no body model needs; opening it the usual way would run it",
+            f"do not open this file with other tools either; {DOWNLOAD}",
+        ) from error
+    except Exception as error:  # a damaged pickle raises nearly anything; nothing of it has run
+        raise UserError(
+            f"{path} is no pickle, or damaged ({type(error).__name__}: {error})", f"download it again: {DOWNLOAD}"
+        ) from error
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path} holds a {type(loaded).__name__}, not the members of a model", DOWNLOAD)
+    return {str(key): value for key, value in loaded.items()}
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """A member as a plain array: chumpy's `Ch` and `Select`, scipy's column-compressed matrix, or an array.
+
+    Raises:
+        ValueError: none of these, or its parts do not fit together.
+    """
+    if not isinstance(value, Holder):
+        array = np.asarray(value)
+        if array.dtype.hasobject:
+            raise ValueError("it holds Python objects")
+        return array
+    state: Mapping[str, Any] = value.__dict__
+    for names, make in _SHAPES.items():
+        if set(names) <= state.keys():
+            return make(*(state[name] for name in names))
+    raise ValueError(f"an object with {', '.join(sorted(state)) or 'nothing'} in it, which this reader does not know")
+
+
+def _selected(source: Any, index: Any, shape: Any) -> NDArray[Any]:
+    return as_array(source).ravel()[as_array(index).astype(np.int64).ravel()].reshape(tuple(shape))
+
+
+def _dense(data: Any, indices: Any, starts: Any, shape: Any) -> NDArray[Any]:
+    values, rows, starts = as_array(data), as_array(indices).astype(np.int64), as_array(starts).astype(np.int64)
+    n_rows, n_columns = (int(n) for n in shape)
+    if n_rows * n_columns > 10**8 or len(starts) != n_columns + 1:
+        raise ValueError("a sparse matrix whose parts do not fit together")
+    out = np.zeros((n_rows, n_columns))
+    np.add.at(out, (rows, np.repeat(np.arange(n_columns), np.diff(starts))), values)
+    return out
+
+
+_SHAPES: dict[tuple[str, ...], Callable[..., NDArray[Any]]] = {
+    ("a", "idxs", "preferred_shape"): _selected,
+    ("data", "indices", "indptr", "_shape"): _dense,
+    ("x",): as_array,
+}
+
+
+# --- what it is, and what can be made of it ---------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognised:
+    """What a model pickle holds: `kind` as `body.model_kind` names it, its sizes, and whether AMASS can use it."""
+
+    kind: str
+    vertices: int
+    betas: int
+    sentence: str
+    convertible: bool
+    arrays: dict[str, NDArray[Any]]
+
+
+def recognise(path: Path) -> Recognised:
+    """Look into a model pickle.
+
+    Raises:
+        UserError: see `read_pickle`.
+    """
+    members = read_pickle(path)
+    arrays = {}
+    for name in MEMBERS:
+        if name in members:
+            try:
+                arrays[name] = as_array(members[name])
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+                raise UserError(f"{path}: {name} cannot be read: {error}", f"download it again: {DOWNLOAD}") from error
+    sizes = {name: array.shape[-1] for name, array in arrays.items() if array.ndim == 3}
+    vertices = len(arrays["v_template"]) if "v_template" in arrays else 0
+    kind, betas = model_kind(sizes.get("posedirs", 0), vertices), sizes.get("shapedirs", 0)
+    missing = [name for name in MEMBERS if name not in arrays]
+    if kind != "SMPL+H":
+        sentence = f"{kind or 'no body model we know'}, not SMPL+H ({vertices:,} vertices)"
+    elif missing:
+        sentence = f"SMPL+H without {', '.join(missing)}"
+    elif betas < N_BETAS:
+        sentence = (
+            f"SMPL+H with {betas} shape coefficients, as on the MANO site; AMASS bodies have {N_BETAS}, and the "
+            f"first {betas} alone would be another person"
+        )
+    else:
+        sentence = f"SMPL+H with {betas} shape coefficients"
+    good = kind == "SMPL+H" and not missing and betas >= N_BETAS
+    return Recognised(
+        kind=kind, vertices=vertices, betas=betas, sentence=sentence, convertible=good, arrays=arrays if good else {}
+    )
+
+
+def convert(source: Path, target: Path, gender: str) -> Recognised:
+    """Write a SMPL+H pickle as `model.npz` in the layout that `load_body` reads, checked by `load_body`.
+
+    Args:
+        source: the pickle.
+        target: the `.npz` to write; appears whole or not at all.
+        gender: female, male or neutral; a name only, for the check.
+
+    Raises:
+        UserError: another model, too few shape coefficients, or not a sound body.
+    """
+    found = recognise(source)
+    if not found.convertible:
+        raise UserError(f"{source} is {found.sentence}", DOWNLOAD)
+    gender = normalise_gender(gender)
+    # Beside a name that says no gender, load_body takes the file for the one it is asked for.
+    with atomic_path(target) as aside:
+        np.savez(aside, allow_pickle=False, **found.arrays)
+        try:
+            load_body(aside, gender)
+        except UserError as error:
+            raise UserError(error.message.replace(str(aside), str(source)), error.hint) from error
+    return found
