@@ -187,9 +187,10 @@ def _summary(look: AmassLook, items: list[Item]) -> list[Finding]:
         return []
     datasets = Counter(row.dataset for row in look.motions)
     unread = f", {len(look.unread):,} of them by name only (--quick)" if look.unread else ""
+    length = f"{look.hours:.1f} h" if look.hours >= 1 else f"{60 * look.hours:.1f} min"
     message = (
         f"{counted(len(look.motions), 'motion')}{unread} in {counted(len(datasets), 'dataset')}, "
-        f"{look.hours:.1f} h, SMPL+H G{others}"
+        f"{length}, SMPL+H G{others}"
     )
     details = {
         "motions": len(look.motions),

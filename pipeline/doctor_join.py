@@ -84,7 +84,7 @@ def join(amass: AmassLook, babel: BabelLook, folder: Path, config: DataConfig) -
 
 
 def join_findings(joined: Join, amass: AmassLook, babel: BabelLook, *, drop: bool) -> list[Finding]:
-    """`babel.motions`, `babel.lengths`, `babel.splits`, `babel.pairs`, `babel.repeats`; `drop`: copies are left out anyway."""
+    """`babel.motions`, `.lengths`, `.splits`, `.pairs`, `.repeats`; with `drop` a build leaves copies out."""
     findings = [_coverage(joined, amass, babel), *_lengths(joined), *_other_failures(joined)]
     findings += _known_copies(joined, drop)
     if joined.found and not amass.unread:
