@@ -204,9 +204,10 @@ def difference(a: ContentRow, b: ContentRow, tolerance_m: float = TOLERANCE_M) -
         return f"{a.fps:g} Hz here, {b.fps:g} Hz there", largest
     if a.frames != b.frames:
         return f"{a.frames} frames here, {b.frames} there: another source rate, or cut elsewhere", largest
-    if abs(ratio - 1) > SIZE_TOLERANCE:
+    # Written so that values which are no numbers are differences.
+    if not abs(ratio - 1) <= SIZE_TOLERANCE:
         return f"body {ratio:.3g} times as large there: other units, shape, body or regressor", largest
-    far = {part: distance for part, distance in apart.items() if distance > tolerance_m}
+    far = {part: distance for part, distance in apart.items() if not distance <= tolerance_m}
     if far:
         return "poses differ: " + ", ".join(f"{part} {d * 1000:.2g} mm" for part, d in far.items()), largest
     return ("the labels differ, the motion does not" if a.labels != b.labels else ""), largest

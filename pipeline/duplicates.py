@@ -33,8 +33,13 @@ BODY_SIZE = 2.1
 NEAR_M = 0.02
 """Largest RMS difference of joint heights within one take, whose body was perhaps fitted twice."""
 
-NEAR_SHARE = 0.1
-"""And the largest as a share of the motion's own variation: two people who stand still are not one take."""
+NEAR_SHARE = 0.15
+"""And the largest as a share of the motion's own variation: two people who stand still are not one take.
+
+Measured on 1,904 takes of which no two are one: the nearest two are 0.21 apart, cyclic walks of one person. Of copies
+with up to 4 % trimmed off either end, a body 5 % larger and joints that wander by 4 mm, 84 % are found, of plain
+ones all; the rest hardly move.
+"""
 
 MEAN_M, SPREAD_M, SPREAD_SHARE = 0.015, 0.01, 0.2
 """How far the means and the standard deviations of two motions' heights may be apart to be looked at closely."""
@@ -69,7 +74,7 @@ def find_duplicates(takes: Sequence[Take]) -> list[DuplicateRow]:
     usual = sorted(takes, key=lambda take: take.motion_id)
     rows = []
 
-    @lru_cache(maxsize=256)
+    @lru_cache(maxsize=32)
     def read(number: int) -> Heights:
         return heights(usual[number].frames())
 
@@ -81,7 +86,7 @@ def find_duplicates(takes: Sequence[Take]) -> list[DuplicateRow]:
     return rows
 
 
-def _candidates(takes: Sequence[Take], block: int = 512) -> Iterator[tuple[int, int]]:
+def _candidates(takes: Sequence[Take], block: int = 128) -> Iterator[tuple[int, int]]:
     """Pairs of like length whose heights have like means and spreads; all others cannot be one take."""
     lengths = np.zeros(len(takes))
     means = np.zeros((len(takes), 16))

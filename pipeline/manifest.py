@@ -256,24 +256,34 @@ def read_rows(path: Path, row_type: type[R]) -> Iterator[R]:
     Raises:
         UserError: a missing file, or a line that is not such a row, by number.
     """
+    columns = {column.name for column in dataclasses.fields(row_type)}
     for number, data in read_lines(path):
         try:
+            if missing := sorted(columns - data.keys()):
+                raise UserError(f"{path}:{number}: the row lacks {', '.join(missing)}")
             yield from_dict(row_type, data, where=f"{path}:{number}")
         except UserError as error:
             raise UserError(error.message, "the manifest was changed or written by another version") from error
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and object of each line of a JSON Lines file."""
+    """Line number and object of each line of a JSON Lines file.
+
+    Raises:
+        UserError: a missing file, or a line that is no JSON object, by number.
+    """
     number = 0
     try:
         with open(path, encoding="utf-8") as handle:
             for line in handle:
                 number += 1
-                yield number, json.loads(line)
+                data = json.loads(line)
+                if not isinstance(data, dict):
+                    raise UserError(f"{path}: line {number} is no JSON object", "build the stage again")
+                yield number, data
     except FileNotFoundError as error:
         raise UserError(f"there is no manifest {path}", "build it again: the stage was not finished") from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: line {number} is not JSON: {error}", "build the stage again") from error
 
 
