@@ -46,11 +46,11 @@ class Recipe:
     pose: PoseConfig = section(PoseConfig, "pose encoder")
     text: TextConfig = section(TextConfig, "text encoder")
     pooling: PoolingConfig = section(PoolingConfig, "shared space")
-    loss: LossConfig = section(LossConfig, "objective")
+    loss: LossConfig = section(LossConfig, "what is minimised, and how its terms are weighed")
     init: InitConfig = section(InitConfig, "first weights")
     pretrain: StageConfig = section(StageConfig, "schedule of pretraining")
     finetune: FinetuneConfig = section(FinetuneConfig, "schedule of fine-tuning")
-    eval: EvalConfig = section(EvalConfig, "evaluation")
+    eval: EvalConfig = section(EvalConfig, "what is measured, and on which split")
     run: RunConfig = section(RunConfig, "how the job is run")
 
     def __post_init__(self) -> None:

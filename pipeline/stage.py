@@ -363,6 +363,8 @@ class _Journal:
         self.folder = partial
         self.done: set[str] = set()
         self.verdicts: Counter[str] = Counter()
+        for torn in partial.rglob(f".*{PARTIAL}*"):
+            torn.unlink()  # half a file that a killed run left aside
         kept = [line for line in self._lines() if self._usable(line)]
         with open(self.path, "w", encoding="utf-8") as handle:
             handle.writelines(canonical_json(line) + "\n" for line in kept)

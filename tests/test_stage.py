@@ -162,6 +162,7 @@ def test_a_torn_line_and_a_short_array_are_done_again(tmp_path):
     ]
     (partial / "journal.jsonl").write_text("".join(lines) + '{"id":"m004","ro')
     (partial / "files/m001.npy").write_bytes(b"short")
+    (partial / "files/.m002.4711.partial.npy").write_bytes(b"left aside by a run that was killed")
     resumed = run_stage(stage(), items(5), {}, tmp_path / "torn", Runner(RunOptions()))
     assert tree(resumed.folder) == tree(whole.folder)
 
