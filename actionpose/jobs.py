@@ -68,7 +68,7 @@ def train(
         UserError: data, settings or weights that do not fit; `out` in use; a loss that is not finite.
     """
     shards = ShardSet(data)
-    recipe = _with_encoder_of_init(resolved)
+    recipe = with_encoder_of_init(resolved)
     stage = recipe.pretrain if command == "pretrain" else recipe.finetune
     about = {
         "command": command,
@@ -84,7 +84,7 @@ def train(
             found = checkpoint.latest(out) if resume else None
         table = samples(command, recipe, shards)
         seed_all(recipe.run.seed)
-        model, task, texts = _build(command, recipe, table, loaded=found is not None)
+        model, task, texts = build(command, recipe, table, loaded=found is not None)
         model.to(runtime.device)
         task.to(runtime.device)
         if recipe.run.compile:
@@ -102,7 +102,7 @@ def train(
         return _fit(trainer, found, command, out)
 
 
-def _build(
+def build(
     command: Command, recipe: Recipe, table: SampleTable, *, loaded: bool
 ) -> tuple[ActionPose, torch.nn.Module, Texts | None]:
     """Model, task and texts; fine-tuning never constructs the text branch."""
@@ -179,7 +179,7 @@ def _validation(recipe: Recipe, shards: ShardSet, model: ActionPose, runtime: Ru
 # --- first weights ----------------------------------------------------------------------------
 
 
-def _with_encoder_of_init(resolved: Resolved[Recipe]) -> Recipe:
+def with_encoder_of_init(resolved: Resolved[Recipe]) -> Recipe:
     """The recipe with the pose encoder's shape taken from the run it starts from, if it starts from one.
 
     Raises:

@@ -109,8 +109,7 @@ class Trainer:
         self.task, self.model, self.loader, self.validate = task, model, loader, validate
         self.stage, self.run, self.runtime, self.folder, self.about = stage, run, runtime, folder, about
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        fused = runtime.device.type == "cuda"
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=fused)
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=True)
         self.state, self.meter = TrainState(), Meter()
         self.total = stage.epochs * self.steps_per_epoch
         self.total = min(self.total, stage.steps) if stage.steps else self.total

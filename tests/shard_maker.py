@@ -123,3 +123,21 @@ def edit(folder: Path, split: str = "train", **changes: object) -> Path:
         licence="none",
     )  # fmt: skip
     return folder
+
+
+TINY = (
+    "pose.dim_feat=16", "pose.dim_rep=16", "pose.depth=2", "pose.heads=2", "pose.max_frames=32", "pose.middle=1",
+    "data.clip_frames=32", "data.stride=16", "pooling.dim=16", "text.layers=1", "text.pooling=mean",
+    "loss.negatives=4", "pretrain.batch=8", "finetune.batch=8", "run.log_every=1", "run.device=cpu",
+)  # fmt: skip
+"""Settings for a model that takes a step in milliseconds."""
+
+
+def tiny(*more: str, text: Path | None = None) -> list[str]:
+    """`-o` values for a tiny run; later ones win."""
+    return [*TINY, *([f"text.model={text}"] if text else []), *more]
+
+
+def options(values: list[str]) -> list[str]:
+    """The same as command line arguments."""
+    return [part for value in values for part in ("-o", value)]

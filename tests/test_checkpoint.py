@@ -1,0 +1,127 @@
+"""A crash while saving leaves the previous checkpoint loadable; what is loaded is what was saved, or it is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from actionpose import checkpoint
+from actionpose.errors import UserError
+
+
+def trained(steps: int = 3) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    for step in range(steps):
+        optimizer.zero_grad()
+        model(torch.full((3, 4), float(step))).square().sum().backward()
+        optimizer.step()
+    return model, optimizer
+
+
+def save(run, model, optimizer, step, **more):
+    about = {"command": "finetune", "recipe": {}}
+    return checkpoint.save(
+        run, model=model, optimizer=optimizer, state={"step": step}, about=about, **{"keep": 2, **more}
+    )
+
+
+def test_weights_and_optimizer_come_back_bit_for_bit(tmp_path):
+    model, optimizer = trained()
+    save(tmp_path, model, optimizer, 3)
+    found = checkpoint.latest(tmp_path)
+    other, fresh = trained(steps=0)
+    other.load_state_dict(found.weights())
+    found.restore_optimizer(fresh, other)
+    for m, o in ((model, optimizer), (other, fresh)):
+        o.zero_grad()
+        m(torch.ones(2, 4)).sum().backward()
+        o.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_meta_is_readable_and_says_where_training_stood(tmp_path):
+    path = save(tmp_path, *trained(), 3)
+    meta = json.loads((path / "meta.json").read_text())
+    assert (meta["schema"], meta["command"], meta["state"]) == ("actionpose-checkpoint", "finetune", {"step": 3})
+    assert sorted(p.name for p in path.iterdir()) == ["meta.json", "optimizer.safetensors", "weights.safetensors"]
+
+
+@pytest.mark.parametrize("at", ["_store", "publish_folder", "write_text"])
+def test_a_crash_while_saving_leaves_the_previous_one(tmp_path, monkeypatch, at):
+    model, optimizer = trained()
+    save(tmp_path, model, optimizer, 1)
+
+    def crash(*args, **kwargs):
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, at, crash)
+        with pytest.raises(OSError, match="gone"):
+            save(tmp_path, model, optimizer, 2)
+    found = checkpoint.latest(tmp_path)
+    assert found.step == 1
+    assert len(found.weights()) == 6
+    assert not [p for p in (tmp_path / "checkpoints").iterdir() if p.name.endswith(".partial")]
+    save(tmp_path, model, optimizer, 2)  # and the next attempt works
+    assert checkpoint.latest(tmp_path).step == 2
+
+
+def test_old_ones_go_but_the_best_stays(tmp_path):
+    model, optimizer = trained()
+    for step in range(1, 7):
+        save(tmp_path, model, optimizer, step, best=step == 2)
+    folders = sorted(p.name for p in (tmp_path / "checkpoints").glob("step_*"))
+    assert folders == ["step_000002", "step_000005", "step_000006"]
+    assert checkpoint.latest(tmp_path).step == 6
+    assert checkpoint.find(tmp_path).step == 2
+    assert checkpoint.find(tmp_path / "checkpoints/step_000005").step == 5
+    assert checkpoint.find(tmp_path / "checkpoints/step_000005/weights.safetensors").step == 5
+
+
+def test_a_run_without_its_pointer_is_still_found(tmp_path):
+    model, optimizer = trained()
+    for step in (9, 10):
+        save(tmp_path, model, optimizer, step)
+    (tmp_path / "checkpoints/latest").unlink()
+    assert checkpoint.latest(tmp_path).step == 10
+    assert checkpoint.latest(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors"])
+def test_one_wrong_byte_is_noticed(tmp_path, name):
+    model, optimizer = trained()
+    path = save(tmp_path, model, optimizer, 1)
+    content = bytearray((path / name).read_bytes())
+    content[-1] ^= 1
+    (path / name).write_bytes(content)
+    found = checkpoint.latest(tmp_path)
+    with pytest.raises(UserError, match=rf"{name} is damaged"):
+        found.weights() if name.startswith("weights") else found.restore_optimizer(optimizer, model)
+
+
+def test_what_is_no_checkpoint_is_refused_with_advice(tmp_path):
+    with pytest.raises(UserError, match=r"is not there(.|\n)*run folder"):
+        checkpoint.find(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="has no checkpoint"):
+        checkpoint.find(tmp_path)
+    path = save(tmp_path, *trained(), 1)
+    meta = json.loads((path / "meta.json").read_text())
+    for change, complaint in (({"version": 99}, "version 99"), ({"schema": "other"}, "does not describe")):
+        (path / "meta.json").write_text(json.dumps({**meta, **change}))
+        with pytest.raises(UserError, match=complaint):
+            checkpoint.latest(tmp_path)
+    (path / "meta.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.latest(tmp_path)
+
+
+def test_an_optimizer_of_another_model_is_refused(tmp_path):
+    save(tmp_path, *trained(), 1)
+    other = nn.Linear(2, 2)
+    with pytest.raises(UserError, match="the model does not"):
+        checkpoint.latest(tmp_path).restore_optimizer(torch.optim.AdamW(other.parameters()), other)
