@@ -1,0 +1,240 @@
+"""`ap-train` as a user types it: exit status, last line, what it writes and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from shard_maker import make_shards, options, tiny
+
+from actionpose.text import write_tiny_bert
+from cli.train import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return make_shards(tmp_path_factory.mktemp("cli") / "shards", splits=("train", "val"))
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    return write_tiny_bert(tmp_path_factory.mktemp("bert") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def finetuned(shards, tmp_path_factory):
+    """A run to look at; tests leave it as it is."""
+    out = tmp_path_factory.mktemp("run") / "run"
+    done = run("finetune", "--data", str(shards), "--out", str(out), *options(tiny("finetune.steps=2")))
+    assert done.exit_code == 0, done.stderr
+    return out
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, list(arguments), prog_name="ap-train")
+
+
+def last_line(result) -> str:
+    return result.stderr.strip().splitlines()[-1]
+
+
+# --- the whole way ----------------------------------------------------------------------------
+
+
+def test_pretrain_finetune_evaluate_inspect(shards, bert, tmp_path):
+    first, second = tmp_path / "pre", tmp_path / "tuned"
+    done = run("pretrain", "--data", str(shards), "--out", str(first), *options(tiny("pretrain.steps=3", text=bert)))
+    assert done.exit_code == 0, done.stderr
+    assert f"ap-train finetune --data {shards} --init {first}" in last_line(done)
+    assert sorted(p.name for p in first.iterdir()) == ["checkpoints", "config.json", "config.toml", "log.jsonl"]
+
+    more = tiny("finetune.steps=3")
+    done = run(
+        "finetune",
+        "--data",
+        str(shards),
+        "--init",
+        str(first),
+        "--out",
+        str(second),
+        "--format",
+        "json",
+        *options(more),
+    )
+    assert done.exit_code == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert (made["command"], made["step"], made["finished"]) == ("finetune", 3, True)
+    assert f"ap-train evaluate {second} --data {shards}" in last_line(done)
+
+    done = run("evaluate", str(second), "--data", str(shards), "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert {"mpjpe_mm", "p_mpjpe_mm", "frames", "protocol", "fingerprint"} <= set(row)
+    assert 0 < row["p_mpjpe_mm"] < row["mpjpe_mm"] < 2000
+    assert row["pretrained"] is True
+    assert row["frames"] == 2 * 300
+    assert "MPJPE" in last_line(done)
+
+    done = run("inspect", str(second), "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    about = json.loads(done.stdout)
+    assert about["starts_from"] == str(first)
+    assert about["state"]["step"] == 3
+    assert about["results"]["1"]["mpjpe_mm"] == row["mpjpe_mm"]
+
+
+def test_a_run_can_be_repeated_from_its_own_config(shards, finetuned, tmp_path):
+    again = tmp_path / "again"
+    done = run("finetune", "-c", str(finetuned / "config.toml"), "--data", str(shards), "--out", str(again))
+    assert done.exit_code == 0, done.stderr
+    names = [next(p.glob("checkpoints/step_000002/weights.safetensors")) for p in (finetuned, again)]
+    assert names[0].read_bytes() == names[1].read_bytes()
+
+
+def test_evaluation_changes_only_what_is_asked(shards, finetuned):
+    plain = json.loads(run("evaluate", str(finetuned), "--data", str(shards), "--format", "json").stdout)
+    train = json.loads(
+        run("evaluate", str(finetuned), "--data", str(shards), "--split", "train", "--format", "json").stdout
+    )
+    clean = json.loads(
+        run("evaluate", str(finetuned), "--data", str(shards), "-o", "data.detections=clean", "--format", "json").stdout
+    )
+    assert (plain["split"], train["split"]) == ("val", "train")
+    assert plain["detections"] == "noise"
+    assert clean["detections"] == "clean"
+    assert clean["mpjpe_mm"] != plain["mpjpe_mm"]
+    table = run("evaluate", str(finetuned), "--data", str(shards))
+    assert table.stdout.splitlines()[0].split() == ["what", "mpjpe_mm", "p_mpjpe_mm", "frames"]
+
+
+# --- nothing happens unasked ------------------------------------------------------------------
+
+
+def test_dry_run_touches_nothing(shards, tmp_path):
+    done = run(
+        "finetune",
+        "--data",
+        str(shards),
+        "--out",
+        str(tmp_path / "run"),
+        "--dry-run",
+        "--format",
+        "json",
+        *options(tiny()),
+    )
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["samples"] > 0
+    assert not (tmp_path / "run").exists()
+    assert "nothing was made" in last_line(done)
+
+
+def test_show_config_needs_no_data_and_says_where_values_come_from():
+    done = run("pretrain", "-c", "tiny", "-o", "run.seed=7", "--init", "x.bin", "--show-config")
+    assert done.exit_code == 0, done.stderr
+    assert "seed = 7  # -o" in done.stdout
+    assert 'model = "minilm"  # tiny' in done.stdout
+    assert 'pose = "x.bin"  # command line' in done.stdout
+    assert "# the paper's 5e-4" not in done.stdout.splitlines()
+    assert any(line.startswith("# passes over the samples") for line in done.stdout.splitlines())
+
+
+def test_resume_of_nothing_starts_from_the_beginning(shards, tmp_path):
+    done = run(
+        "finetune",
+        "--data",
+        str(shards),
+        "--out",
+        str(tmp_path / "new"),
+        "--resume",
+        *options(tiny("finetune.steps=1")),
+    )
+    assert done.exit_code == 0, done.stderr
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["pretrain", "--out", "x"], 2, "--data"),
+        (["finetune", "--data", "x"], 2, "--out"),
+        (["evaluate"], 2, "RUN"),
+        (["pretrian"], 2, "did you mean 'pretrain'"),
+        (["pretrain", "--nonsense"], 2, "nonsense"),
+        (["pretrain", "-c", "tinny", "--data", "x", "--out", "y"], 1, "shipped recipes: finetune_3dhp"),
+        (["finetune", "--data", "/nowhere", "--out", "y"], 1, "not a shard folder"),
+        (["finetune", "-o", "pose.dim=3", "--data", "x", "--out", "y"], 1, "did you mean 'pose.dim"),
+        (["evaluate", "/nowhere", "--data", "x"], 1, "is not there"),
+        (["inspect", "/nowhere"], 1, "is not there"),
+    ],
+)
+def test_wrong_usage_is_2_and_wrong_input_is_1_and_both_say_what_to_do(arguments, code, says):
+    done = run(*arguments)
+    assert done.exit_code == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_occupied_folder_is_refused_with_both_ways_out(shards, finetuned):
+    done = run("finetune", "--data", str(shards), "--out", str(finetuned), *options(tiny()))
+    assert done.exit_code == 1
+    assert "--resume" in done.stderr
+    assert "another folder" in done.stderr
+
+
+def test_a_damaged_checkpoint_is_named(shards, finetuned, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finetuned, copy)
+    path = next(copy.glob("checkpoints/step_*/weights.safetensors"))
+    path.write_bytes(path.read_bytes()[:-8])
+    done = run("evaluate", str(copy), "--data", str(shards))
+    assert done.exit_code == 1
+    assert str(path) in done.stderr
+
+
+def test_a_bug_asks_for_debug_and_debug_shows_where(shards, finetuned, monkeypatch):
+    from actionpose import runs
+
+    def broken(run):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(runs, "inspect", broken)
+    plain, loud = run("inspect", str(finetuned)), run("inspect", str(finetuned), "--debug")
+    assert plain.exit_code == loud.exit_code == 1
+    assert "--debug" in plain.stderr
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in loud.stderr
+
+
+# --- help -------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_loads_nothing_heavy():
+    code = """
+import sys
+from click.testing import CliRunner
+from cli.train import main
+texts = [CliRunner().invoke(main, [*name, "-h"]).output for name in ([], ["pretrain"], ["evaluate"], ["inspect"])]
+assert all(word in texts[0] for word in ("pretrain", "finetune", "evaluate", "inspect")), texts[0]
+assert "--resume" in texts[1] and "tiny" in texts[1]
+heavy = {"torch", "dask", "pandas", "transformers", "h5py"} & set(sys.modules)
+sys.exit(", ".join(sorted(heavy)) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

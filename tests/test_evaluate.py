@@ -1,0 +1,257 @@
+"""A protocol's numbers: every frame once, in millimetres, the same however windows are batched."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from shard_maker import ACTIONS, make_shards, tiny
+
+from actionpose import jobs, measure, metrics
+from actionpose.batching import Assembler, detector
+from actionpose.config import resolve
+from actionpose.data import DataConfig, motion_samples
+from actionpose.errors import UserError
+from actionpose.evaluate import EvalConfig, held_out, lift_batch, mean_pose_lift, protocol_of, score, summarise
+from actionpose.model import ActionPose
+from actionpose.pose import PoseConfig
+from actionpose.recipe import Recipe
+from actionpose.runlog import read_lines
+from actionpose.runtime import Runtime
+from actionpose.shards import ShardSet, write_index, write_shard
+from actionpose.text import write_tiny_bert
+
+CPU = Runtime(device=torch.device("cpu"), bf16=False)
+DATA = DataConfig(clip_frames=32, stride=16, detections="clean")
+EVAL = EvalConfig(flip_tta=False)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_shards(tmp_path_factory.mktemp("evaluate") / "shards", splits=("train", "val"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return ActionPose(PoseConfig(dim_feat=16, dim_rep=16, depth=2, heads=2, max_frames=32, middle=1)).eval()
+
+
+def oracle(table):
+    """A lifter that has seen the answers: recognises clips by their 2D."""
+    batch = Assembler(table=table, augment=False)(np.arange(len(table)), 0)
+
+    def lift(pose2d, valid):
+        known = batch["pose2d"][:, : pose2d.shape[1]]
+        out = []
+        for clip, frames in zip(pose2d, valid.sum(1).tolist(), strict=True):
+            which = [torch.equal(k[:frames], clip[:frames]) for k in known].index(True)
+            out.append(batch["pose3d"][which, : pose2d.shape[1]])
+        return torch.stack(out)
+
+    return lift
+
+
+# --- which frames -----------------------------------------------------------------------------
+
+
+def test_every_frame_of_every_view_is_scored_once(folder, model):
+    shards = ShardSet(folder)
+    table = held_out(shards, DATA, EVAL)
+    scores = score(model.lift, table, EVAL, CPU)
+    lengths = (shards.motions["stop"] - shards.motions["start"])[shards.motions["split"] == "val"]
+    assert len(scores.error) == 2 * lengths.sum()
+    assert set(shards.motions["split"][scores.motion]) == {"val"}
+
+
+def test_dropped_tails_leave_only_full_windows(folder, model):
+    table = held_out(ShardSet(folder), DATA, EVAL)
+    kept = score(model.lift, table, dataclasses.replace(EVAL, drop_tails=True), CPU)
+    lengths = [20, 33, 47, 60, 26, 41, 55, 18]
+    assert len(kept.error) == 2 * sum(n // 32 * 32 if n >= 32 else n for n in lengths)
+
+
+def test_a_perfect_answer_has_no_error_and_a_scaled_one_the_right_one(folder):
+    table = held_out(ShardSet(folder), DATA, EVAL)
+    perfect = oracle(table)
+    assert score(perfect, table, EVAL, CPU).error.max() == 0
+    half = score(lambda x, v: 0.5 * perfect(x, v), table, EVAL, CPU)
+    batch = Assembler(table=table, augment=False)(np.arange(len(table)), 0)
+    mm = (batch["pose3d"] * batch["unit_mm"][:, None, None, None]).double().norm(dim=-1).mean(-1)
+    counted = [mm[i, table.covered[i] : table.length[i]] for i in range(len(table))]
+    assert half.error.mean() == pytest.approx(0.5 * float(torch.cat(counted).mean()), rel=1e-6)
+    assert half.aligned.max() < 0.01  # a factor is what Procrustes takes out
+
+
+def test_errors_do_not_depend_on_batches(folder, model):
+    table = held_out(ShardSet(folder), DATA, EVAL)
+    one, many = (score(model.lift, table, dataclasses.replace(EVAL, batch=b), CPU) for b in (1, 64))
+    np.testing.assert_array_equal(one.motion, many.motion)
+    np.testing.assert_allclose(one.error, many.error, rtol=1e-5)
+
+
+def test_one_window_equals_the_plain_computation(folder, model):
+    table = held_out(ShardSet(folder), DATA, EVAL)
+    assemble = Assembler(table=table, augment=False)
+    sample = int(np.flatnonzero(table.length == 20)[0])
+    batch = assemble(np.array([sample]), 0)
+    with torch.no_grad():
+        raw = model.lift(batch["pose2d"], batch["valid"])[0].double().numpy()
+    unit = 1000 / 0.298
+    expected = metrics.mpjpe((raw - raw[:, :1]) * unit, batch["pose3d"][0].double().numpy() * unit)
+    scores = score(model.lift, table, EVAL, CPU)
+    mine = scores.error[(scores.motion == table.motion[sample]) & (scores.view == table.view[sample])]
+    np.testing.assert_allclose(mine, expected, rtol=1e-5)
+
+
+def test_flipping_averages_a_clip_and_its_mirror_image(folder, model):
+    table = held_out(ShardSet(folder), DATA, EVAL)
+    batch = Assembler(table=table, augment=False)(np.arange(4), 0)
+    both = lift_batch(model.lift, batch, CPU, flip_tta=True)
+    from actionpose.geometry import flip
+
+    def lift(pose2d):
+        with torch.no_grad():
+            return model.lift(torch.from_numpy(pose2d), batch["valid"]).numpy()
+
+    clean = batch["pose2d"].numpy()
+    expected = (lift(clean) + flip(lift(flip(clean)))) / 2
+    np.testing.assert_allclose(both, expected - expected[:, :, :1], atol=1e-6)
+    assert not np.allclose(both, lift_batch(model.lift, batch, CPU, flip_tta=False))
+
+
+# --- summaries --------------------------------------------------------------------------------
+
+
+def benchmark(tmp_path, source, extras):
+    """Benchmark shards with the source's val motions as stored detections."""
+    shards = ShardSet(source)
+    rows = np.flatnonzero(shards.motions["split"] == "val")
+    motions = {k: v[rows].copy() for k, v in shards.motions.items() if k != "shard"}
+    lengths = motions["stop"] - motions["start"]
+    motions["stop"] = np.cumsum(lengths)
+    motions["start"] = motions["stop"] - lengths
+    motions["extra"] = extras
+    empty = {name: {c: [] for c in table} for name, table in (("clips", shards.clips), ("pairs", shards.pairs))}
+    pose3d = [0.3 * shards.motion_frames(int(i)) for i in rows]
+    tables = {"motions": motions, **empty}
+    row = write_shard(tmp_path / "val-00000.h5", tables=tables, pose3d=pose3d, pose2d=[p.copy() for p in pose3d])
+    write_index(tmp_path, kind="benchmark", fps=50.0, views=(), shards=[row], summary={}, provenance={}, licence="")
+    return ShardSet(tmp_path)
+
+
+def test_the_h36m_protocol_averages_actions_and_leaves_out_damaged_takes(tmp_path, folder, model):
+    extras = [{"unit_mm": 500.0, **({"skip": "damaged ground truth"} if i == 2 else {})} for i in range(8)]
+    shards = benchmark(tmp_path, folder, extras)
+    assert protocol_of(shards, "") == "h36m"
+    table = held_out(shards, DATA, EVAL)
+    scores = score(model.lift, table, EVAL, CPU, protocol="h36m")
+    result = summarise(scores, table, "h36m")
+    skipped = list(ACTIONS)[2]
+    assert set(result["actions"]) == set(ACTIONS) - {skipped}
+    means = [scores.error[scores.motion == m].mean() for m in np.unique(scores.motion)]
+    assert result["mpjpe_mm"] == pytest.approx(np.mean(means))
+    assert result["frame_mpjpe_mm"] == pytest.approx(scores.error.mean())
+    assert result["mpjpe_mm"] != pytest.approx(result["frame_mpjpe_mm"])
+
+
+def test_a_factor_per_frame_is_applied_per_frame(tmp_path, folder, model):
+    lengths = [20, 33, 47, 60, 26, 41, 55, 18]
+    shards = benchmark(tmp_path, folder, [{"unit_mm": [100.0 + t for t in range(n)]} for n in lengths])
+    table = held_out(shards, DATA, EVAL)
+    scores = score(model.lift, table, EVAL, CPU, protocol="h36m")
+    same = benchmark(tmp_path, folder, [{"unit_mm": 1.0}] * 8)
+    plain = score(model.lift, held_out(same, DATA, EVAL), EVAL, CPU, protocol="h36m")
+    for motion, frames in enumerate(lengths):
+        if frames <= 32:
+            factor = scores.error[scores.motion == motion] / plain.error[plain.motion == motion]
+            np.testing.assert_allclose(factor, 100.0 + np.arange(frames), rtol=1e-6)
+
+
+def test_a_protocol_that_does_not_fit_the_shards_is_refused(folder):
+    assert protocol_of(ShardSet(folder), "") == "orthographic"
+    with pytest.raises(UserError, match="--protocol orthographic"):
+        protocol_of(ShardSet(folder), "h36m")
+
+
+def test_means_by_action_dataset_and_view_add_up(folder, model):
+    table = held_out(ShardSet(folder), DATA, EVAL)
+    result = summarise(score(model.lift, table, EVAL, CPU), table, "orthographic")
+    for group in ("actions", "datasets", "views"):
+        rows = result[group].values()
+        assert sum(row["frames"] for row in rows) == result["frames"]
+        pooled = sum(row["mpjpe_mm"] * row["frames"] for row in rows) / result["frames"]
+        assert pooled == pytest.approx(result["mpjpe_mm"])
+    assert set(result["views"]) == {"front", "side"}
+
+
+def test_the_mean_pose_is_the_best_constant_answer(folder):
+    shards = ShardSet(folder)
+    train = motion_samples(shards, DATA)
+    lift = mean_pose_lift(train)
+    batch = Assembler(table=train, augment=False)(np.arange(len(train)), 0)
+    constant = lift(batch["pose2d"], batch["valid"])[0, 0]
+    expected = batch["pose3d"][batch["valid"]].double().mean(0)
+    torch.testing.assert_close(constant.double(), expected, atol=1e-6, rtol=0)
+
+
+# --- detections -------------------------------------------------------------------------------
+
+
+def test_detections_are_the_same_in_every_epoch_and_every_run(folder):
+    config = dataclasses.replace(DATA, detections="noise", flip=False)
+    table = motion_samples(ShardSet(folder), config)
+    clean = Assembler(table=table)(np.arange(6), 0)
+    seen = [
+        Assembler(table=table, seed=s, detect=detector(config))(np.arange(6), e) for s, e in ((0, 0), (0, 5), (9, 1))
+    ]
+    assert torch.equal(seen[0]["pose2d"], seen[1]["pose2d"])
+    assert torch.equal(seen[0]["pose2d"], seen[2]["pose2d"])
+    moved = (seen[0]["pose2d"] - clean["pose2d"])[..., :2].norm(dim=-1)
+    assert 0.001 < moved.mean() < 0.02  # screen units: 3 to 70 mm
+    assert torch.equal(seen[0]["pose3d"], clean["pose3d"])
+    other = detector(dataclasses.replace(config, detection_seed=1))
+    assert not torch.equal(Assembler(table=table, detect=other)(np.arange(6), 0)["pose2d"], seen[0]["pose2d"])
+    assert detector(DATA) is None
+
+
+# --- a run ------------------------------------------------------------------------------------
+
+
+def test_measuring_a_pretrained_run_adds_a_line_with_retrieval_and_baselines(folder, tmp_path):
+    bert = write_tiny_bert(tmp_path / "bert")
+    resolved = resolve(Recipe, overrides=tiny("pretrain.steps=2", "eval.baselines=true", text=bert))
+    jobs.train("pretrain", resolved, folder, tmp_path / "run", resume=False, argv=[], version="0")
+    row = measure.evaluate(tmp_path / "run", folder, resolved.value, argv=["ap-train", "evaluate"], version="0")
+    assert {"mpjpe_mm", "p_mpjpe_mm", "frames", "protocol", "fingerprint", "seed", "command"} <= set(row)
+    assert row["fingerprint"] == ShardSet(folder).fingerprint
+    assert row["protocol"] == "orthographic"
+    assert row["pretrained"] is False
+    both = row["retrieval"]
+    assert set(both) == {"text_to_motion", "motion_to_text"}
+    assert both["motion_to_text"]["candidates"] == 8
+    assert both["motion_to_text"]["chance"]["r1"] == pytest.approx(100 / 8)
+    assert set(row["baselines"]) == {"mean_pose", "untrained"}
+    assert row["baselines"]["mean_pose"]["mpjpe_mm"] < row["baselines"]["untrained"]["mpjpe_mm"]
+    lines = read_lines(tmp_path / "run/results.jsonl")
+    assert lines == [json.loads(json.dumps(row))]
+    again = measure.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
+    assert again["mpjpe_mm"] == row["mpjpe_mm"]
+    assert len(read_lines(tmp_path / "run/results.jsonl")) == 2
+
+
+def test_a_motion_that_never_moves_and_one_of_a_single_frame_are_scored_too(tmp_path, model):
+    still = make_shards(tmp_path / "still", lengths=(1, 2, 40, 20, 20, 20, 20, 20), splits=("val",))
+    table = held_out(ShardSet(still), DATA, EVAL)
+    scores = score(model.lift, table, EVAL, CPU)
+    assert len(scores.error) == 2 * (1 + 2 + 40 + 100)
+    assert np.isfinite(scores.error).all()
+    assert np.isfinite(scores.aligned).all()
