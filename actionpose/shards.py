@@ -250,13 +250,19 @@ class ShardSet:
     The tables are dicts of equally long arrays. `motions` has an added column `shard`; `clips.motion` and
     `pairs.clip` count over the whole set. Safe to pickle and to fork: each process maps the files itself.
 
+    Args:
+        folder: a shard folder.
+        only: numbers of the shards to open, counted as in the index; all by default.
+
     Raises:
         UserError: see `read_index`; a shard that is missing or has another size than the index says.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], only: Sequence[int] | None = None) -> None:
         self.folder = Path(folder)
         self.index = read_index(folder)
+        if only is not None:
+            self.index["shards"] = [self.index["shards"][number] for number in only]
         self.kind: str = self.index["kind"]
         self.fps: float = self.index["fps"]
         self.views: tuple[str, ...] = tuple(self.index["views"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +93,72 @@ def read_file(path: Path) -> dict[str, Any]:
     if not isinstance(first, dict) or "feat_p" not in first:
         raise UserError(f"{path} is not a BABEL file: no sequences with 'feat_p' in it", _DOWNLOAD)
     return data
+
+
+def entry_places(path: Path, block: int = 1 << 16) -> dict[str, tuple[int, int]]:
+    """Sequence id → first byte and length of its annotation; the file is checked whole, but never held whole.
+
+    Raises:
+        UserError: see `read_file`.
+    """
+    try:
+        return {sid: (begin, length) for sid, begin, length in _entries(path, block)}
+    except ValueError as error:
+        read_file(path)  # says better what is wrong with it
+        raise UserError(f"{path} is not a BABEL file: {error}", _DOWNLOAD) from error
+
+
+def _entries(path: Path, block: int) -> Iterator[tuple[str, int, int]]:
+    utf8 = codecs.getincrementaldecoder("utf-8")()
+    text, before_text, first, more = "", 0, True, True
+    with open(path, "rb") as handle:
+        while True:
+            found = _entry_at(text, first=first)
+            if found is not None:
+                sid, start, stop = found
+                begin, length = before_text + len(text[:start].encode()), len(text[start:stop].encode())
+                yield sid, begin, length
+                before_text, text, first = begin + length, text[stop:], False
+            elif more:
+                fresh = handle.read(block)
+                more = bool(fresh)
+                text += utf8.decode(fresh, final=not more)
+            elif first or not _END.match(text):
+                raise ValueError("cut short, or no JSON object of annotations")
+            else:
+                return
+
+
+_ENTRY = re.compile(r'\s*([{,])\s*(?=")')
+_COLON = re.compile(r"\s*:\s*")
+_END = re.compile(r"\s*\}\s*\Z")
+_JSON = json.JSONDecoder()
+
+
+def _entry_at(text: str, *, first: bool) -> tuple[str, int, int] | None:
+    """Id, first character and one past the last of the entry that the text begins with; None when it is not whole."""
+    head = _ENTRY.match(text)
+    if head is None or (head[1] == "{") is not first:
+        return None
+    try:
+        sid, stop = _JSON.raw_decode(text, head.end())
+        if (colon := _COLON.match(text, stop)) is None:
+            return None
+        entry, stop = _JSON.raw_decode(text, colon.end())
+    except json.JSONDecodeError:
+        return None
+    if stop == len(text):  # a number may go on
+        return None
+    if first and not (isinstance(entry, dict) and "feat_p" in entry):
+        raise ValueError("no sequences with 'feat_p' in it")
+    return sid, colon.end(), stop
+
+
+def read_entry(path: Path, place: tuple[int, int]) -> dict[str, Any]:
+    """One annotation, from where `entry_places` found it."""
+    with open(path, "rb") as handle:
+        handle.seek(place[0])
+        return json.loads(handle.read(place[1]))
 
 
 def parse_sequence(sid: str, split: str, entry: dict[str, Any], config: PairConfig) -> Iterator[LabelledSequence]:

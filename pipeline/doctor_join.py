@@ -16,7 +16,7 @@ from pipeline.doctor_babel import BabelLook, plan_finding
 from pipeline.doctor_finding import Finding, counted, some
 from pipeline.doctor_sets import is_known
 from pipeline.manifest import MotionRow
-from pipeline.pairs import Resolver, pair_items, pairs_context, pairs_one
+from pipeline.pairs import Resolver, entry_of, pair_items, pairs_context, pairs_one
 from pipeline.stage import attempt
 
 _DROP = "build with -o pack.duplicates=drop: the copies in train are left out, and val stays as it is"
@@ -72,7 +72,7 @@ def join(amass: AmassLook, babel: BabelLook, folder: Path, config: DataConfig) -
     out.unresolved = sorted(set(out.unresolved))
     context = pairs_context(config, amass.rows)
     for item in pair_items(folder, config):
-        motion = out.found.get(str(item.data["entry"]["feat_p"]))
+        motion = out.found.get(str(entry_of(item)["feat_p"]))
         if motion is None or not motion.frames:
             continue
         outcome = attempt(pairs_one, item, context, folder)

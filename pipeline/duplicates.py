@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
+from sys import intern
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +52,7 @@ COARSE = 3
 """Shifts are tried in steps of this many frames first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Take:
     """A motion to look at; its frames are read when needed, and more than once."""
 
@@ -86,8 +88,13 @@ def find_duplicates(takes: Sequence[Take]) -> list[DuplicateRow]:
     return rows
 
 
-def _candidates(takes: Sequence[Take], block: int = 128) -> Iterator[tuple[int, int]]:
+BLOCK = 1 << 18
+"""Pairs of motions compared at a time."""
+
+
+def _candidates(takes: Sequence[Take]) -> Iterator[tuple[int, int]]:
     """Pairs of like length whose heights have like means and spreads; all others cannot be one take."""
+    block = max(1, BLOCK // max(len(takes), 1))
     lengths = np.zeros(len(takes))
     means = np.zeros((len(takes), 16))
     spreads = np.zeros((len(takes), 16))
@@ -206,16 +213,27 @@ def duplicates_of(index: Result, keypoints: Result, pairs: Result) -> list[Dupli
 
 
 def _takes(index: Result, keypoints: Result, pairs: Result) -> list[Take]:
-    motions = {row.motion_id: row for row in read_rows(index.table("motions"), MotionRow)}
-    splits = {row.motion_id: row.split for row in read_rows(pairs.table("clips"), ClipRow)}
+    splits = labelled_motions(pairs)
+    whose = {
+        row.motion_id: (intern(row.dataset), intern(row.subject))
+        for row in read_rows(index.table("motions"), MotionRow)
+        if row.motion_id in splits
+    }
     return [
-        Take(
-            motion_id=row.motion_id,
-            dataset=motions[row.motion_id].dataset,
-            subject=motions[row.motion_id].subject,
-            split=splits[row.motion_id],
-            frames=partial(np.load, keypoints.folder / row.file, allow_pickle=False),
-        )
+        Take(row.motion_id, *whose[row.motion_id], splits[row.motion_id], partial(_frames, keypoints.folder, row.file))
         for row in read_rows(keypoints.table("keypoints"), KeypointRow)
         if row.motion_id in splits
     ]
+
+
+def _frames(folder: Path, file: str) -> Frames:
+    frames: Frames = np.load(folder / file, allow_pickle=False)
+    return frames
+
+
+def labelled_motions(pairs: Result) -> dict[str, str]:
+    """Motion → split, of every motion that has a clip."""
+    splits: dict[str, str] = {}
+    for clip in read_rows(pairs.table("clips"), ClipRow):
+        splits.setdefault(clip.motion_id, intern(clip.split))
+    return splits

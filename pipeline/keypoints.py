@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -157,7 +158,7 @@ def keypoints_file(source: Path, output: Path, config: DataConfig) -> Keypoints:
 # --- stage keypoints --------------------------------------------------------------------------
 
 
-def keypoint_items(motions: list[MotionRow]) -> list[Item]:
+def keypoint_items(motions: Iterable[MotionRow]) -> list[Item]:
     """One item per motion; the cost is a guess at unpacking and computing it."""
     return [
         Item(
@@ -195,7 +196,9 @@ def keypoints_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     return {"keypoints": [row]}
 
 
-def keypoints_stage(config: DataConfig, motions: list[MotionRow], index_content: str) -> tuple[Stage, dict[str, Any]]:
+def keypoints_stage(
+    config: DataConfig, motions: Iterable[MotionRow], index_content: str
+) -> tuple[Stage, dict[str, Any]]:
     """The stage and the context its workers get.
 
     Raises:

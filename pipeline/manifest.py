@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 from actionpose.config import canonical_json, from_dict
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
+from pipeline.rowsort import RowSorter
 
 R = TypeVar("R", bound="Row")
 
@@ -238,14 +239,27 @@ ROW_TYPES: dict[str, type[Row]] = {
 """Table name → row type: `<name>.jsonl`."""
 
 
+def motion_of(row: Mapping[str, Any]) -> str:
+    """The motion a row is of, from its `motion_id` or from the `clip_id` that begins with it."""
+    return str(row["motion_id"] if "motion_id" in row else row["clip_id"].rpartition("#")[0])
+
+
 def row_dict(row: Row) -> dict[str, Any]:
     """The row as plain JSON data."""
     return dataclasses.asdict(row)
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows sorted by id, whole or not at all."""
-    lines = [canonical_json(row_dict(row)) + "\n" for row in sorted(rows, key=lambda row: row.key)]
+    """Write rows sorted by id, whole or not at all; they are taken one at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with RowSorter(path.parent) as sorter:
+        for row in rows:
+            sorter.add(row.key, canonical_json(row_dict(row)))
+        write_lines(path, sorter.lines())
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines, each with its newline, whole or not at all."""
     with atomic_path(path) as aside, open(aside, "w", encoding="utf-8", newline="\n") as handle:
         handle.writelines(lines)
 
@@ -272,15 +286,25 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         UserError: a missing file, or a line that is no JSON object, by number.
     """
-    number = 0
+    return ((number, data) for number, _, data in placed_lines(path))
+
+
+def placed_lines(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Line number, place in bytes and object of each line of a JSON Lines file.
+
+    Raises:
+        UserError: a missing file, or a line that is no JSON object, by number.
+    """
+    number = place = 0
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open(path, "rb") as handle:
             for line in handle:
                 number += 1
-                data = json.loads(line)
+                data = json.loads(line.decode("utf-8"))
                 if not isinstance(data, dict):
                     raise UserError(f"{path}: line {number} is no JSON object", "build the stage again")
-                yield number, data
+                yield number, place, data
+                place += len(line)
     except FileNotFoundError as error:
         raise UserError(f"there is no manifest {path}", "build it again: the stage was not finished") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

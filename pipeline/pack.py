@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,19 @@ import numpy as np
 from actionpose.shards import COLUMNS, ShardSet, write_index, write_shard
 from pipeline.config import DataConfig
 from pipeline.content import content_rows
-from pipeline.duplicates import copies_to_drop, duplicates_of
+from pipeline.duplicates import copies_to_drop, duplicates_of, labelled_motions
+from pipeline.lookup import lookup
 from pipeline.manifest import (
     ClipRow,
     DropRow,
     KeypointRow,
     MotionRow,
     PairRow,
+    R,
     ShardRow,
     ViewRow,
+    motion_of,
+    read_lines,
     read_rows,
     write_rows,
 )
@@ -54,21 +58,12 @@ class Sources:
 
 def pack_items(sources: Sources, config: DataConfig) -> list[Item]:
     """One item per shard: motions in order of id, a shard closed when the next motion would overfill it."""
-    motions = {row.motion_id: row for row in read_rows(sources.index.table("motions"), MotionRow)}
-    clips: dict[str, dict[str, ClipRow]] = defaultdict(dict)
-    for clip in read_rows(sources.pairs.table("clips"), ClipRow):
-        clips[clip.motion_id].setdefault(clip.clip_id, clip)
-    pairs: dict[str, list[PairRow]] = defaultdict(list)
-    for pair in read_rows(sources.pairs.table("pairs"), PairRow):
-        pairs[pair.clip_id].append(pair)
-    views = {row.id: row for row in read_rows(sources.views.table("views"), ViewRow)}
-    by_split: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    splits = labelled_motions(sources.pairs)
+    by_split: dict[str, list[tuple[str, int]]] = defaultdict(list)
     gone = left_out(sources, config)
     for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow):
-        own = sorted(clips.get(row.motion_id, {}).values(), key=lambda clip: clip.clip_id)
-        if own and row.motion_id not in gone:
-            entry = _motion_entry(motions[row.motion_id], row, own, pairs, views)
-            by_split[own[0].split].append(entry)
+        if row.motion_id in splits and row.motion_id not in gone:
+            by_split[splits[row.motion_id]].append((row.motion_id, row.frames))
     return [item for split in sorted(by_split) for item in _filled(split, by_split[split], config.pack.max_frames)]
 
 
@@ -79,34 +74,15 @@ def left_out(sources: Sources, config: DataConfig) -> dict[str, str]:
     return copies_to_drop(duplicates_of(sources.index, sources.keypoints, sources.pairs))
 
 
-def _motion_entry(
-    motion: MotionRow,
-    keypoints: KeypointRow,
-    clips: Sequence[ClipRow],
-    pairs: dict[str, list[PairRow]],
-    views: dict[str, ViewRow],
-) -> dict[str, Any]:
-    return {
-        "motion": asdict(motion),
-        "file": keypoints.file,
-        "frames": keypoints.frames,
-        "heading": views[motion.motion_id].heading,
-        "clips": [
-            {**asdict(clip), "heading": views[clip.clip_id].heading, "pairs": [asdict(p) for p in pairs[clip.clip_id]]}
-            for clip in clips
-        ],
-    }
-
-
-def _filled(split: str, entries: Iterable[dict[str, Any]], max_frames: int) -> list[Item]:
-    groups: list[list[dict[str, Any]]] = [[]]
-    frames = 0
-    for entry in entries:
-        if groups[-1] and frames + entry["frames"] > max_frames:
+def _filled(split: str, motions: Iterable[tuple[str, int]], max_frames: int) -> list[Item]:
+    groups: list[list[str]] = [[]]
+    total = 0
+    for motion_id, frames in motions:
+        if groups[-1] and total + frames > max_frames:
             groups.append([])
-            frames = 0
-        groups[-1].append(entry)
-        frames += entry["frames"]
+            total = 0
+        groups[-1].append(motion_id)
+        total += frames
     return [
         Item(f"{split}-{number:05d}.h5", {"split": split, "motions": group}, cost=10.0)
         for number, group in enumerate(groups)
@@ -119,10 +95,36 @@ def _filled(split: str, entries: Iterable[dict[str, Any]], max_frames: int) -> l
 
 def pack_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     """Write one shard file."""
-    entries = item.data["motions"]
+    entries = [motion_entry(motion_id, context["tables"]) for motion_id in item.data["motions"]]
     files = (np.load(Path(context["keypoints"]) / entry["file"], allow_pickle=False) for entry in entries)
     row = write_shard(folder / item.id, tables=shard_tables(item.data["split"], entries), pose3d=files)
     return {"shards": [ShardRow(**row)]}
+
+
+def motion_entry(motion_id: str, manifests: dict[str, str]) -> dict[str, Any]:
+    """Everything the manifests (table → path) say of one motion: its row, its clips in order of id, their pairs."""
+
+    def rows(table: str, row_type: type[R]) -> Iterator[R]:
+        return lookup(manifests[table]).rows(motion_id, row_type)
+
+    headings = {view.id: view.heading for view in rows("views", ViewRow)}
+    pairs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for pair in rows("pairs", PairRow):
+        pairs[pair.clip_id].append(asdict(pair))
+    clips: dict[str, ClipRow] = {}
+    for clip in rows("clips", ClipRow):
+        clips.setdefault(clip.clip_id, clip)
+    (keypoints,) = rows("keypoints", KeypointRow)
+    (motion,) = rows("motions", MotionRow)
+    return {
+        "motion": asdict(motion),
+        "file": keypoints.file,
+        "frames": keypoints.frames,
+        "heading": headings[motion_id],
+        "clips": [
+            {**asdict(clip), "heading": headings[clip.clip_id], "pairs": pairs[clip.clip_id]} for clip in clips.values()
+        ],
+    }
 
 
 def shard_tables(split: str, entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[Any]]]:
@@ -169,7 +171,18 @@ def pack_stage(config: DataConfig, sources: Sources) -> tuple[Stage, dict[str, A
         "failures": {name: r.meta["tables"]["failures"]["sha256"] for name, r in _named(sources).items()},
     }
     stage = Stage(name="pack", version=2, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards")
-    return stage, {"keypoints": str(sources.keypoints.folder.resolve())}
+    tables = {
+        "motions": sources.index.table("motions"),
+        "keypoints": sources.keypoints.table("keypoints"),
+        "views": sources.views.table("views"),
+        "clips": sources.pairs.table("clips"),
+        "pairs": sources.pairs.table("pairs"),
+    }
+    context = {
+        "keypoints": str(sources.keypoints.folder.resolve()),
+        "tables": {name: str(path.resolve()) for name, path in tables.items()},
+    }
+    return stage, context
 
 
 def _named(sources: Sources) -> dict[str, Result]:
@@ -196,8 +209,10 @@ def finish_folder(folder: Path, sources: Sources, config: DataConfig) -> None:
     gone = left_out(sources, config)
     _write_copies(manifests, sources, gone)
     for verdict in ("failures", "skipped"):
-        texts = [result.table(verdict).read_text(encoding="utf-8") for result in _named(sources).values()]
-        (manifests / f"{verdict}.jsonl").write_text("".join(texts), encoding="utf-8")
+        with open(manifests / f"{verdict}.jsonl", "wb") as joined:
+            for result in _named(sources).values():
+                with open(result.table(verdict), "rb") as own:
+                    shutil.copyfileobj(own, joined)
     shards = [asdict(row) for row in read_rows(folder / "shards.jsonl", ShardRow)]
     write_index(
         folder,
@@ -209,13 +224,21 @@ def finish_folder(folder: Path, sources: Sources, config: DataConfig) -> None:
         provenance={name: result.meta["identity"] for name, result in _named(sources).items()},
         licence=LICENCE,
     )
-    # These two are made from the finished shards; the folder is still under its unfinished name.
-    packed = ShardSet(folder)
-    write_rows(manifests / "content.jsonl", content_rows(packed))
+    # These two are made from the finished shards, one after the other; the folder is still under its unfinished name.
+
+    def one_by_one() -> Iterator[ShardSet]:
+        return (ShardSet(folder, only=(number,)) for number in range(len(shards)))
+
+    write_rows(manifests / "content.jsonl", (row for packed in one_by_one() for row in content_rows(packed)))
+    labelled = (pair for packed in one_by_one() for pair in _labelled(packed))
+    write_rows(manifests / "labels.jsonl", label_rows(labelled, config.keypoints.fps))
+
+
+def _labelled(packed: ShardSet) -> Iterator[tuple[str, str, int]]:
+    """(text, split, frames) of every pair."""
     splits = packed.motions["split"][packed.clips["motion"]][packed.pairs["clip"]]
     lengths = packed.clip_lengths()[packed.pairs["clip"]]
-    labelled = zip(packed.pairs["text"], splits, (int(n) for n in lengths), strict=True)
-    write_rows(manifests / "labels.jsonl", label_rows(labelled, packed.fps))
+    return zip(packed.pairs["text"], splits, (int(n) for n in lengths), strict=True)
 
 
 def _write_copies(manifests: Path, sources: Sources, gone: dict[str, str]) -> None:
@@ -227,22 +250,25 @@ def _write_copies(manifests: Path, sources: Sources, gone: dict[str, str]) -> No
     )
     if not gone:
         return
-    clips = {clip.clip_id: clip for clip in read_rows(sources.pairs.table("clips"), ClipRow)}
-    drops = list(read_rows(sources.pairs.table("dropped"), DropRow))
+    drops = read_rows(sources.pairs.table("dropped"), DropRow)
+    write_rows(manifests / "dropped.jsonl", chain(drops, _gone_with_a_copy(sources, gone)))
+
+
+def _gone_with_a_copy(sources: Sources, gone: dict[str, str]) -> Iterator[DropRow]:
+    clips = lookup(sources.pairs.table("clips"))
     for pair in read_rows(sources.pairs.table("pairs"), PairRow):
-        clip = clips[pair.clip_id]
-        if clip.motion_id in gone:
-            drops.append(
-                DropRow(
-                    drop_id=pair.pair_id,
-                    babel_sid=pair.babel_sid,
-                    text=pair.text,
-                    start_s=clip.start_s,
-                    stop_s=clip.stop_s,
-                    reason=SAME_TAKE,
-                )
-            )
-    write_rows(manifests / "dropped.jsonl", drops)
+        motion_id = motion_of(asdict(pair))
+        if motion_id not in gone:
+            continue
+        clip = next(clip for clip in clips.rows(motion_id, ClipRow) if clip.clip_id == pair.clip_id)
+        yield DropRow(
+            drop_id=pair.pair_id,
+            babel_sid=pair.babel_sid,
+            text=pair.text,
+            start_s=clip.start_s,
+            stop_s=clip.stop_s,
+            reason=SAME_TAKE,
+        )
 
 
 def summarise(
@@ -250,46 +276,72 @@ def summarise(
 ) -> dict[str, Any]:
     """The counts that `ap-data inspect` shows; `gone` are the copies left out."""
     packed = {row.motion_id for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow)}
-    pairs = list(read_rows(sources.pairs.table("pairs"), PairRow))
-    clips = {clip.clip_id: clip for clip in read_rows(sources.pairs.table("clips"), ClipRow)}
-    copies = [pair for pair in pairs if clips[pair.clip_id].motion_id in gone]
-    kept = [pair for pair in pairs if clips[pair.clip_id].motion_id in packed - gone.keys()]
-    labelled = {clips[pair.clip_id].motion_id for pair in kept}
-    motions = [row for row in read_rows(sources.index.table("motions"), MotionRow) if row.motion_id in labelled]
+    said = _said(sources, packed - gone.keys(), gone)
+    rates = Counter(
+        (row.fps_true, row.fps_stored)
+        for row in read_rows(sources.index.table("motions"), MotionRow)
+        if row.motion_id in said.motions
+    )
     frames = sum(row["frames"] for row in shards)
     return {
-        "motions": len(motions),
-        "clips": len({pair.clip_id for pair in kept}),
-        "pairs": len(kept),
-        "kinds": dict(sorted(Counter(pair.kind for pair in kept).items())),
+        "motions": rates.total(),
+        "clips": _clips(sources, said.motions),
+        "pairs": said.pairs["kept"],
+        "kinds": dict(sorted(said.kinds.items())),
         "transitions": _transitions(sources),
         "frames": frames,
         "hours": round(frames / config.keypoints.fps / 3600, 4),
-        "labels": dict(Counter(pair.text for pair in kept).most_common()),
-        "rates": _rates(motions),
+        "labels": dict(said.texts.most_common()),
+        "rates": _rates(rates),
         "splits": {split: _of_split(split, shards) for split in sorted({row["split"] for row in shards})},
-        "dropped": _reasons(sources.pairs, "dropped") | ({SAME_TAKE: len(copies)} if copies else {}),
+        "dropped": _reasons(sources.pairs, "dropped") | ({SAME_TAKE: copies} if (copies := said.pairs["copy"]) else {}),
         "failures": {name: result.failures for name, result in _named(sources).items() if result.failures},
         "skipped": {name: r.meta["skipped"] for name, r in _named(sources).items() if r.meta["skipped"]},
-        "unlabelled_motions": len(packed - labelled - gone.keys()),
-        "pairs_without_motion": len(pairs) - len(kept) - len(copies),
+        "unlabelled_motions": len(packed - said.motions - gone.keys()),
+        "pairs_without_motion": said.pairs["without"],
     }
 
 
+@dataclass
+class _Said:
+    """What all pairs together say of the motions that are packed."""
+
+    motions: set[str] = field(default_factory=set)
+    pairs: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    texts: Counter[str] = field(default_factory=Counter)
+
+
+def _said(sources: Sources, packed: set[str], gone: dict[str, str]) -> _Said:
+    said = _Said()
+    for pair in read_rows(sources.pairs.table("pairs"), PairRow):
+        motion_id = motion_of(asdict(pair))
+        fate = "kept" if motion_id in packed else "copy" if motion_id in gone else "without"
+        said.pairs[fate] += 1
+        if fate == "kept":
+            said.motions.add(motion_id)
+            said.kinds[pair.kind] += 1
+            said.texts[pair.text] += 1
+    return said
+
+
+def _clips(sources: Sources, motions: set[str]) -> int:
+    """Different clips of these motions; rows of one clip stand together, since they are in order of id."""
+    clips = (row.clip_id for row in read_rows(sources.pairs.table("clips"), ClipRow) if row.motion_id in motions)
+    return sum(1 for _ in groupby(clips))
+
+
 def _transitions(sources: Sources) -> dict[str, Any]:
-    verdicts = Counter(
-        json.loads(line)["verdict"] for line in sources.pairs.table("transitions").read_text("utf-8").splitlines()
-    )
+    verdicts = Counter(row["verdict"] for _, row in read_lines(sources.pairs.table("transitions")))
     number = verdicts.pop("kept", 0)
     return {"found": number + verdicts.total(), "kept": number, "dropped": dict(sorted(verdicts.items()))}
 
 
-def _rates(motions: Sequence[MotionRow]) -> dict[str, int]:
+def _rates(motions: Counter[tuple[float, float]]) -> dict[str, int]:
     """Motions per rate used, slowest first; corrected ones are named as such."""
-    named = Counter((row.fps_true, row.fps_stored) for row in motions)
     return {
         f"{true:g}" if round(true, 2) == round(stored, 2) else f"{true:g} (stored as {stored:g})": number
-        for (true, stored), number in sorted(named.items())
+        for (true, stored), number in sorted(motions.items())
     }
 
 
@@ -299,5 +351,4 @@ def _of_split(split: str, shards: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 
 def _reasons(result: Result, table: str) -> dict[str, int]:
-    lines = result.table(table).read_text(encoding="utf-8").splitlines()
-    return dict(sorted(Counter(json.loads(line)["reason"] for line in lines).items()))
+    return dict(sorted(Counter(row["reason"] for _, row in read_lines(result.table(table))).items()))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from actionpose.files import sha256_file
 from pipeline import tables
@@ -17,7 +17,9 @@ from pipeline.babel import (
     after,
     babel_files,
     before,
+    entry_places,
     parse_sequence,
+    read_entry,
     read_file,
     transition_text,
 )
@@ -43,22 +45,44 @@ def path_key(path: str) -> tuple[str, str, str]:
     return tables.canonical_dataset(dataset), subject.lower().replace(" ", "_"), stem.lower().replace(" ", "_")
 
 
-class Resolver:
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What labels need to know of a motion; columns of `MotionRow`. Held for every motion, so kept small."""
+
+    motion_id: str
+    source: str
+    frames: int
+    fps_stored: float
+    fps_true: float
+
+
+class HasSource(Protocol):
+    """Anything that knows its path under the AMASS root."""
+
+    @property
+    def source(self) -> str:
+        """Relative path, with slashes."""
+
+
+M = TypeVar("M", bound=HasSource)
+
+
+class Resolver(Generic[M]):
     """Finds the motion that a BABEL `feat_p` means: verbatim, without its first part, or by `path_key`."""
 
-    def __init__(self, motions: Iterable[MotionRow]) -> None:
-        self._by_source: dict[str, MotionRow] = {}
-        self._by_key: dict[tuple[str, str, str], MotionRow] = {}
+    def __init__(self, motions: Iterable[M]) -> None:
+        self._by_source: dict[str, M] = {}
+        self._by_key: dict[str, M] = {}
         for row in motions:
             self._by_source[row.source] = row
-            self._by_key.setdefault(path_key(row.source), row)
+            self._by_key.setdefault("/".join(path_key(row.source)), row)
 
-    def find(self, feat_p: str) -> MotionRow | None:
+    def find(self, feat_p: str) -> M | None:
         """The motion, or None."""
         for path in (feat_p, feat_p.partition("/")[2]):
             if path in self._by_source:
                 return self._by_source[path]
-        return self._by_key.get(path_key(feat_p))
+        return self._by_key.get("/".join(path_key(feat_p)))
 
 
 # --- one sequence -----------------------------------------------------------------------------
@@ -339,21 +363,26 @@ def _summary(planned: Sequence[tuple[LabelledSequence, Plan]]) -> dict[str, Any]
 
 
 def pair_items(folder: Path, config: DataConfig) -> list[Item]:
-    """One item per BABEL sequence."""
+    """One item per BABEL sequence: where it stands in its file, not what it says."""
     items = []
     for split, path in babel_files(folder, config.pairs):
-        for sid, entry in read_file(path).items():
-            items.append(Item(id=f"{split}/{path.stem}/{sid}", data={"split": split, "sid": sid, "entry": entry}))
+        file = str(path)
+        for sid, place in entry_places(path).items():
+            items.append(Item(f"{split}/{path.stem}/{sid}", {"split": split, "sid": sid, "file": file, "place": place}))
     return items
+
+
+def entry_of(item: Item) -> dict[str, Any]:
+    """The annotation that an item is about."""
+    return read_entry(Path(item.data["file"]), item.data["place"])
 
 
 def pairs_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     """Plan one sequence with the true length of its motion."""
     config: PairConfig = context["config"]
-    entry = item.data["entry"]
-    sequences = list(parse_sequence(item.data["sid"], item.data["split"], entry, config))
+    sequences = list(parse_sequence(item.data["sid"], item.data["split"], entry_of(item), config))
     feat_p = sequences[0].feat_p
-    motion: MotionRow | None = context["resolver"].find(feat_p)
+    motion: Timing | None = context["resolver"].find(feat_p)
     if motion is None:
         raise Skip("motion not found", f"{feat_p} is not in the index: its dataset is not unpacked, or was refused")
     if context["owner"].setdefault(motion.motion_id, item.data["split"]) != item.data["split"]:
@@ -390,7 +419,7 @@ def _distinct(pairs: list[PairRow], *, several: bool) -> list[PairRow]:
 
 
 def pairs_stage(
-    config: DataConfig, motions: Sequence[MotionRow], index_content: str
+    config: DataConfig, motions: Iterable[MotionRow], index_content: str
 ) -> tuple[Stage, Mapping[str, Any]]:
     """The stage and what its work needs; it runs in one process, since it takes seconds."""
     folder = Path(config.inputs.babel)
@@ -415,4 +444,5 @@ def pairs_stage(
 
 def pairs_context(config: DataConfig, motions: Iterable[MotionRow]) -> dict[str, Any]:
     """What `pairs_one` needs beside its item; one context serves all items, since it remembers whose split is whose."""
-    return {"config": config.pairs, "resolver": Resolver(motions), "owner": {}, "fps": config.keypoints.fps}
+    known = (Timing(m.motion_id, m.source, m.frames, m.fps_stored, m.fps_true) for m in motions)
+    return {"config": config.pairs, "resolver": Resolver(known), "owner": {}, "fps": config.keypoints.fps}

@@ -13,7 +13,7 @@ from actionpose.shards import INDEX
 from pipeline.amass import index_items, index_stage
 from pipeline.config import DataConfig, RunOptions
 from pipeline.keypoints import keypoint_items, keypoints_stage
-from pipeline.manifest import ClipRow, KeypointRow, MotionRow, read_rows
+from pipeline.manifest import KeypointRow, MotionRow, read_rows
 from pipeline.pack import Sources, finish_folder, pack_items, pack_stage
 from pipeline.pairs import pair_items, pairs_stage
 from pipeline.project import project_items, project_stage
@@ -149,22 +149,20 @@ class Build:
         config = self.config
         if name == "index":
             items = index_items(Path(config.inputs.amass).expanduser())
-            return index_stage(config, items)[0], items, index_stage(config, items)[1]
+            stage, context = index_stage(config, items)
+            return stage, items, context
         index = self.results["index"]
         if name == "keypoints":
-            motions = list(read_rows(index.table("motions"), MotionRow))
-            stage, context = keypoints_stage(config, motions, index.content)
-            return stage, keypoint_items(motions), context
+            stage, context = keypoints_stage(config, read_rows(index.table("motions"), MotionRow), index.content)
+            return stage, keypoint_items(read_rows(index.table("motions"), MotionRow)), context
         if name == "pairs":
-            motions = list(read_rows(index.table("motions"), MotionRow))
-            pairs, lookup = pairs_stage(config, motions, index.content)
+            pairs, lookup = pairs_stage(config, read_rows(index.table("motions"), MotionRow), index.content)
             return pairs, pair_items(Path(config.inputs.babel), config), lookup
         if name == "project-2d":
             keypoints, labels = self.results["keypoints"], self.results["pairs"]
-            rows = list(read_rows(keypoints.table("keypoints"), KeypointRow))
-            clips = list(read_rows(labels.table("clips"), ClipRow))
-            stage, context = project_stage(config, keypoints.folder, keypoints.content, labels.content)
-            return stage, project_items(rows, clips), context
+            clips = labels.table("clips")
+            stage, context = project_stage(config, keypoints.folder, keypoints.content, clips, labels.content)
+            return stage, project_items(read_rows(keypoints.table("keypoints"), KeypointRow)), context
         stage, context = pack_stage(config, self._sources())
         return stage, pack_items(self._sources(), config) if with_items else [], context
 

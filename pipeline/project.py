@@ -6,9 +6,8 @@ twice: the stage writes the headings, shards carry them, and 2D is made where it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +27,19 @@ from actionpose.geometry import (
 )
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 from pipeline.config import DataConfig, ProjectConfig
+from pipeline.lookup import lookup
 from pipeline.manifest import ClipRow, KeypointRow, ViewRow
 from pipeline.stage import Item, Rows, Stage
 
 Poses = NDArray[np.float32]
 
 
-def clip_frames(frames: Poses, clip: ClipRow | dict[str, Any]) -> Poses:
+def clip_frames(frames: Poses, clip: ClipRow) -> Poses:
     """The frames of a clip out of its motion's, its gap left out."""
-    row = clip if isinstance(clip, dict) else asdict(clip)
-    span = frames[row["start"] : row["stop"]]
-    if row["gap_start"] == row["gap_stop"]:
+    span = frames[clip.start : clip.stop]
+    if clip.gap_start == clip.gap_stop:
         return span
-    return np.concatenate([span[: row["gap_start"]], span[row["gap_stop"] :]])
+    return np.concatenate([span[: clip.gap_start], span[clip.gap_stop :]])
 
 
 def heading_of(frames: Poses, config: ProjectConfig) -> tuple[float, str]:
@@ -120,20 +119,9 @@ def read_keypoints(path: Path) -> tuple[Poses, float]:
 # --- stage project-2d -------------------------------------------------------------------------
 
 
-def project_items(keypoints: Sequence[KeypointRow], clips: Sequence[ClipRow]) -> list[Item]:
-    """One item per motion, with the spans of its clips."""
-    by_motion = {
-        motion_id: [asdict(clip) for clip in rows]
-        for motion_id, rows in groupby(sorted(clips, key=lambda c: (c.motion_id, c.clip_id)), lambda c: c.motion_id)
-    }
-    return [
-        Item(
-            id=row.motion_id,
-            data={"file": row.file, "clips": by_motion.get(row.motion_id, [])},
-            cost=0.002 + row.frames * 2e-6 * (1 + len(by_motion.get(row.motion_id, []))),
-        )
-        for row in keypoints
-    ]
+def project_items(keypoints: Iterable[KeypointRow]) -> list[Item]:
+    """One item per motion; its worker looks up the clips."""
+    return [Item(row.motion_id, {"file": row.file}, cost=0.003 + row.frames * 1e-5) for row in keypoints]
 
 
 def project_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
@@ -141,13 +129,13 @@ def project_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     frames = np.load(Path(context["keypoints"]) / item.data["file"], allow_pickle=False)
     config: ProjectConfig = context["config"]
     rows = [view_row(item.id, item.id, frames, config)]
-    for clip in item.data["clips"]:
-        rows.append(view_row(clip["clip_id"], item.id, clip_frames(frames, clip), config))
+    for clip in lookup(context["clips"]).rows(item.id, ClipRow):
+        rows.append(view_row(clip.clip_id, item.id, clip_frames(frames, clip), config))
     return {"views": list({row.id: row for row in rows}.values())}
 
 
 def project_stage(
-    config: DataConfig, keypoints_folder: Path, keypoints_content: str, pairs_content: str
+    config: DataConfig, keypoints_folder: Path, keypoints_content: str, clips: Path, pairs_content: str
 ) -> tuple[Stage, dict[str, Any]]:
     """The stage and the context its workers get."""
     for view in config.project.views:
@@ -158,4 +146,5 @@ def project_stage(
         "pairs": pairs_content,
     }
     stage = Stage(name="project-2d", version=1, tables=("views",), work=project_one, payload=payload)
-    return stage, {"config": config.project, "keypoints": str(keypoints_folder.resolve())}
+    context = {"config": config.project, "keypoints": str(keypoints_folder.resolve()), "clips": str(clips.resolve())}
+    return stage, context

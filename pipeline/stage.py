@@ -25,7 +25,8 @@ from actionpose.config import canonical_json, differences, fingerprint
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, publish_folder, sha256_file, write_text
 from pipeline.config import RunOptions
-from pipeline.manifest import ROW_TYPES, FailureRow, Row, read_lines, row_dict, write_rows
+from pipeline.manifest import ROW_TYPES, FailureRow, Row, read_lines, row_dict, write_lines
+from pipeline.rowsort import RowSorter
 
 log = logging.getLogger("ap-data")
 
@@ -365,10 +366,14 @@ class _Journal:
         self.verdicts: Counter[str] = Counter()
         for torn in partial.rglob(f".*{PARTIAL}*"):
             torn.unlink()  # half a file that a killed run left aside
-        kept = [line for line in self._lines() if self._usable(line)]
-        with open(self.path, "w", encoding="utf-8") as handle:
-            handle.writelines(canonical_json(line) + "\n" for line in kept)
-        self.done = {line["id"] for line in kept}
+        write_lines(self.path, self._kept())
+
+    def _kept(self) -> Iterator[str]:
+        """What holds of an earlier run's lines; notes whose items are done on the way."""
+        for line in self._lines():
+            if self._usable(line):
+                self.done.add(line["id"])
+                yield canonical_json(line) + "\n"
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         if not self.path.exists():
@@ -431,23 +436,18 @@ def _stop_early(verdicts: Counter[str], last: Outcome, stage: Stage, options: Ru
 
 def _write_tables(partial: Path, stage: Stage, journal: _Journal) -> dict[str, Any]:
     """Sort the journal into one manifest per table and write `meta.json`."""
-    failures: list[FailureRow] = []
-    skipped: list[FailureRow] = []
-    tables: dict[str, list[Row]] = {name: [] for name in stage.tables}
-    for line in journal.read():
-        for name, rows in line.get("rows", {}).items():
-            tables[name].extend(ROW_TYPES[name](**row) for row in rows)
-        for verdict, into in (("failure", failures), ("skip", skipped)):
-            if verdict in line:
-                reason, message = line[verdict]
-                into.append(FailureRow(id=line["id"], stage=stage.name, reason=reason, message=message))
-    all_tables: dict[str, Sequence[Row]] = {**tables, "failures": failures, "skipped": skipped}
-    for name, table in all_tables.items():
-        write_rows(partial / f"{name}.jsonl", table)
-    listed = {
-        name: {"rows": len(table), "sha256": sha256_file(partial / f"{name}.jsonl")}
-        for name, table in all_tables.items()
-    }
+    reasons: dict[str, Counter[str]] = {"failures": Counter(), "skipped": Counter()}
+    listed: dict[str, dict[str, Any]] = {}
+    with ExitStack() as opened:
+        sorters = {name: opened.enter_context(RowSorter(partial)) for name in (*stage.tables, *reasons)}
+        for line in journal.read():
+            for name, row in _rows_of(line, stage.name):
+                sorters[name].add(str(row[ROW_TYPES[name].KEY]), canonical_json(row))
+                if name in reasons:
+                    reasons[name][row["reason"]] += 1
+        for name, sorter in sorters.items():
+            write_lines(partial / f"{name}.jsonl", sorter.lines())
+            listed[name] = {"rows": sorter.rows, "sha256": sha256_file(partial / f"{name}.jsonl")}
     meta = {
         "schema": "actionpose-stage",
         "version": 1,
@@ -455,21 +455,28 @@ def _write_tables(partial: Path, stage: Stage, journal: _Journal) -> dict[str, A
         "fingerprint": stage.fingerprint,
         "content": fingerprint([stage.name, stage.version, {n: listed[n]["sha256"] for n in stage.tables}]),
         "tables": listed,
-        "failures": dict(sorted(Counter(row.reason for row in failures).items())),
-        "skipped": dict(sorted(Counter(row.reason for row in skipped).items())),
+        **{name: dict(sorted(counted.items())) for name, counted in reasons.items()},
     }
     write_text(partial / META, json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
     return meta
 
 
+def _rows_of(line: dict[str, Any], stage: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(table, row) of a line of the journal."""
+    for name, rows in line.get("rows", {}).items():
+        yield from ((name, row) for row in rows)
+    for verdict, name in (("failure", "failures"), ("skip", "skipped")):
+        if verdict in line:
+            reason, message = line[verdict]
+            yield name, row_dict(FailureRow(id=line["id"], stage=stage, reason=reason, message=message))
+
+
 def _reopen(folder: Path, partial: Path, table: str) -> None:
     """Turn a published stage back into an unfinished one that lacks only its failed items."""
     shutil.rmtree(partial, ignore_errors=True)
-    lines = [
-        canonical_json({"id": row[ROW_TYPES[table].KEY], "rows": {table: [row]}}) + "\n"
-        for _, row in read_lines(folder / f"{table}.jsonl")
-    ]
-    write_text(folder / JOURNAL, "".join(lines))
+    rows = (row for _, row in read_lines(folder / f"{table}.jsonl"))
+    key = ROW_TYPES[table].KEY
+    write_lines(folder / JOURNAL, (canonical_json({"id": row[key], "rows": {table: [row]}}) + "\n" for row in rows))
     (folder / META).unlink()
     os.replace(folder, partial)
 
