@@ -46,15 +46,19 @@ $(READY): pyproject.toml constraints.txt
 
 # --- use --------------------------------------------------------------------------------------
 
+# --resume makes a second `make demo` go on where the first one stopped.
+DEMO_SHARDS := demo/world/shards
 demo: $(READY) ## the whole toolkit on a small made-up world: data, training, evaluation, one report
 	ap-data demo --out demo/world
-	ap-train pretrain -c tiny --data demo/world/shards --out demo/pretrain
-	ap-train finetune -c tiny --data demo/world/shards --init demo/pretrain --out demo/with
-	ap-train finetune -c tiny --data demo/world/shards --out demo/without
-	ap-train evaluate demo/with --data demo/world/shards
-	ap-train evaluate demo/without --data demo/world/shards
-	ap-data report --shards demo/world/shards --run demo/pretrain --run demo/with --run demo/without --out demo/report.html
-	@echo "Look at demo/report.html. To type the commands yourself: source $(BIN)/activate"
+	ap-train pretrain -c tiny --data $(DEMO_SHARDS) --out demo/pretrain --resume
+	ap-train finetune -c tiny --data $(DEMO_SHARDS) --init demo/pretrain --out demo/with --resume
+	ap-train finetune -c tiny --data $(DEMO_SHARDS) --out demo/without --resume
+	ap-train evaluate demo/pretrain --data $(DEMO_SHARDS)
+	ap-train evaluate demo/with --data $(DEMO_SHARDS)
+	ap-train evaluate demo/without --data $(DEMO_SHARDS)
+	ap-data report --demo --shards $(DEMO_SHARDS) --run demo/pretrain --run demo/with --run demo/without --out demo/report.html
+	@echo "To type commands yourself: source $(BIN)/activate. With data of your own, start with:"
+	@echo "  ap-data doctor --amass AMASS --babel BABEL --body BODY --regressor J_regressor_h36m.npy"
 
 # --- upkeep -----------------------------------------------------------------------------------
 
