@@ -127,14 +127,6 @@ class Runtime:
         if self.world > 1:
             dist.barrier()
 
-    def agreed(self, values: Mapping[str, Any]) -> list[str]:
-        """Names of the values that differ between processes; empty when all agree."""
-        if self.world == 1:
-            return []
-        gathered: list[Any] = [None] * self.world
-        dist.all_gather_object(gathered, dict(values))
-        return [name for name in values if any(other[name] != values[name] for other in gathered)]
-
 
 @contextlib.contextmanager
 def start(config: RunConfig) -> Iterator[Runtime]:
