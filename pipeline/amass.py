@@ -67,9 +67,10 @@ def index_items(root: Path) -> list[Item]:
     """One item per file; the cost is a guess at hashing it."""
     items = []
     for path in motion_files(root):
-        relative, stat = path.relative_to(root), path.stat()
-        data = {"source": relative.as_posix(), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-        items.append(Item(id=motion_id(relative), data=data, cost=0.002 + stat.st_size / 1e9))
+        relative = path.relative_to(root)
+        size, time_ns = (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (0, 0)
+        data = {"source": relative.as_posix(), "bytes": size, "mtime_ns": time_ns}
+        items.append(Item(id=motion_id(relative), data=data, cost=0.002 + size / 1e9))
     return _without_repeats(items)
 
 
@@ -247,6 +248,8 @@ def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
         raise Skip("not a motion", f"{relative}: {reason}")
     if "repeats" in item.data:
         raise ItemError("same motion twice", f"{relative} has the dataset, subject and name of {item.data['repeats']}")
+    if not path.is_file():
+        raise ItemError("cannot be read", f"{relative} is no file: a link that leads nowhere, or a device")
     if len(relative.parts) < 3:
         raise ItemError("not in a dataset folder", f"{relative} should stand as DATASET/SUBJECT/{relative.name}")
     with _opened(path) as archive:

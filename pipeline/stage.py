@@ -365,7 +365,7 @@ class _Journal:
         self.done: set[str] = set()
         self.verdicts: Counter[str] = Counter()
         for torn in partial.rglob(f".*{PARTIAL}*"):
-            torn.unlink()  # half a file that a killed run left aside
+            torn.unlink(missing_ok=True)  # half a file that a killed run left aside
         write_lines(self.path, self._kept())
 
     def _kept(self) -> Iterator[str]:
@@ -484,14 +484,15 @@ def _reopen(folder: Path, partial: Path, table: str) -> None:
 @contextmanager
 def _locked(partial: Path) -> Iterator[None]:
     """One run at a time in a folder; the lock goes with the process, however it ends."""
+    lock = partial.with_name(f".{partial.name}.lock")
     try:
         partial.mkdir(parents=True, exist_ok=True)
+        handle = open(lock, "w")  # noqa: SIM115 (closed by the block below)
     except OSError as error:
         raise UserError(
             f"cannot write {partial}: {error.strerror}", "choose another --out, or free the disk"
         ) from error
-    lock = partial.with_name(f".{partial.name}.lock")
-    with open(lock, "w") as handle:
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
