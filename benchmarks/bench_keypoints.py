@@ -1,6 +1,6 @@
-"""How fast poses become keypoints: the collapsed table against the ways one would otherwise take.
+"""How fast poses become keypoints against the ways one would otherwise take, and files against poses in memory.
 
-    python benchmarks/bench_keypoints.py [--frames 8192] [--rounds 5] [--correctives hands]
+    python benchmarks/bench_keypoints.py [--frames 8192] [--rounds 5] [--correctives hands] [--folder DIR]
 
 A full-size synthetic SMPL+H body (6890 vertices, dense pose correctives, a regressor with 107
 entries) and random poses; one thread; CPU time. Every ratio is the median over rounds in which the
@@ -8,7 +8,12 @@ contestants take turns, so that a noisy machine slows all alike. Peers run at th
 
 - fast: pipeline.collapse
 - mesh: pipeline.mesh, all vertices through smplx, then the regressor
-- body-models: `forward_points` of the package of that name, if it is installed
+- body-models: `forward_points` of the package of that name, if it is there. No dependency of ours; get it aside:
+  `pip install --target DIR --no-deps body-models==0.26.2 jaxtyping wadler-lindig`, then `PYTHONPATH=DIR`
+
+In the same rounds, from AMASS-like files of 16 s at 120 Hz (float64, with markers), stored and deflated, in frames of
+the result at 30 Hz: reading alone, reading and computing, the work of the stages index (a checksum of each file)
+and keypoints; what that makes for all of AMASS on two cores.
 """
 
 from __future__ import annotations
@@ -28,13 +33,18 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 
 import numpy as np
 import torch
+from amass_like import AMASS_FRAMES, SECONDS, write_inputs, write_motion
 
+from pipeline.amass import index_items, index_one, motion_row, read_motion
 from pipeline.body import SmplhModel
 from pipeline.collapse import KeypointTable
+from pipeline.config import KeypointConfig
+from pipeline.keypoints import keypoint_items, keypoints_one, motion_keypoints
 from pipeline.mesh import mesh_keypoints
 from pipeline.testing import FULL_SIZE, random_motion, synthetic_body, synthetic_regressor, write_body
 
 Contestant = Callable[[int], np.ndarray]
+PEER = "body-models==0.26.2 jaxtyping wadler-lindig"
 BATCHES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
@@ -45,7 +55,7 @@ def body_models_points(
     try:
         package = importlib.import_module("body_models.smplh.torch")
     except ImportError as error:
-        return f"skipped: {error} (pip install body-models)"
+        return f"skipped: {error}; pip install --target DIR --no-deps {PEER}, then PYTHONPATH=DIR"
     with tempfile.TemporaryDirectory() as folder:
         body = package.SMPLH(model_path=write_body(model, Path(folder) / "model.npz"), flat_hand_mean=True)
     points = body.prepare_point_regressor(torch.tensor(regressor, dtype=torch.float32))
@@ -84,14 +94,77 @@ def best_batch(run: Callable[..., np.ndarray], frames: int) -> int:
     return min(seconds, key=seconds.__getitem__)
 
 
+# --- files ------------------------------------------------------------------------------------
+
+FILES = 6
+
+
+def file_contestants(folder: Path) -> dict[str, Contestant]:
+    """Ways through FILES files of each kind; what they return is not looked at, every number says the rate."""
+    write_inputs(folder)
+    inputs = {"body": str(folder / "body"), "regressor": str(folder / "regressor.npy")}
+    found: dict[str, Contestant] = {}
+    for kind in ("stored", "deflated"):
+        root = folder / kind
+        for number in range(FILES):
+            write_motion(root / "CMU" / "01" / f"{number}_poses.npz", deflated=kind == "deflated", seed=number)
+        items = index_items(root)
+        rows = [motion_row(item, root, rate_overrides=False) for item in items]
+        context = {"amass": str(root), "rate_overrides": False, "config": KeypointConfig(), **inputs}
+        work = keypoint_items(rows)
+        found |= {
+            f"{kind}: np.load of every member": partial(_each, lambda path: dict(np.load(path)), _paths(root)),
+            f"{kind}: reading": partial(_each, read_motion, _paths(root)),
+            f"{kind}: reading and computing": partial(_each, partial(_file, inputs=inputs), _paths(root)),
+            f"{kind}: stage index": partial(_each, partial(index_one, context=context, folder=folder), items),
+            f"{kind}: stage keypoints": partial(_each, partial(keypoints_one, context=context, folder=folder), work),
+        }
+    return found
+
+
+def _paths(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.npz"))
+
+
+def _each(do: Callable[..., object], things: list, _: int) -> np.ndarray:
+    for thing in things:
+        do(thing)
+    return np.empty(0)
+
+
+def _file(path: Path, inputs: dict[str, str]) -> object:
+    return motion_keypoints(read_motion(path), 120.0, inputs, KeypointConfig())
+
+
+def print_files(rates: dict[str, list[float]], computing: float) -> None:
+    """Rates of the ways through files, what reading costs against computing, and the sum for all of AMASS."""
+    middle = {name: statistics.median(found) for name, found in rates.items()}
+    print(f"{FILES} files of {SECONDS:g} s at 120 Hz each; frames are those of the result at 30 Hz")
+    for name, rate in middle.items():
+        print(f"{name:48s} {rate:>10,.0f} frames/CPU-s")
+    for kind in ("stored", "deflated"):
+        share = computing / middle[f"{kind}: reading"]
+        seconds = {s: AMASS_FRAMES / middle[f"{kind}: stage {s}"] for s in ("index", "keypoints")}
+        print(
+            f"{kind}: reading costs {share:.1f} times the computing; all of AMASS ({AMASS_FRAMES / 1e6:.1f} M frames): "
+            f"index {seconds['index']:.0f} + keypoints {seconds['keypoints']:.0f} CPU-s, "
+            f"{sum(seconds.values()) / 120:.1f} minutes on two cores"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=8192, help="frames a round for the fast way")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--correctives", choices=("none", "hands", "dense"), default="hands")
+    parser.add_argument("--folder", type=Path, default=None, help="where files go [default: the system's]")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        compare(options, Path(folder))
 
+
+def compare(options: argparse.Namespace, folder: Path) -> None:
     model = synthetic_body(FULL_SIZE, correctives=options.correctives)
     regressor = synthetic_regressor(model)
     poses, trans = random_motion(options.frames, seed=1)
@@ -119,9 +192,12 @@ def main() -> None:
         contestants[f"body-models forward_points (batches of {batch})"] = (partial(points, batch=batch), some)
 
     reference = subject.keypoints(poses[:few], trans[:few])
-    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    files = {name: (run, FILES * round(SECONDS * 30)) for name, run in file_contestants(folder).items()}
+    rates: dict[str, list[float]] = {name: [] for name in (*contestants, *files)}
+    for run, frames in files.values():  # the body's table is made once, not in every round
+        run(frames)
     for _ in range(options.rounds):
-        for name, (run, frames) in contestants.items():
+        for name, (run, frames) in (contestants | files).items():
             rates[name].append(frames / cpu_seconds(run, frames))
     print(f"{FULL_SIZE} vertices, correctives: {options.correctives}, one thread, {options.rounds} rounds")
     for name, (run, _) in contestants.items():
@@ -131,6 +207,7 @@ def main() -> None:
             f"{name:48s} {statistics.median(rates[name]):>10,.0f} frames/CPU-s   "
             f"fast is {ratio:6.1f} x   differs by {apart:.1e} m"
         )
+    print_files({name: rates[name] for name in files}, statistics.median(rates["fast"]))
 
 
 if __name__ == "__main__":
