@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.config import fingerprint
+from actionpose.config import canonical_json, fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from pipeline import tables
@@ -282,16 +283,25 @@ def index_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     return {"motions": [replace(row, sha256=sha256_file(root / row.source))]}
 
 
+def _fingerprint_of(items: Iterable[Item]) -> str:
+    """`fingerprint` of the list of [source, bytes, mtime_ns], which is never in memory as a whole."""
+    digest = hashlib.sha256(b"[")
+    for number, item in enumerate(items):
+        row = canonical_json([item.data["source"], item.data["bytes"], item.data["mtime_ns"]])
+        digest.update(f"{',' if number else ''}{row}".encode())
+    digest.update(b"]")
+    return "sha256:" + digest.hexdigest()
+
+
 def index_stage(config: DataConfig, items: list[Item]) -> tuple[Stage, dict[str, Any]]:
     """The stage and the context its workers get."""
     overrides = config.keypoints.rate_overrides
-    listing = [[item.data["source"], item.data["bytes"], item.data["mtime_ns"]] for item in items]
     payload = {
         "rate_overrides": overrides,
         "known_rates": fingerprint(tables.table("amass")["rate_override"]) if overrides else "",
         "files": len(items),
         "bytes": sum(item.data["bytes"] for item in items),
-        "listing": fingerprint(listing),
+        "listing": _fingerprint_of(items),
     }
     stage = Stage(name="index", version=1, tables=("motions",), work=index_one, payload=payload, row_per_item="motions")
     return stage, {"amass": str(Path(config.inputs.amass).resolve()), "rate_overrides": overrides}

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from sys import intern
 
 from actionpose.config import from_dict
 from pipeline.manifest import R, motion_of, placed_lines
@@ -26,7 +27,7 @@ class Lookup:
         self.path = path
         self._places: dict[str, array[int]] = {}
         for _, place, row in placed_lines(path):
-            self._places.setdefault(motion_of(row), array("q")).append(place)
+            self._places.setdefault(intern(motion_of(row)), array("q")).append(place)
 
     def rows(self, motion_id: str, row_type: type[R]) -> Iterator[R]:
         """The rows of one motion in the order of the file; none for an unknown one.

@@ -92,13 +92,17 @@ class Build:
             self.check_out()
         with Runner(self.options) as runner:
             for name in (*FEEDS[target], target):
-                stage, items, context = self._prepared(name)
-                place: dict[str, Any] = {}
-                if name == "pack":
-                    finish = partial(_finish, sources=self._sources(), config=self.config)
-                    place = {"final": self.out, "finish": finish}
-                self.results[name] = run_stage(stage, items, context, self.work, runner, **place)
+                self.results[name] = self._brought(name, runner)
         return self.results
+
+    def _brought(self, name: str, runner: Runner) -> Result:
+        """One stage, done; what it needed in memory is gone when this returns."""
+        stage, items, context = self._prepared(name)
+        place: dict[str, Any] = {}
+        if name == "pack":
+            finish = partial(_finish, sources=self._sources(), config=self.config)
+            place = {"final": self.out, "finish": finish}
+        return run_stage(stage, items, context, self.work, runner, **place)
 
     def status(self) -> list[StageStatus]:
         """Each stage: `current`, `stale`, `half done` or `missing`, and why. Touches nothing.

@@ -51,7 +51,7 @@ class ItemError(Exception):
         self.reason, self.message = reason, message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One unit of work: an id, plain data for the worker, and a guess of its cost in seconds."""
 
