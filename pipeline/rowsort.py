@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-RUN = 2048
-"""Lines held in memory at a time, about a megabyte; a build of all of AMASS with BABEL makes some tens of runs."""
+RUN = 1024
+"""Lines held in memory at a time, about half a megabyte; a build of all of AMASS with BABEL makes some tens of runs."""
 
 _KEY = itemgetter(0)
 
