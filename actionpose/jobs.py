@@ -119,7 +119,9 @@ def build(
             "-o text.model=FOLDER of BERT base (paper) or -o text.model=minilm; without text: -o loss.lambda_con=0",
         )
     _load_init(recipe, model, loaded)
-    texts = Texts(table, recipe.loss.negatives) if aligned else None
+    texts = (
+        Texts(table, recipe.loss.negatives, by_frequency=recipe.loss.negatives_by == "frequency") if aligned else None
+    )
     return model, PretrainTask(model, recipe.corrupt, recipe.loss, seed), texts
 
 

@@ -24,6 +24,11 @@ class LossConfig:
 
     temperature: float = setting(0.1, "tau of Equation 1; paper 0.1")
     negatives: int = setting(16, "texts each clip is compared against besides its own (K); paper 16")
+    negatives_by: Literal["label", "frequency"] = setting(
+        "label",
+        "how negatives are drawn: every label of the vocabulary equally likely; or as often as clips carry it, which "
+        "leaves nothing to gain from knowing the frequent labels. The paper says 'randomly'",
+    )
     gamma: float = setting(2.0, "focal exponent of Equation 2; the paper gives none, 2 is focal loss's; 0 is InfoNCE")
     targets: Literal["one-hot", "same-label", "text-similarity"] = setting(
         "one-hot",

@@ -31,13 +31,14 @@ class Texts:
     """Labels of the samples of a table, and keyed draws of negatives from all labels the table has.
 
     A negative is never the clip's own text, nor any text known to be true of the clip: labels of other pairs of the
-    same clip, labels active at the same time, and the A and B of a transition.
+    same clip, labels active at the same time, and the A and B of a transition. With `by_frequency` a label is drawn
+    as often as samples carry it; otherwise all labels are equally likely.
 
     Raises:
         UserError: fewer labels than a clip needs.
     """
 
-    def __init__(self, table: SampleTable, count: int) -> None:
+    def __init__(self, table: SampleTable, count: int, *, by_frequency: bool = False) -> None:
         pairs = table.shards.pairs
         used = np.unique(table.pair)
         self.table, self.count = table, count
@@ -47,7 +48,9 @@ class Texts:
         self._index = {text.strip().casefold(): i for i, text in enumerate(self.vocabulary)}
         self._of_clip: dict[int, set[int]] = defaultdict(set)
         for pair in used.tolist():
-            self._of_clip[int(pairs["clip"][pair])].add(self._index[pairs["text"][pair].strip().casefold()])
+            self._of_clip[int(pairs["clip"][pair])].add(self._number(pair))
+        counts = np.bincount([self._number(pair) for pair in table.pair], minlength=len(self.vocabulary))
+        self._share = counts / counts.sum() if by_frequency else None
         most = max(len(self.excluded(pair)) for pair in used.tolist())
         if len(self.vocabulary) < most + count:
             raise UserError(
@@ -55,6 +58,10 @@ class Texts:
                 f"up to {most} are true of one clip",
                 f"use fewer: -o loss.negatives={max(1, len(self.vocabulary) - most)}",
             )
+
+    def _number(self, pair: int) -> int:
+        """Vocabulary number of a pair's own text."""
+        return self._index[self.table.shards.pairs["text"][pair].strip().casefold()]
 
     def excluded(self, pair: int) -> set[int]:
         """Vocabulary numbers of everything true of the pair's clip."""
@@ -69,6 +76,6 @@ class Texts:
         excluded = self.excluded(pair)
         rng = np.random.default_rng((seed, epoch, sample))
         size = min(len(self.vocabulary), self.count + len(excluded))
-        drawn = rng.choice(len(self.vocabulary), size=size, replace=False)
+        drawn = rng.choice(len(self.vocabulary), size=size, replace=False, p=self._share)
         free = [self.vocabulary[i] for i in drawn.tolist() if i not in excluded]
         return str(self.table.shards.pairs["text"][pair]), free[: self.count]

@@ -53,6 +53,12 @@ class PoseConfig:
         "the token sees the frames but no frame sees it, so lifting equals MotionBERT's; the paper lets all see all",
     )
 
+    input_std: float = setting(
+        INIT_STD,
+        "deviation of the first layer's weights for x and y at a random start; 0.02 is MotionBERT's, with which a "
+        "clip's coordinates first drown in the joint embedding and the confidence. Unused when weights are loaded",
+    )
+
     def __post_init__(self) -> None:
         if self.dim_feat % self.heads:
             raise ValueError(f"dim_feat {self.dim_feat} is not a multiple of heads {self.heads}")
@@ -222,6 +228,8 @@ class PoseEncoder(nn.Module):
                 nn.init.ones_(parameter)
             else:
                 nn.init.trunc_normal_(parameter, std=INIT_STD)
+        with torch.no_grad():
+            self.joints_embed.weight[:, :2] *= self.config.input_std / INIT_STD
 
     def forward(self, pose_BTJ3: Tensor, valid_BT: Tensor | None = None) -> PoseFeatures:
         """Encode clips.

@@ -269,6 +269,17 @@ def test_negatives_are_different_and_never_true_of_the_clip(tmp_path):
     assert texts.draw(3, 0, 7) == texts.draw(3, 0, 7)
 
 
+def test_negatives_by_frequency_come_as_often_as_clips_carry_them(tmp_path):
+    folder = make_shards(tmp_path / "often", repeats=4)
+    labels = [label if i % 8 else "walk" for i, label in enumerate(ShardSet(folder).pairs["text"])]
+    edit(folder, pairs__text=["jog" if i % 3 else label for i, label in enumerate(labels)])
+    table = pair_samples(ShardSet(folder), SMALL)
+    even, often = Texts(table, 2), Texts(table, 2, by_frequency=True)
+    other = next(n for n in range(len(table)) if table.shards.pairs["text"][table.pair[n]] != "jog")
+    counts = [sum("jog" in texts.draw(other, 0, epoch)[1] for epoch in range(200)) for texts in (even, often)]
+    assert counts[1] > 1.3 * counts[0] > 0
+
+
 def test_a_second_label_of_the_same_clip_is_no_negative(tmp_path):
     folder = make_shards(tmp_path / "two")
     edit(folder, pairs__clip=[0, 0, 2, 3, 4, 5, 6, 7])

@@ -91,6 +91,18 @@ def test_a_token_that_only_reads_leaves_the_published_output_as_it_is(published)
     assert outputs[True].token_mid_BJC.shape == (len(inputs), 17, sizes["dim_feat"])
 
 
+def test_input_std_widens_the_start_of_x_and_y_and_nothing_else():
+    def start(**changes):
+        torch.manual_seed(0)
+        return PoseEncoder(PoseConfig(**(SMALL | changes))).state_dict()
+
+    usual, wide = start(), start(input_std=1.0)
+    changed = {name for name in usual if not torch.equal(usual[name], wide[name])}
+    assert changed == {"joints_embed.weight"}
+    torch.testing.assert_close(wide["joints_embed.weight"][:, :2], 50 * usual["joints_embed.weight"][:, :2])
+    assert torch.equal(wide["joints_embed.weight"][:, 2], usual["joints_embed.weight"][:, 2])
+
+
 def test_a_new_encoder_averages_its_streams():
     encoder = PoseEncoder(PoseConfig(**SMALL))
     st, ts = clips(2, 5, seed=2), clips(2, 5, seed=3)
