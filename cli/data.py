@@ -112,7 +112,7 @@ def _one_or_all(file: Path | None, output: Path | None, work: Path | None) -> No
 @click.argument("file", type=PathLike, required=False)
 @config_options("pipeline")
 @click.option("--output", type=PathLike, help=OUTPUT_HELP)
-@input_options("amass", "body", "regressor")
+@input_options("amass", "body", "regressor", "dmpls")
 @click.option("--method", type=click.Choice(["fast", "mesh"]), help="fast: exact without a mesh; mesh: through smplx.")
 @click.option("--fps", type=float, help="Frames per second of the result [default: 30].")
 @click.option("--work", type=PathLike, help="Where stages keep their results (without FILE).")
@@ -151,7 +151,7 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
 @click.option("--output", type=PathLike, help=OUTPUT_HELP)
 @click.option("--views", metavar="LIST", help="Comma-separated: front, side, back, yaw+45, … [default: front,side].")
 @click.option("--heading", type=click.Choice(["canonical", "world"]), help="Turn the person to the camera, or not.")
-@input_options("amass", "babel", "body", "regressor")
+@input_options("amass", "babel", "body", "regressor", "dmpls")
 @click.option("--work", type=PathLike, help="Where stages keep their results (without FILE).")
 @run_options
 def project_2d(settings: Settings, file: Path | None, output: Path | None, work: Path | None, **given: Any) -> None:
@@ -217,7 +217,7 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
 
 @main.command("build-babel")
 @config_options("pipeline")
-@input_options("amass", "babel", "body", "regressor")
+@input_options("amass", "babel", "body", "regressor", "dmpls")
 @click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
 @work_option
 @run_options
@@ -240,7 +240,7 @@ def build_babel(settings: Settings, out: Path, work: Path | None, dry_run: bool,
 
 @main.command()
 @config_options("pipeline")
-@input_options("amass", "babel", "body", "regressor")
+@input_options("amass", "babel", "body", "regressor", "dmpls")
 @click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
 @work_option
 @format_option

@@ -24,11 +24,12 @@ INPUT_HELP = {
     "babel": "Folder with BABEL's train.json and val.json.",
     "body": "Folder with the SMPL+H body: smplh/{male,female,neutral}/model.npz.",
     "regressor": "The 17 x 6890 Human3.6M joint regressor (.npy).",
+    "dmpls": "Let soft tissue move: folder with dmpls/{male,female,neutral}/model.npz [default: it does not].",
 }
 
 
 def input_options(*names: str) -> Callable[[F], F]:
-    """`--amass`, `--babel`, `--body`, `--regressor`: also keys `inputs.…` of a settings file."""
+    """`--amass`, `--babel`, `--body`, `--regressor`, `--dmpls`: also keys `inputs.…` of a settings file."""
 
     def decorate(body: F) -> F:
         for name in reversed(names):
@@ -74,6 +75,8 @@ def data_config(settings: Settings, **options: Any) -> DataConfig:
     from pipeline.config import DataConfig
 
     inputs = {f"inputs.{name}": options.pop(name) for name in tuple(options) if name in INPUT_HELP}
+    if inputs.get("inputs.dmpls"):
+        options["keypoints.dmpls"] = True  # whoever types --dmpls wants them used
     return settings.resolve(DataConfig, {**inputs, **options}).value
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import lzma
+import math
 import os
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +20,9 @@ from actionpose.files import sha256_file
 from pipeline import tables
 from pipeline.body import normalise_gender
 from pipeline.config import DataConfig
+from pipeline.dmpls import N_DMPLS
 from pipeline.manifest import MotionRow
+from pipeline.npz import Header, Npz, NpzError, open_npz
 from pipeline.resample import snap_rate
 from pipeline.stage import Item, ItemError, Rows, Skip, Stage
 
@@ -30,6 +30,7 @@ POSE_WIDTH = 156
 MAX_FRAMES = 3_000_000
 """Seven hours at 120 Hz; a file that announces more is broken or hostile."""
 
+_SMALL = 64  # entries: more than any rate, gender or person needs
 _DOWNLOAD = "download it again as 'SMPL+H G' from the AMASS site"
 
 
@@ -94,7 +95,9 @@ def _without_repeats(items: list[Item]) -> list[Item]:
 class Motion:
     """One motion at its stored rate: SMPL+H parameters, AMASS world frame (z up).
 
-    poses (T, 156) float64 axis-angle, radians; trans (T, 3) float64 metres; betas (16,) float64.
+    poses (T, 156) float64 axis-angle, radians; trans (T, 3) float64 metres; betas (16,) float64; dmpls (T, 8) float64,
+    None when not asked for or not in the file. Of the stored frames, each `every`-th was read: poses stand
+    every / rate seconds apart.
     """
 
     poses: NDArray[np.float64]
@@ -102,33 +105,61 @@ class Motion:
     betas: NDArray[np.float64]
     gender: str
     fps: float
+    every: int = 1
+    dmpls: NDArray[np.float64] | None = None
 
 
-def read_motion(path: Path) -> Motion:
-    """Read one `*_poses.npz`, only the members that are needed, never an object array.
+def read_motion(path: Path, *, every: int = 1, dmpls: bool = False) -> Motion:
+    """Read one `*_poses.npz`, only the members and frames that are needed, never an object array.
+
+    Args:
+        path: the file.
+        every: only each n-th frame; the others are not looked at, so nothing is said of them.
+        dmpls: also the soft-tissue coefficients, where the file has them.
 
     Raises:
+        Skip: a file that is no motion.
         ItemError: damaged, another edition, wrong widths, not finite, no frames, absurd rate.
     """
     with _opened(path) as archive:
         head = _header(path, archive)
-        for name in ("trans", "betas"):
-            _numbers(path, archive, name, limit=3 * head.frames + 300)
-        arrays = {name: np.asarray(archive[name], dtype=np.float64) for name in ("poses", "trans", "betas")}
-    betas = arrays["betas"].reshape(-1)[:16]
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            frames = sorted(set(np.argwhere(~np.isfinite(array))[:, 0].tolist()))
-            raise ItemError("not finite", f"{path}: {name} is not finite in {len(frames)} frames, first {frames[0]}")
-    if arrays["trans"].shape != (head.frames, 3):
-        raise ItemError("wrong width", f"{path}: trans has shape {arrays['trans'].shape}, not ({head.frames}, 3)")
+        _check_width(path, archive, "trans", head.frames, 3)
+        _numbers(path, archive, "betas", limit=3 * head.frames + 300)
+        soft = dmpls and "dmpls" in archive.names
+        if soft:
+            _check_width(path, archive, "dmpls", head.frames, N_DMPLS)
+        poses, trans = (_finite(path, archive, name, every) for name in ("poses", "trans"))
+        betas = _finite(path, archive, "betas").reshape(-1)[:16]
+        soft_tissue = _finite(path, archive, "dmpls", every) if soft else None
     return Motion(
-        poses=arrays["poses"],
-        trans=arrays["trans"],
+        poses=poses,
+        trans=trans,
         betas=np.pad(betas, (0, 16 - len(betas))),
         gender=head.gender,
         fps=head.fps,
+        every=every,
+        dmpls=soft_tissue,
     )
+
+
+def stored_rate(path: Path) -> float:
+    """The rate written in a motion file, Hz.
+
+    Raises:
+        Skip: a file that is no motion.
+        ItemError: a motion we cannot use.
+    """
+    with _opened(path) as archive:
+        return _header(path, archive).fps
+
+
+def _finite(path: Path, archive: Npz, name: str, every: int = 1) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):  # what does not fit float64 becomes infinite, and is refused
+        array = np.asarray(archive.read(name, every), dtype=np.float64)
+    if not np.isfinite(array).all():
+        frames = sorted({int(place[0]) * every for place in np.argwhere(~np.isfinite(np.atleast_1d(array)))})
+        raise ItemError("not finite", f"{path}: {name} is not finite in {len(frames)} frames, first {frames[0]}")
+    return array
 
 
 @dataclass(frozen=True)
@@ -140,8 +171,8 @@ class _Head:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The archive, opened by handle: numpy loses the handle of a path whose zip is cut short.
+def _opened(path: Path) -> Iterator[Npz]:
+    """The archive.
 
     Raises:
         ItemError: not a zip, cut short, or not readable; also when a member turns out to be.
@@ -150,87 +181,85 @@ def _opened(path: Path) -> Iterator[Any]:
         with open(path, "rb") as handle:
             if handle.read(1) == b"<":
                 raise ItemError("a web page", f"{path} is a web page saved as .npz; {_DOWNLOAD}")
-            handle.seek(0)
-            archive = np.load(handle, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ItemError("damaged", f"{path} holds one bare array, not an npz of a motion")
-            with archive:
-                yield archive
+        with open_npz(path) as archive:
+            yield archive
     except OSError as error:
-        if error.errno is not None:
-            raise ItemError("cannot be read", f"{path}: {error.strerror}") from error
-        raise ItemError("damaged", f"{path} is cut short ({error}); {_DOWNLOAD}") from error
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, NotImplementedError) as error:
+        raise ItemError("cannot be read", f"{path}: {error.strerror or error}") from error
+    except NpzError as error:
         raise ItemError("damaged", f"{path} is cut short or no npz ({error}); {_DOWNLOAD}") from error
 
 
-def _header(path: Path, archive: Any) -> _Head:
+def _header(path: Path, archive: Npz) -> _Head:
     """What can be known without unpacking the poses.
 
     Raises:
         Skip: a file that is no motion.
         ItemError: a motion we cannot use.
     """
-    names = set(archive.files)
+    names = archive.names
     if "mocap_frame_rate" in names or "surface_model_type" in names:
         raise ItemError(
             "SMPL-X edition",
             f"{path} is of the SMPL-X edition; the regressor needs SMPL+H vertices: download 'SMPL+H G'",
         )
     if not {"poses", "trans"} <= names:
-        raise Skip("no motion inside", f"{path} holds {', '.join(sorted(names)) or 'nothing'}, no poses")
+        raise Skip("no motion inside", f"{path} holds {', '.join(sorted(names)[:12]) or 'nothing'}, no poses")
     if missing := {"betas", "mocap_framerate"} - names:
         raise ItemError("keys missing", f"{path} lacks {', '.join(sorted(missing))}")
-    shape, dtype = _numbers(path, archive, "poses", limit=MAX_FRAMES * POSE_WIDTH)
-    if dtype.kind != "f" or len(shape) != 2 or shape[1] != POSE_WIDTH:
-        raise ItemError("wrong width", f"{path}: poses is {dtype} {shape}, not float (T, {POSE_WIDTH})")
-    if not 1 <= shape[0] <= MAX_FRAMES:
-        raise ItemError("absurd length", f"{path} announces {shape[0]} frames")
+    poses = _numbers(path, archive, "poses", limit=MAX_FRAMES * POSE_WIDTH)
+    if poses.dtype.kind != "f" or len(poses.shape) != 2 or poses.shape[1] != POSE_WIDTH:
+        raise ItemError("wrong width", f"{path}: poses is {poses.dtype} {poses.shape}, not float (T, {POSE_WIDTH})")
+    if not 1 <= poses.shape[0] <= MAX_FRAMES:
+        raise ItemError("absurd length", f"{path} announces {poses.shape[0]} frames")
+    _numbers(path, archive, "mocap_framerate", limit=_SMALL)
     fps = float(_small(path, archive, "mocap_framerate").reshape(-1)[0])
     if not (np.isfinite(fps) and 1 <= fps <= 1000):
         raise ItemError("absurd rate", f"{path} says {fps} Hz")
-    betas = int(np.prod(_announced(path, archive, "betas")[0]))
+    betas = math.prod(_announced(path, archive, "betas").shape)
     gender = _gender(_small(path, archive, "gender")) if "gender" in names else ""
-    return _Head(shape[0], fps, gender, betas)
+    return _Head(poses.shape[0], fps, gender, betas)
 
 
 def _gender(stored: NDArray[Any]) -> str:
     """The stored gender, or nothing when the file holds no such word (`keypoints.missing_gender` decides then)."""
     try:
         return normalise_gender(stored)
-    except UserError:
+    except (UserError, ValueError):  # ValueError: text that is no Unicode
         return ""
 
 
-def _announced(path: Path, archive: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of a member, from its header alone."""
+def _announced(path: Path, archive: Npz, name: str) -> Header:
+    """What a member announces, from its header alone."""
     try:
-        with archive.zip.open(f"{name}.npy") as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(member)
+        header = archive.header(name)
     except KeyError as error:
         raise ItemError("damaged", f"{path}: {name} is listed but not there; {_DOWNLOAD}") from error
-    if dtype.hasobject:
+    if header.dtype.hasobject:
         raise ItemError("Python objects inside", f"{path}: {name} is an object array, which is never unpickled")
-    return shape, dtype
+    return header
 
 
-def _numbers(path: Path, archive: Any, name: str, limit: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of a member that must hold numbers, at most `limit` of them: unpacking it is safe then."""
-    shape, dtype = _announced(path, archive, name)
-    if dtype.kind not in "fiu":
-        raise ItemError("wrong type", f"{path}: {name} holds {dtype}, not numbers")
-    if int(np.prod(shape)) > limit:
-        raise ItemError("absurd length", f"{path}: {name} announces {shape}")
-    return shape, dtype
+def _numbers(path: Path, archive: Npz, name: str, limit: int) -> Header:
+    """Header of a member that must hold numbers, at most `limit` of them: unpacking it is safe then."""
+    header = _announced(path, archive, name)
+    if header.dtype.kind not in "fiu":
+        raise ItemError("wrong type", f"{path}: {name} holds {header.dtype}, not numbers")
+    if math.prod(header.shape) > limit:
+        raise ItemError("absurd length", f"{path}: {name} announces {header.shape}")
+    return header
 
 
-def _small(path: Path, archive: Any, name: str) -> NDArray[Any]:
-    shape, _ = _announced(path, archive, name)
-    if int(np.prod(shape)) not in range(1, 65):
-        raise ItemError("wrong width", f"{path}: {name} has shape {shape}")
-    return np.asarray(archive[name])
+def _check_width(path: Path, archive: Npz, name: str, frames: int, width: int) -> None:
+    shape = _numbers(path, archive, name, limit=width * MAX_FRAMES).shape
+    if shape != (frames, width):
+        raise ItemError("wrong width", f"{path}: {name} has shape {shape}, not ({frames}, {width})")
+
+
+def _small(path: Path, archive: Npz, name: str) -> NDArray[Any]:
+    header = _announced(path, archive, name)
+    if math.prod(header.shape) not in range(1, _SMALL + 1) or header.bytes > 1000 * _SMALL:
+        raise ItemError("wrong width", f"{path}: {name} has {header.dtype} of shape {header.shape}")
+    return archive.read(name)
 
 
 # --- stage index ------------------------------------------------------------------------------

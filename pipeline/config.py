@@ -16,6 +16,7 @@ class Inputs:
     babel: str = setting("", "folder with BABEL's train.json and val.json")
     body: str = setting("", "folder with the SMPL+H body: smplh/{male,female,neutral}/model.npz")
     regressor: str = setting("", "the 17 x 6890 Human3.6M joint regressor, an .npy file")
+    dmpls: str = setting("", "folder with soft-tissue directions, dmpls/{male,female,neutral}/model.npz; optional")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,9 @@ class KeypointConfig:
     )
     rate_overrides: bool = setting(
         True, "correct the rates that manifests/amass.toml knows to be wrong, label times with them"
+    )
+    dmpls: bool = setting(
+        False, "let soft tissue move (needs inputs.dmpls); files without `dmpls` count as still; the paper is silent"
     )
 
     def __post_init__(self) -> None:

@@ -15,14 +15,15 @@ from actionpose.errors import UserError
 from actionpose.files import atomic_path, sha256_file
 from actionpose.skeleton import JOINT_NAMES, ROOT
 from pipeline import tables
-from pipeline.amass import Motion, read_motion
+from pipeline.amass import Motion, read_motion, stored_rate
 from pipeline.body import available_genders, find_body, load_body
 from pipeline.collapse import KeypointTable
 from pipeline.config import DataConfig, KeypointConfig
+from pipeline.dmpls import SoftTissue, load_dmpls
 from pipeline.manifest import KeypointRow, MotionRow
 from pipeline.mesh import mesh_keypoints
 from pipeline.regressor import Regressor, load_regressor
-from pipeline.resample import frame_times, resample_motion, snap_rate
+from pipeline.resample import exact_stride, frame_times, resample_linear, resample_motion, snap_rate
 from pipeline.stage import Item, ItemError, Rows, Skip, Stage
 
 FASTEST_JOINT = 60.0
@@ -33,13 +34,15 @@ FASTEST_JOINT = 60.0
 class Keypoints:
     """Result for one motion.
 
-    keypoints (T, 17, 3) float32 metres, AMASS world frame (z up); times (T,) float64 seconds.
+    keypoints (T, 17, 3) float32 metres, AMASS world frame (z up); times (T,) float64 seconds; soft_tissue whether
+    DMPLs moved it.
     """
 
     keypoints: NDArray[np.float32]
     times: NDArray[np.float64]
     fps: float
     gender: str
+    soft_tissue: bool = False
 
 
 # --- one motion -------------------------------------------------------------------------------
@@ -62,13 +65,14 @@ def regressor_for(path: str, body: str, gender: str) -> Regressor:
 
 
 @lru_cache(maxsize=8)
-def _table(path: str, body: str, gender: str, stamp: tuple[int, int]) -> KeypointTable:
-    return KeypointTable.build(load_body(body, gender), regressor_for(path, body, gender))
+def _table(path: str, body: str, gender: str, soft: SoftTissue | None, stamp: tuple[int, int]) -> KeypointTable:
+    dirs = None if soft is None else soft.dirs
+    return KeypointTable.build(load_body(body, gender), regressor_for(path, body, gender), dmpl_dirs=dirs)
 
 
-def _fast_table(path: str, body: str, gender: str) -> KeypointTable:
+def _fast_table(path: str, body: str, gender: str, soft: SoftTissue | None) -> KeypointTable:
     stamp = (find_body(body, gender).stat().st_mtime_ns, Path(path).expanduser().stat().st_mtime_ns)
-    return _table(path, body, gender, stamp)
+    return _table(path, body, gender, soft, stamp)
 
 
 def body_gender(motion_gender: str, body: str, config: KeypointConfig) -> str:
@@ -88,28 +92,33 @@ def motion_keypoints(motion: Motion, fps_true: float, inputs: dict[str, str], co
     """Resample on the time axis, then go through the body.
 
     Args:
-        motion: at its stored rate.
-        fps_true: the rate it was really captured at, Hz.
-        inputs: `body` and `regressor` paths.
+        motion: at its stored rate, or thinned (`Motion.every`).
+        fps_true: the rate it was really captured at, Hz, before any thinning.
+        inputs: `body` and `regressor` paths, and `dmpls` where `keypoints.dmpls` is on.
         config: method and target rate.
 
     Raises:
-        UserError: body or regressor missing or wrong.
+        UserError: body, regressor or DMPL file missing or wrong.
         ItemError: keypoints that no person can have.
     """
     gender = body_gender(motion.gender, inputs["body"], config)
-    poses, trans = resample_motion(motion.poses, motion.trans, fps_true, config.fps)
+    fps_read = fps_true / motion.every
+    poses, trans = resample_motion(motion.poses, motion.trans, fps_read, config.fps)
+    body, regressor = inputs["body"], inputs["regressor"]
+    soft, dmpls = None, None
+    if config.dmpls:
+        soft = load_dmpls(inputs.get("dmpls", ""), gender, len(load_body(body, gender).v_template))
+        dmpls = None if motion.dmpls is None else resample_linear(motion.dmpls, fps_read, config.fps)
     if config.method == "fast":
-        subject = _fast_table(inputs["regressor"], inputs["body"], gender).at(motion.betas)
-        points = subject.keypoints(poses, trans)
+        points = _fast_table(regressor, body, gender, soft).at(motion.betas).keypoints(poses, trans, dmpls)
     else:
-        regressor = regressor_for(inputs["regressor"], inputs["body"], gender)
-        points = mesh_keypoints(load_body(inputs["body"], gender), regressor, poses, motion.betas, trans)
+        model, matrix = load_body(body, gender), regressor_for(regressor, body, gender)
+        points = mesh_keypoints(model, matrix, poses, motion.betas, trans, dmpls=dmpls, soft=soft)
     points = np.ascontiguousarray(points, dtype=np.float32)
     if not np.isfinite(points).all():
         raise ItemError("not finite", "the body gave keypoints that are not finite")
-    times = frame_times(len(motion.poses), fps_true, config.fps)
-    return Keypoints(keypoints=points, times=times, fps=config.fps, gender=gender)
+    times = frame_times(len(motion.poses), fps_read, config.fps)
+    return Keypoints(keypoints=points, times=times, fps=config.fps, gender=gender, soft_tissue=dmpls is not None)
 
 
 def fastest_joint(points: NDArray[np.float32], fps: float) -> float:
@@ -123,6 +132,11 @@ def fastest_joint(points: NDArray[np.float32], fps: float) -> float:
 # --- one file ---------------------------------------------------------------------------------
 
 
+def _needed(source: Path, fps_true: float, config: KeypointConfig) -> Motion:
+    """Of a motion that is picked by frames, those frames; of one that is interpolated, all."""
+    return read_motion(source, every=exact_stride(fps_true, config.fps) or 1, dmpls=config.dmpls)
+
+
 def keypoints_file(source: Path, output: Path, config: DataConfig) -> Keypoints:
     """`ap-data keypoints FILE -o OUT`: write keypoints, fps, joint_names and frame_times.
 
@@ -130,14 +144,14 @@ def keypoints_file(source: Path, output: Path, config: DataConfig) -> Keypoints:
         UserError: the motion, the body or the regressor cannot be used.
     """
     try:
-        motion = read_motion(source)
-        rate = snap_rate(motion.fps)
+        stored = stored_rate(source)
+        rate = snap_rate(stored)
         parts = source.resolve().parts
         if config.keypoints.rate_overrides and len(parts) >= 3:
-            known = tables.overridden_rate(parts[-3], parts[-2], motion.fps)
+            known = tables.overridden_rate(parts[-3], parts[-2], stored)
             rate = known.fps if known else rate
-        inputs = {"body": config.inputs.body, "regressor": config.inputs.regressor}
-        result = motion_keypoints(motion, rate, inputs, config.keypoints)
+        inputs = {name: getattr(config.inputs, name) for name in ("body", "regressor", "dmpls")}
+        result = motion_keypoints(_needed(source, rate, config.keypoints), rate, inputs, config.keypoints)
     except (ItemError, Skip) as error:
         raise UserError(error.message) from error
     with atomic_path(output) as aside, open(aside, "wb") as handle:
@@ -148,9 +162,10 @@ def keypoints_file(source: Path, output: Path, config: DataConfig) -> Keypoints:
             joint_names=np.array(JOINT_NAMES),
             frame_times=result.times,
             gender=np.array(result.gender),
-            fps_stored=np.float64(motion.fps),
+            fps_stored=np.float64(stored),
             fps_true=np.float64(rate),
             method=np.array(config.keypoints.method),
+            soft_tissue=np.array(result.soft_tissue),
         )
     return result
 
@@ -173,7 +188,7 @@ def keypoint_items(motions: Iterable[MotionRow]) -> list[Item]:
 def keypoints_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     """One motion of the stage."""
     config: KeypointConfig = context["config"]
-    motion = read_motion(Path(context["amass"]) / item.data["source"])
+    motion = _needed(Path(context["amass"]) / item.data["source"], item.data["fps_true"], config)
     result = motion_keypoints(motion, item.data["fps_true"], context, config)
     speed = fastest_joint(result.keypoints, config.fps)
     if speed > FASTEST_JOINT:
@@ -192,6 +207,7 @@ def keypoints_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
         speed_max=round(speed, 3),
         bytes=(folder / name).stat().st_size,
         sha256=sha256_file(folder / name),
+        soft_tissue=result.soft_tissue,
     )
     return {"keypoints": [row]}
 
@@ -202,7 +218,7 @@ def keypoints_stage(
     """The stage and the context its workers get.
 
     Raises:
-        UserError: the body of a gender that the motions need is missing, or the regressor does not fit it.
+        UserError: the body of a gender that the motions need is missing, or the regressor or DMPLs do not fit it.
     """
     body, regressor = (str(Path(p).expanduser().resolve()) for p in (config.inputs.body, config.inputs.regressor))
     genders = sorted({row.gender or config.keypoints.missing_gender for row in motions} - {"skip"})
@@ -210,11 +226,16 @@ def keypoints_stage(
     files = {gender: sha256_file(find_body(body, gender)) for gender in genders if gender in found}
     for gender in genders[:1]:
         find_body(body, gender)
+    dmpls = config.inputs.dmpls and str(Path(config.inputs.dmpls).expanduser().resolve())
+    soft = {}
+    if config.keypoints.dmpls:
+        soft = {gender: load_dmpls(dmpls, gender, len(load_body(body, gender).v_template)).sha256 for gender in files}
     orders = {gender: regressor_for(regressor, body, gender) for gender in files}
     payload = {
         "keypoints": {key: value for key, value in asdict(config.keypoints).items() if key != "rate_overrides"},
         "body": files,
         "regressor": {gender: {"sha256": r.sha256, "order": r.order} for gender, r in orders.items()},
+        "dmpls": soft,
         "index": index_content,
     }
     stage = Stage(
@@ -230,5 +251,6 @@ def keypoints_stage(
         "amass": str(Path(config.inputs.amass).resolve()),
         "body": body,
         "regressor": regressor,
+        "dmpls": dmpls,
     }
     return stage, context

@@ -72,6 +72,7 @@ class KeypointRow(Row):
     speed_max: float = col("fastest joint relative to the pelvis, m/s")
     bytes: int = col("size of the file")
     sha256: str = col("checksum of the file")
+    soft_tissue: bool = col("whether DMPLs moved it: `keypoints.dmpls` is on and the file has them", default=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,10 +271,11 @@ def read_rows(path: Path, row_type: type[R]) -> Iterator[R]:
     Raises:
         UserError: a missing file, or a line that is not such a row, by number.
     """
-    columns = {column.name for column in dataclasses.fields(row_type)}
+    # A column with a default is younger than the others: older manifests are still read.
+    needed = {column.name for column in dataclasses.fields(row_type) if column.default is dataclasses.MISSING}
     for number, data in read_lines(path):
         try:
-            if missing := sorted(columns - data.keys()):
+            if missing := sorted(needed - data.keys()):
                 raise UserError(f"{path}:{number}: the row lacks {', '.join(missing)}")
             yield from_dict(row_type, data, where=f"{path}:{number}")
         except UserError as error:

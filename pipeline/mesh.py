@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from pipeline.body import N_BETAS, N_BODY_JOINTS, SmplhModel
+from pipeline.dmpls import N_DMPLS, SoftTissue
 from pipeline.regressor import Regressor
 
 Floats = NDArray[np.floating]
@@ -28,7 +29,16 @@ CHUNK = 64
 """Frames a forward pass; smplx keeps a 4 x 4 matrix for every vertex of every frame (28 MB at 64)."""
 
 
-def mesh_vertices(model: SmplhModel, poses: Floats, betas: Floats, trans: Floats, *, chunk: int = CHUNK) -> Floats:
+def mesh_vertices(
+    model: SmplhModel,
+    poses: Floats,
+    betas: Floats,
+    trans: Floats,
+    *,
+    dmpls: Floats | None = None,
+    soft: SoftTissue | None = None,
+    chunk: int = CHUNK,
+) -> Floats:
     """Return all vertices (T, V, 3) float32, in metres, in the frame of `trans` (AMASS: z up).
 
     Args:
@@ -36,13 +46,16 @@ def mesh_vertices(model: SmplhModel, poses: Floats, betas: Floats, trans: Floats
         poses: (T, 156) axis-angle, radians, hands absolute.
         betas: (16,).
         trans: (T, 3), metres.
+        dmpls: (T, 8) soft-tissue coefficients, with `soft`; they go in as eight more shape coefficients, which change
+            by the frame. smplx knows shapes only, but shapes are all they are.
+        soft: their directions.
         chunk: frames a forward pass.
 
     Raises:
         UserError: smplx is not installed, or betas are not 16.
     """
     vertices = np.empty((len(poses), len(model.v_template), 3), np.float32)
-    for start, part in _chunks(model, poses, betas, trans, chunk):
+    for start, part in _chunks(model, poses, betas, trans, dmpls, soft, chunk):
         vertices[start : start + len(part)] = part
     return vertices
 
@@ -54,6 +67,8 @@ def mesh_keypoints(
     betas: Floats,
     trans: Floats,
     *,
+    dmpls: Floats | None = None,
+    soft: SoftTissue | None = None,
     chunk: int = CHUNK,
 ) -> Floats:
     """Return keypoints (T, K, 3) float32 by regressing from the full mesh, a chunk of frames at a time.
@@ -64,13 +79,19 @@ def mesh_keypoints(
     support = np.flatnonzero(matrix.any(axis=0))
     rows = np.ascontiguousarray(matrix[:, support])
     keypoints = np.empty((len(poses), len(matrix), 3), np.float32)
-    for start, part in _chunks(model, poses, betas, trans, chunk):
+    for start, part in _chunks(model, poses, betas, trans, dmpls, soft, chunk):
         keypoints[start : start + len(part)] = rows @ part[:, support]
     return keypoints
 
 
 def _chunks(
-    model: SmplhModel, poses: Floats, betas: Floats, trans: Floats, chunk: int
+    model: SmplhModel,
+    poses: Floats,
+    betas: Floats,
+    trans: Floats,
+    dmpls: Floats | None,
+    soft: SoftTissue | None,
+    chunk: int,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     import torch
 
@@ -79,7 +100,11 @@ def _chunks(
         raise UserError(f"a body shape needs {N_BETAS} betas, got {len(betas)}", "use an AMASS 'SMPL+H G' file")
     if poses.shape[1:] != (3 * N_BODY_JOINTS,) or trans.shape != (len(poses), 3):
         raise ValueError(f"poses {poses.shape} and trans {trans.shape}, expected (T, 156) and (T, 3)")
-    body = _smplx_body(model)
+    if dmpls is not None and (soft is None or dmpls.shape != (len(poses), N_DMPLS)):
+        raise ValueError("DMPLs are (T, 8) and need their directions")
+    body = _smplx_body(model, None if dmpls is None else soft)
+    shapes = np.broadcast_to(betas, (len(poses), N_BETAS))
+    shapes = shapes if dmpls is None else np.concatenate([shapes, dmpls], axis=1)
 
     def tensor(array: Floats) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
@@ -89,7 +114,7 @@ def _chunks(
         with torch.no_grad():
             # Everything is given: what is left out comes from stored defaults of another batch size.
             result = body(
-                betas=tensor(np.broadcast_to(betas, (len(pose), N_BETAS))),
+                betas=tensor(shapes[start : start + chunk]),
                 global_orient=tensor(pose[:, :3]),
                 body_pose=tensor(pose[:, 3:66]),
                 left_hand_pose=tensor(pose[:, 66:111]),
@@ -100,23 +125,25 @@ def _chunks(
 
 
 @lru_cache(maxsize=2)
-def _smplx_body(model: SmplhModel) -> Any:
-    """Build the smplx module for one body, in float32."""
+def _smplx_body(model: SmplhModel, soft: SoftTissue | None) -> Any:
+    """Build the smplx module for one body, in float32; soft tissue as shape directions after the betas."""
     try:
         import smplx
         from smplx.vertex_ids import vertex_ids
     except ImportError as error:
         raise UserError("the mesh needs the smplx package", "pip install smplx, or use --method fast") from error
 
+    shapes = model.shapedirs if soft is None else np.concatenate([model.shapedirs, soft.dirs], axis=-1)
+
     class ExtendedSmplh(smplx.SMPLH):
-        SHAPE_SPACE_DIM = N_BETAS
+        SHAPE_SPACE_DIM = shapes.shape[-1]
 
     n_vertices = len(model.v_template)
     # Smaller test bodies lack the landmark vertices that smplx appends to the joints; nobody reads them.
     landmarks = {name: i if i < n_vertices else 0 for name, i in vertex_ids["smplh"].items()}
     data = SimpleNamespace(
         v_template=model.v_template,
-        shapedirs=model.shapedirs,
+        shapedirs=shapes,
         posedirs=model.posedirs,
         J_regressor=model.J_regressor,
         weights=model.weights,
@@ -130,7 +157,7 @@ def _smplx_body(model: SmplhModel) -> Any:
         data_struct=data,
         vertex_ids=landmarks,
         gender=model.gender,
-        num_betas=N_BETAS,
+        num_betas=shapes.shape[-1],
         use_pca=False,
         flat_hand_mean=True,
         **{f"create_{name}": False for name in ("betas", "global_orient", "body_pose", "transl")},

@@ -53,6 +53,17 @@ def frame_times(n_in: int, fps_in: float, fps_out: float) -> NDArray[np.float64]
     return np.arange(last + 1) / fps_out
 
 
+def exact_stride(fps_in: float, fps_out: float) -> int:
+    """Which frames are picked untouched: each n-th; 0 when the rates do not divide and frames are interpolated.
+
+    Raises:
+        UserError: a rate that makes no sense.
+    """
+    ratio = snap_rate(fps_in) / snap_rate(fps_out)
+    # 59.94 over 29.97 is 2, give or take a bit
+    return round(ratio) if round(ratio) and abs(ratio - round(ratio)) < 1e-9 * ratio else 0
+
+
 def resample_motion(poses: Floats, trans: Floats, fps_in: float, fps_out: float) -> tuple[Floats, Floats]:
     """Resample joint rotations and root translation.
 
@@ -93,9 +104,8 @@ def resample_linear(values: Floats, fps_in: float, fps_out: float) -> Floats:
 def _source_places(n_in: int, fps_in: float, fps_out: float) -> tuple[int, NDArray[np.intp], NDArray[np.float64]]:
     """Return (stride, or 0; source frame before each output frame; share of the way to the next)."""
     n_out = len(frame_times(n_in, fps_in, fps_out))
-    ratio = snap_rate(fps_in) / snap_rate(fps_out)
-    if round(ratio) and abs(ratio - round(ratio)) < 1e-9 * ratio:  # 59.94 over 29.97 is 2, give or take a bit
-        return round(ratio), np.arange(0), np.zeros(0)
+    if stride := exact_stride(fps_in, fps_out):
+        return stride, np.arange(0), np.zeros(0)
     place = np.arange(n_out) * snap_rate(fps_in) / snap_rate(fps_out)
     nearest = np.rint(place)
     place = np.where(np.abs(place - nearest) < _ON_GRID, nearest, place)
