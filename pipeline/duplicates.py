@@ -88,7 +88,7 @@ def find_duplicates(takes: Sequence[Take]) -> list[DuplicateRow]:
     return rows
 
 
-BLOCK = 1 << 18
+BLOCK = 1 << 16
 """Pairs of motions compared at a time."""
 
 

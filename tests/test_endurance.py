@@ -212,7 +212,7 @@ def header(shape: tuple[int, ...], descr: str = "<f8") -> bytes:
 
 
 def hostile_tree(root: Path, sentinel: Path) -> dict[str, str]:
-    """Every kind of file nobody wants, beside good ones; name → the reason, or one of those, it must be refused with."""
+    """Every kind of file nobody wants, beside good ones; name → the reason (`or` another) it is refused with."""
     payload = pickle.dumps(Payload(sentinel))
 
     def place(name: str, **changes) -> Path:
