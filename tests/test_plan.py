@@ -125,7 +125,7 @@ def test_bytes_do_not_depend_on_workers_or_on_running_twice(world, built, tmp_pa
 def test_a_running_scheduler_gives_the_same_bytes(world, built, tmp_path):
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
         options = RunOptions(scheduler=cluster.scheduler_address)
         Build(world.config, tmp_path / "stages", tmp_path / "shards", options).run()
     assert tree(tmp_path / "shards") == tree(built.out)
