@@ -8,16 +8,13 @@ build that was killed and run again has the same bytes as one that was not.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
-import shutil
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +22,12 @@ from actionpose.config import canonical_json, differences, fingerprint
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, publish_folder, sha256_file, write_text
 from pipeline.config import RunOptions
-from pipeline.manifest import ROW_TYPES, FailureRow, Row, read_lines, row_dict, write_lines
+from pipeline.journal import META, Journal, Outcome, disk_troubles, locked, reopen
+from pipeline.manifest import ROW_TYPES, FailureRow, Row, row_dict, write_lines
 from pipeline.rowsort import RowSorter
 
 log = logging.getLogger("ap-data")
 
-JOURNAL = "journal.jsonl"
-META = "meta.json"
 MIN_ITEMS_TO_JUDGE = 20
 
 
@@ -114,16 +110,6 @@ class Result:
     def table(self, name: str) -> Path:
         """The manifest of a table."""
         return self.folder / f"{name}.jsonl"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one item: rows, or a failure, or a reason to skip it."""
-
-    id: str
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    failure: tuple[str, str] | None = None
-    skip: tuple[str, str] | None = None
 
 
 # --- running items ----------------------------------------------------------------------------
@@ -306,9 +292,9 @@ def run_stage(
         return done
     partial = folder.with_name(folder.name + PARTIAL)
     if done is not None and stage.row_per_item:
-        _reopen(folder, partial, stage.row_per_item)
-    with _locked(partial), _disk_troubles(partial):
-        journal = _Journal(partial)
+        reopen(folder, partial, stage.row_per_item)
+    with locked(partial), disk_troubles(partial):
+        journal = Journal(partial)
         todo = [item for item in items if item.id not in journal.done]
         log.info("%-10s %d of %d items to do", stage.name, len(todo), len(items))
         _run_into(journal, stage, todo, context, runner)
@@ -356,61 +342,7 @@ def why_stale(stage: Stage, work_dir: Path, folder: Path | None = None) -> list[
     return differences(metas[-1]["identity"], stage.identity) if metas else ["not built yet"]
 
 
-class _Journal:
-    """What a running stage has finished so far: one line per item, appended and flushed as they come."""
-
-    def __init__(self, partial: Path) -> None:
-        self.path = partial / JOURNAL
-        self.folder = partial
-        self.done: set[str] = set()
-        self.verdicts: Counter[str] = Counter()
-        for torn in partial.rglob(f".*{PARTIAL}*"):
-            torn.unlink(missing_ok=True)  # half a file that a killed run left aside
-        write_lines(self.path, self._kept())
-
-    def _kept(self) -> Iterator[str]:
-        """What holds of an earlier run's lines; notes whose items are done on the way."""
-        for line in self._lines():
-            if self._usable(line):
-                self.done.add(line["id"])
-                yield canonical_json(line) + "\n"
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        if not self.path.exists():
-            return
-        with open(self.path, encoding="utf-8", errors="replace") as handle:
-            for text in handle:
-                try:
-                    yield json.loads(text)
-                except json.JSONDecodeError:
-                    return  # the torn last line of a run that was killed
-
-    def _usable(self, line: dict[str, Any]) -> bool:
-        """Failures are tried again; a row whose file is not there with its size is done again."""
-        if "failure" in line:
-            return False
-        rows = (row for table in line.get("rows", {}).values() for row in table)
-        files = [(self.folder / row["file"], row["bytes"]) for row in rows if "file" in row and "bytes" in row]
-        return all(path.is_file() and path.stat().st_size == size for path, size in files)
-
-    def append(self, outcome: Outcome, handle: Any) -> None:
-        """Add what became of one item; it is on its way to the disk when this returns."""
-        line: dict[str, Any] = {"id": outcome.id}
-        for name in ("failure", "skip"):
-            if (verdict := getattr(outcome, name)) is not None:
-                line[name] = list(verdict)
-        if outcome.rows:
-            line["rows"] = outcome.rows
-        handle.write(canonical_json(line) + "\n")
-        handle.flush()
-        self.verdicts["failed" if outcome.failure else "done"] += 1
-
-    def read(self) -> Iterator[dict[str, Any]]:
-        """Every line so far."""
-        return self._lines()
-
-
-def _run_into(journal: _Journal, stage: Stage, todo: Sequence[Item], context: Any, runner: Runner) -> None:
+def _run_into(journal: Journal, stage: Stage, todo: Sequence[Item], context: Any, runner: Runner) -> None:
     from tqdm import tqdm
 
     outcomes = runner.run(stage.work, todo, context, journal.folder, parallel=stage.parallel)
@@ -434,7 +366,7 @@ def _stop_early(verdicts: Counter[str], last: Outcome, stage: Stage, options: Ru
     )
 
 
-def _write_tables(partial: Path, stage: Stage, journal: _Journal) -> dict[str, Any]:
+def _write_tables(partial: Path, stage: Stage, journal: Journal) -> dict[str, Any]:
     """Sort the journal into one manifest per table and write `meta.json`."""
     reasons: dict[str, Counter[str]] = {"failures": Counter(), "skipped": Counter()}
     listed: dict[str, dict[str, Any]] = {}
@@ -469,48 +401,6 @@ def _rows_of(line: dict[str, Any], stage: str) -> Iterator[tuple[str, dict[str, 
         if verdict in line:
             reason, message = line[verdict]
             yield name, row_dict(FailureRow(id=line["id"], stage=stage, reason=reason, message=message))
-
-
-def _reopen(folder: Path, partial: Path, table: str) -> None:
-    """Turn a published stage back into an unfinished one that lacks only its failed items."""
-    shutil.rmtree(partial, ignore_errors=True)
-    rows = (row for _, row in read_lines(folder / f"{table}.jsonl"))
-    key = ROW_TYPES[table].KEY
-    write_lines(folder / JOURNAL, (canonical_json({"id": row[key], "rows": {table: [row]}}) + "\n" for row in rows))
-    (folder / META).unlink()
-    os.replace(folder, partial)
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """One run at a time in a folder; the lock goes with the process, however it ends."""
-    lock = partial.with_name(f".{partial.name}.lock")
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        handle = open(lock, "w")  # noqa: SIM115 (closed by the block below)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {partial}: {error.strerror}", "choose another --out, or free the disk"
-        ) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another run is writing {partial}", "wait for it, or choose another --out") from error
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-@contextmanager
-def _disk_troubles(partial: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{partial}: {error.strerror or error}", "mend it and run the same command again: what is done is kept"
-        ) from error
 
 
 def _counts(meta: dict[str, Any]) -> str:

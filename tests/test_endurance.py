@@ -125,11 +125,11 @@ def test_a_disk_that_fills_up_at_any_file_costs_no_byte_once_there_is_space(worl
 
 @pytest.mark.parametrize("after", [0, 3, 9])
 def test_a_disk_that_fills_up_at_the_journal_costs_no_byte(world, whole, tmp_path, monkeypatch, after):
-    from pipeline import stage
+    from pipeline import journal
 
-    counting = Full(stage._Journal.append, after)
+    counting = Full(journal.Journal.append, after)
     with monkeypatch.context() as full:
-        full.setattr(stage._Journal, "append", lambda journal, outcome, handle: counting(journal, outcome, handle))
+        full.setattr(journal.Journal, "append", lambda self, outcome, handle: counting(self, outcome, handle))
         with pytest.raises(UserError, match="No space left") as error:
             built(world, tmp_path)
     assert "what is done is kept" in error.value.hint

@@ -14,7 +14,8 @@ from actionpose.errors import UserError
 from pipeline.babel import after, babel_files, before, parse_sequence, read_file
 from pipeline.config import DataConfig, PairConfig
 from pipeline.manifest import MotionRow
-from pipeline.pairs import Clock, Resolver, path_key, plan_from_json, plan_sequence
+from pipeline.pairing import Clock, plan_sequence
+from pipeline.pairs import Resolver, path_key, plan_from_json
 
 CLOCK = Clock(30.0, 300)
 

@@ -16,8 +16,9 @@ import pytest
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, sha256_file
 from pipeline.config import RunOptions
+from pipeline.journal import Outcome
 from pipeline.manifest import KeypointRow, read_rows
-from pipeline.stage import Item, ItemError, Outcome, Runner, Skip, Stage, attempt, chunked, run_stage, why_stale
+from pipeline.stage import Item, ItemError, Runner, Skip, Stage, attempt, chunked, run_stage, why_stale
 
 
 def square(item: Item, context: dict, folder: Path) -> dict:

@@ -1,0 +1,129 @@
+"""What a running stage has finished so far, so that a killed one goes on; and who may write its folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actionpose.config import canonical_json
+from actionpose.errors import UserError
+from actionpose.files import PARTIAL
+from pipeline.manifest import ROW_TYPES, read_lines, write_lines
+
+JOURNAL = "journal.jsonl"
+META = "meta.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one item: rows, or a failure, or a reason to skip it."""
+
+    id: str
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failure: tuple[str, str] | None = None
+    skip: tuple[str, str] | None = None
+
+
+class Journal:
+    """What a running stage has finished so far: one line per item, appended and flushed as they come."""
+
+    def __init__(self, partial: Path) -> None:
+        self.path = partial / JOURNAL
+        self.folder = partial
+        self.done: set[str] = set()
+        self.verdicts: Counter[str] = Counter()
+        for torn in partial.rglob(f".*{PARTIAL}*"):
+            torn.unlink(missing_ok=True)  # half a file that a killed run left aside
+        write_lines(self.path, self._kept())
+
+    def _kept(self) -> Iterator[str]:
+        """What holds of an earlier run's lines; notes whose items are done on the way."""
+        for line in self._lines():
+            if self._usable(line):
+                self.done.add(line["id"])
+                yield canonical_json(line) + "\n"
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        if not self.path.exists():
+            return
+        with open(self.path, encoding="utf-8", errors="replace") as handle:
+            for text in handle:
+                try:
+                    yield json.loads(text)
+                except json.JSONDecodeError:
+                    return  # the torn last line of a run that was killed
+
+    def _usable(self, line: dict[str, Any]) -> bool:
+        """Failures are tried again; a row whose file is not there with its size is done again."""
+        if "failure" in line:
+            return False
+        rows = (row for table in line.get("rows", {}).values() for row in table)
+        files = [(self.folder / row["file"], row["bytes"]) for row in rows if "file" in row and "bytes" in row]
+        return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
+    def append(self, outcome: Outcome, handle: Any) -> None:
+        """Add what became of one item; it is on its way to the disk when this returns."""
+        line: dict[str, Any] = {"id": outcome.id}
+        for name in ("failure", "skip"):
+            if (verdict := getattr(outcome, name)) is not None:
+                line[name] = list(verdict)
+        if outcome.rows:
+            line["rows"] = outcome.rows
+        handle.write(canonical_json(line) + "\n")
+        handle.flush()
+        self.verdicts["failed" if outcome.failure else "done"] += 1
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every line so far."""
+        return self._lines()
+
+
+def reopen(folder: Path, partial: Path, table: str) -> None:
+    """Turn a published stage back into an unfinished one that lacks only its failed items."""
+    shutil.rmtree(partial, ignore_errors=True)
+    rows = (row for _, row in read_lines(folder / f"{table}.jsonl"))
+    key = ROW_TYPES[table].KEY
+    write_lines(folder / JOURNAL, (canonical_json({"id": row[key], "rows": {table: [row]}}) + "\n" for row in rows))
+    (folder / META).unlink()
+    os.replace(folder, partial)
+
+
+@contextmanager
+def locked(partial: Path) -> Iterator[None]:
+    """One run at a time in a folder; the lock goes with the process, however it ends."""
+    lock = partial.with_name(f".{partial.name}.lock")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        handle = open(lock, "w")  # noqa: SIM115 (closed by the block below)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {partial}: {error.strerror}", "choose another --out, or free the disk"
+        ) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another run is writing {partial}", "wait for it, or choose another --out") from error
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_troubles(partial: Path) -> Iterator[None]:
+    """A disk that refuses is the user's to mend: the folder, the reason, and that nothing done is lost."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{partial}: {error.strerror or error}", "mend it and run the same command again: what is done is kept"
+        ) from error

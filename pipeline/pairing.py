@@ -1,0 +1,238 @@
+"""One labelled sequence becomes clips and pairs, every dropped label with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipeline.babel import Label, LabelledSequence, after, before, transition_text
+from pipeline.config import PairConfig
+from pipeline.manifest import ClipRow, DropRow, PairRow, TransitionRow
+
+CONCURRENT_SHARE = 0.5
+"""Two labels are concurrent when they share at least this much of the shorter one."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """From BABEL's seconds to frames of the product.
+
+    BABEL's annotators watched the motion at its stored rate; where that rate is known to be wrong, true time is
+    `stretch` times theirs.
+    """
+
+    fps: float
+    frames: int
+    stretch: float = 1.0
+
+    def span(self, start_s: float, end_s: float) -> tuple[int, int]:
+        """[start, stop) in frames: both ends rounded, clamped to the motion."""
+        start = min(max(round(start_s * self.stretch * self.fps), 0), self.frames)
+        stop = min(max(round(end_s * self.stretch * self.fps), 0), self.frames)
+        return start, stop
+
+
+@dataclass
+class Plan:
+    """What one or many sequences become."""
+
+    clips: dict[str, ClipRow] = field(default_factory=dict)
+    pairs: list[PairRow] = field(default_factory=list)
+    transitions: list[TransitionRow] = field(default_factory=list)
+    dropped: list[DropRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A pair before it knows its neighbours."""
+
+    number: str
+    kind: str
+    text: str
+    raw: str
+    act_cat: tuple[str, ...]
+    start: int
+    stop: int
+    seg_ids: tuple[str, ...]
+    text_a: str = ""
+    text_b: str = ""
+    end_a: int = 0
+    start_b: int = 0
+
+
+def plan_sequence(sequence: LabelledSequence, motion_id: str, clock: Clock, config: PairConfig) -> Plan:
+    """Clips, pairs, transitions and dropped labels of one sequence."""
+    plan = Plan()
+    drafts = []
+    for label in sequence.labels:
+        if label.is_transition:
+            draft = _transition(sequence, label, clock, config, plan)
+        else:
+            draft = _segment(sequence, label, clock, config, plan)
+        if draft is not None:
+            drafts.append(draft)
+    if sequence.note:
+        plan.dropped.append(_drop(sequence, "seq", "", 0.0, sequence.duration_s, sequence.note))
+    active = _active(sequence, drafts, clock)
+    for draft in drafts:
+        clip = _clip(draft, sequence, motion_id, clock, config)
+        plan.clips.setdefault(clip.clip_id, clip)
+        plan.pairs.append(_pair(draft, clip, sequence, active, config))
+    return plan
+
+
+def _segment(sequence: LabelledSequence, label: Label, clock: Clock, config: PairConfig, plan: Plan) -> _Draft | None:
+    start, stop = (0, clock.frames) if label.whole else clock.span(label.start_s, label.end_s)
+    reason = _why_not(label, start, stop, config)
+    if reason:
+        plan.dropped.append(_drop(sequence, str(label.number), label.text, label.start_s, label.end_s, reason))
+        return None
+    kind = "sequence" if label.whole else "segment"
+    return _Draft(str(label.number), kind, label.text, label.raw, label.act_cat, start, stop, (label.seg_id,))
+
+
+def _why_not(label: Label, start: int, stop: int, config: PairConfig) -> str:
+    if not label.text:
+        return "label is null or empty"
+    if label.text in config.exclude_labels:
+        return "label excluded"
+    if stop - start < config.min_frames:
+        return f"shorter than {config.min_frames} frames"
+    return ""
+
+
+def _transition(
+    sequence: LabelledSequence, label: Label, clock: Clock, config: PairConfig, plan: Plan
+) -> _Draft | None:
+    usable = [other for other in sequence.labels if other.text and other.text not in config.exclude_labels]
+    a_side, b_side = before(label, usable, config.tolerance_s), after(label, usable, config.tolerance_s)
+    verdict, draft = _judge(sequence, label, a_side, b_side, clock, config)
+    row = TransitionRow(
+        transition_id=f"{sequence.sid}:{label.number:04d}",
+        babel_sid=sequence.sid,
+        start_s=label.start_s,
+        stop_s=label.end_s,
+        verdict=verdict,
+        text=draft.text if draft else "",
+        candidates_a=[other.text for other in a_side],
+        candidates_b=[other.text for other in b_side],
+    )
+    plan.transitions.append(row)
+    return draft
+
+
+def _judge(
+    sequence: LabelledSequence,
+    label: Label,
+    a_side: Sequence[Label],
+    b_side: Sequence[Label],
+    clock: Clock,
+    config: PairConfig,
+) -> tuple[str, _Draft | None]:
+    if config.transition == "skip":
+        return "transitions skipped", None
+    if not a_side or not b_side:
+        return _missing_side(sequence, label, bool(a_side), bool(b_side)), None
+    a, b = a_side[0], b_side[0]
+    spans = clock.span(a.start_s, a.end_s), clock.span(b.start_s, b.end_s)
+    if min(stop - start for start, stop in spans) < config.min_side_frames:
+        return f"a side under {config.min_side_frames} frames", None
+    (start, end_a), (start_b, stop) = spans
+    if stop - start < config.min_frames:
+        return f"shorter than {config.min_frames} frames", None
+    draft = _Draft(
+        number=f"{label.number:04d}",
+        kind="transition",
+        text=transition_text(a.text, b.text),
+        raw=label.raw,
+        act_cat=tuple(dict.fromkeys((*a.act_cat, *b.act_cat))),
+        start=start,
+        stop=stop,
+        seg_ids=(a.seg_id, label.seg_id, b.seg_id),
+        text_a=a.text,
+        text_b=b.text,
+        end_a=end_a,
+        start_b=start_b,
+    )
+    return "kept", draft
+
+
+def _missing_side(sequence: LabelledSequence, label: Label, has_a: bool, has_b: bool) -> str:
+    first = min(other.start_s for other in sequence.labels)
+    last = max(other.end_s for other in sequence.labels)
+    if not has_a and not has_b:
+        return "no label before and none after"
+    if not has_a:
+        return "opens the sequence" if label.start_s <= first else "no label before"
+    return "closes the sequence" if label.end_s >= last else "no label after"
+
+
+def _active(sequence: LabelledSequence, drafts: Sequence[_Draft], clock: Clock) -> list[tuple[str, int, int]]:
+    """Everything that is said about the motion and when: kept pairs, and labels too short to be pairs."""
+    spans = {(d.text, d.start, d.stop) for d in drafts}
+    for label in sequence.labels:
+        if label.text and not label.is_transition and not label.whole:
+            spans.add((label.text, *clock.span(label.start_s, label.end_s)))
+    return sorted(spans)
+
+
+def _clip(draft: _Draft, sequence: LabelledSequence, motion_id: str, clock: Clock, config: PairConfig) -> ClipRow:
+    cut = config.transition == "cut" and draft.kind == "transition" and draft.start_b > draft.end_a
+    gap = (draft.end_a, draft.start_b) if cut else (draft.start, draft.start)
+    name = f"{motion_id}#{draft.start:06d}-{draft.stop:06d}"
+    return ClipRow(
+        clip_id=f"{name}-without-{gap[0]:06d}-{gap[1]:06d}" if cut else name,
+        motion_id=motion_id,
+        split=sequence.split,
+        kind=draft.kind,
+        start=draft.start,
+        stop=draft.stop,
+        gap_start=gap[0] - draft.start,
+        gap_stop=gap[1] - draft.start,
+        start_s=round(draft.start / clock.fps, 6),
+        stop_s=round(draft.stop / clock.fps, 6),
+    )
+
+
+def _pair(
+    draft: _Draft,
+    clip: ClipRow,
+    sequence: LabelledSequence,
+    active: Sequence[tuple[str, int, int]],
+    config: PairConfig,
+) -> PairRow:
+    length = draft.stop - draft.start
+    concurrent = set()
+    for text, start, stop in active:
+        shared = min(stop, draft.stop) - max(start, draft.start)
+        if text != draft.text and shared > 0 and shared >= CONCURRENT_SHARE * min(length, stop - start):
+            concurrent.add(text)
+    concurrent |= {draft.text_a, draft.text_b} - {"", draft.text}
+    border_a, border_b = (draft.end_a - draft.start, draft.start_b - draft.start) if draft.text_a else (0, 0)
+    return PairRow(
+        pair_id=f"{sequence.sid}:{draft.kind[0]}{draft.number:0>4}",
+        clip_id=clip.clip_id,
+        split=sequence.split,
+        kind=draft.kind,
+        text=draft.text,
+        raw=draft.raw,
+        act_cat=list(draft.act_cat),
+        text_a=draft.text_a,
+        text_b=draft.text_b,
+        border_a=border_a,
+        border_b=border_b,
+        concurrent=sorted(concurrent),
+        babel_sid=sequence.sid,
+        seg_ids=list(draft.seg_ids),
+    )
+
+
+def _drop(sequence: LabelledSequence, number: str, text: str, start_s: float, stop_s: float, reason: str) -> DropRow:
+    return DropRow(
+        drop_id=f"{sequence.sid}:{number:0>4}",
+        babel_sid=sequence.sid,
+        text=text,
+        start_s=start_s,
+        stop_s=stop_s,
+        reason=reason,
+    )
