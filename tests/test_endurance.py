@@ -223,7 +223,7 @@ def hostile_tree(root: Path, sentinel: Path) -> dict[str, str]:
     frames = 30
     poses = np.zeros((frames, 156))
     for name, changes in {
-        "nan poses": {"poses": np.where(np.arange(frames)[:, None] == 8, np.nan, poses)},
+        "nan poses": {"poses": np.where(np.arange(frames)[:, None] == 7, np.nan, poses)},
         "infinite trans": {"trans": np.full((frames, 3), np.inf)},
         "nan betas": {"betas": np.full(16, np.nan)},
     }.items():
