@@ -17,6 +17,9 @@ from pipeline.config import PairConfig
 TRANSITION = "transition"
 """BABEL's text for "between two actions"; the text is tested, not the category (formats, section 4.3)."""
 
+LONGEST_S = 1e6
+"""Seconds; eleven days. A time beyond it is no time."""
+
 _DOWNLOAD = "download babel_v1.0_release from the BABEL site and point --babel at the folder with train.json"
 
 
@@ -168,7 +171,7 @@ def parse_sequence(sid: str, split: str, entry: dict[str, Any], config: PairConf
         UserError: a field of the wrong type, by name.
     """
     try:
-        duration = float(entry["dur"])
+        duration = _seconds(entry, "dur")
         feat_p = str(entry["feat_p"])
         frames = _annotations(entry, "frame_ann")
         sequences = _annotations(entry, "seq_ann")
@@ -185,7 +188,7 @@ def parse_sequence(sid: str, split: str, entry: dict[str, Any], config: PairConf
                 from_frames=frame is not None,
                 note=note,
             )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"BABEL sequence {sid} ({split}) cannot be read: {type(error).__name__} {error}") from error
 
 
@@ -214,17 +217,31 @@ def _labels(
     return (_label(whole["labels"][0], config, offset, duration, True),), ""
 
 
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name) or ""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, not text")
+    return value
+
+
+def _seconds(data: dict[str, Any], name: str) -> float:
+    value = float(data[name])
+    if not abs(value) <= LONGEST_S:  # also what is not a number
+        raise ValueError(f"{name} is {value} s")
+    return value
+
+
 def _label(data: dict[str, Any], config: PairConfig, number: int, duration: float, whole: bool) -> Label:
-    raw, proc = data.get("raw_label") or "", data.get("proc_label") or ""
+    raw, proc = _text(data, "raw_label"), _text(data, "proc_label")
     chosen = proc if config.text == "proc" else raw
     # A bare transition is told by its proc text, whichever text is used.
     text = TRANSITION if proc.strip() == TRANSITION else tables.label_text(chosen or raw)
-    start, end = (0.0, duration) if whole else (float(data["start_t"]), float(data["end_t"]))
+    start, end = (0.0, duration) if whole else (_seconds(data, "start_t"), _seconds(data, "end_t"))
     return Label(
         number=number,
         text=text,
         raw=raw,
-        act_cat=tuple(data.get("act_cat") or ()),
+        act_cat=tuple(map(str, data.get("act_cat") or ())),
         start_s=min(start, end),
         end_s=max(start, end),
         seg_id=str(data.get("seg_id", "")),

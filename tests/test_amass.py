@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import pickle
+import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from worlds import RATES, World, make_world, write_motion
 
 from actionpose.errors import UserError
@@ -208,3 +211,31 @@ def test_names_with_blanks_and_parentheses_keep_them(world: World):
 
 def test_world_is_made_as_described(tmp_path):
     assert len(index_items(make_world(tmp_path).root / "amass")) == 7
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("sound") / "a_poses.npz"
+    write_motion(path, seconds=0.1)
+    return path.read_bytes()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), max_size=4), st.floats(0.2, 1))
+def test_a_damaged_file_gives_a_sane_motion_or_a_reason(sound, flips, kept):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "KIT" / "1" / "a_poses.npz"
+        path.parent.mkdir(parents=True)
+        content = bytearray(sound)
+        for place, mask in flips:
+            content[int(place * len(content))] ^= mask
+        path.write_bytes(content[: int(kept * len(content))])
+        reason = "a sane motion"
+        try:
+            row, motion = look(Path(folder), path), read_motion(path)
+            assert motion.poses.shape == (row.frames, 156)
+            assert np.isfinite(motion.poses).all()
+            assert 1 <= row.fps_true <= 1000
+        except (ItemError, Skip) as verdict:
+            reason = verdict.reason
+        assert reason

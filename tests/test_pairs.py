@@ -283,3 +283,30 @@ def test_feat_p_finds_its_motion_under_both_generations_of_names(source, feat_p)
 def test_a_path_that_is_not_there_is_not_guessed():
     assert Resolver([motion("CMU/01/01_01_poses.npz")]).find("CMU/CMU/01/01_02_poses.npz") is None
     assert path_key("CMU/01/01_01_poses.npz") != path_key("KIT/01/01_01_poses.npz")
+
+
+# --- whatever JSON holds ----------------------------------------------------------------------
+
+values = st.none() | st.booleans() | st.integers(-5, 10**400) | st.floats() | st.text(max_size=5)
+names = st.sampled_from(["labels", "raw_label", "proc_label", "act_cat", "seg_id", "start_t", "end_t", "x"])
+anything = st.recursive(values, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4))
+labelled = st.fixed_dictionaries({"start_t": times | anything, "end_t": times | anything, "proc_label": values})
+annotations = st.none() | st.fixed_dictionaries({"labels": st.lists(labelled, max_size=3) | anything}) | anything
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"dur": st.floats(0, 20) | values, "feat_p": st.text(max_size=5) | values},
+        optional={n: annotations | st.lists(annotations, max_size=2) for n in ("frame_ann", "seq_ann", "frame_anns")},
+    )
+)
+def test_whatever_a_sequence_holds_it_is_planned_or_refused_by_name(entry):
+    refused = ""
+    try:
+        for parsed in parse_sequence("7", "train", entry, PairConfig()):
+            made = plan_sequence(parsed, "KIT/1/a", CLOCK, PairConfig())
+            assert all(isinstance(text, str) for pair in made.pairs for text in (pair.text, pair.raw, *pair.act_cat))
+    except UserError as error:
+        refused = error.message
+    assert not refused or "sequence 7" in refused
