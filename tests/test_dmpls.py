@@ -36,7 +36,7 @@ def dmpls(tmp_path_factory) -> Path:
     return folder
 
 
-def with_soft_tissue(world: World, folder: Path, **keypoints):
+def with_soft_tissue(world: World, folder: Path | str, **keypoints):
     config = world.config
     keypoints = KeypointConfig(dmpls=True, **keypoints)
     return replace(config, inputs=replace(config.inputs, dmpls=str(folder)), keypoints=keypoints)
