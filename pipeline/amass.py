@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -224,9 +225,14 @@ def _header(path: Path, archive: Npz) -> _Head:
 
 def _gender(stored: NDArray[Any]) -> str:
     """The stored gender, or nothing when the file holds no such word (`keypoints.missing_gender` decides then)."""
+    if stored.dtype.kind == "U":
+        # Python itself breaks on numbers that are no letters.
+        letters = stored.astype(stored.dtype.newbyteorder("=")).reshape(-1).view(np.uint32)
+        if (letters > sys.maxunicode).any():
+            return ""
     try:
         return normalise_gender(stored)
-    except (UserError, ValueError):  # ValueError: text that is no Unicode
+    except UserError:
         return ""
 
 

@@ -89,13 +89,20 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        _check_ids(data)
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits, a thousand brackets
         what = "a web page" if path.read_bytes()[:64].lstrip().startswith(b"<") else f"damaged ({error})"
         raise UserError(f"{path} is {what}", _DOWNLOAD) from error
     first = next(iter(data.values()), None) if isinstance(data, dict) else None
     if not isinstance(first, dict) or "feat_p" not in first:
         raise UserError(f"{path} is not a BABEL file: no sequences with 'feat_p' in it", _DOWNLOAD)
     return data
+
+
+def _check_ids(data: object) -> None:
+    """Ids end up in manifests, so they must be text that can be written; half a surrogate pair cannot."""
+    for sid in data if isinstance(data, dict) else ():
+        sid.encode("utf-8")
 
 
 def entry_places(path: Path, block: int = 1 << 16) -> dict[str, tuple[int, int]]:
@@ -105,8 +112,10 @@ def entry_places(path: Path, block: int = 1 << 16) -> dict[str, tuple[int, int]]
         UserError: see `read_file`.
     """
     try:
-        return {sid: (begin, length) for sid, begin, length in _entries(path, block)}
-    except ValueError as error:
+        places = {sid: (begin, length) for sid, begin, length in _entries(path, block)}
+        _check_ids(places)
+        return places
+    except (ValueError, RecursionError) as error:
         read_file(path)  # says better what is wrong with it
         raise UserError(f"{path} is not a BABEL file: {error}", _DOWNLOAD) from error
 
@@ -172,7 +181,7 @@ def parse_sequence(sid: str, split: str, entry: dict[str, Any], config: PairConf
     """
     try:
         duration = _seconds(entry, "dur")
-        feat_p = str(entry["feat_p"])
+        feat_p = _writable(str(entry["feat_p"]))
         frames = _annotations(entry, "frame_ann")
         sequences = _annotations(entry, "seq_ann")
         for number in range(max(len(frames), len(sequences), 1)):
@@ -221,7 +230,12 @@ def _text(data: dict[str, Any], name: str) -> str:
     value = data.get(name) or ""
     if not isinstance(value, str):
         raise TypeError(f"{name} is {value!r}, not text")
-    return value
+    return _writable(value)
+
+
+def _writable(text: str) -> str:
+    text.encode("utf-8")  # JSON can spell half a surrogate pair, which no file can hold
+    return text
 
 
 def _seconds(data: dict[str, Any], name: str) -> float:
@@ -241,10 +255,10 @@ def _label(data: dict[str, Any], config: PairConfig, number: int, duration: floa
         number=number,
         text=text,
         raw=raw,
-        act_cat=tuple(map(str, data.get("act_cat") or ())),
+        act_cat=tuple(_writable(str(category)) for category in data.get("act_cat") or ()),
         start_s=min(start, end),
         end_s=max(start, end),
-        seg_id=str(data.get("seg_id", "")),
+        seg_id=_writable(str(data.get("seg_id", ""))),
         whole=whole,
     )
 

@@ -34,6 +34,8 @@ BLOCK = 1 << 18
 _STEP = {zipfile.ZIP_DEFLATED: BLOCK}
 _SMALL_STEP = 1 << 12  # bzip2 and LZMA unpack all they are fed: 4 kB of a bomb are 80 MB, not gigabytes
 _LOCAL = struct.Struct("<4s22xHH")  # of a member's own header: signature, length of name, length of extra field
+_LZMA = struct.Struct("<5xI")  # version, length of properties, the three small ones; then the dictionary's size
+_LARGEST_DICTIONARY = 1 << 27  # preset 9 takes half of it
 _LONGEST_HEADER = 10_000  # numpy's own limit
 _DESCR = re.compile(r"""['"]descr['"]\s*:\s*['"]([<>=|]?[biufcSUVOmM?]\d{0,9}(?:\[\w+\])?)['"]""")
 _FORTRAN = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)""")
@@ -125,7 +127,7 @@ class Npz:
                 self._handle.seek(self._place(info))
                 self._headers[name] = _header(self._handle, name)
             else:
-                with self._zip.open(info) as member:
+                with self._unpacking(info) as member:
                     self._headers[name] = _header(member, name)
         return self._headers[name]
 
@@ -153,7 +155,7 @@ class Npz:
         if info.compress_type == zipfile.ZIP_STORED:
             self._handle.seek(self._place(info) + header.start)
             return self._stored_rows(header, every) if by_rows else _shaped(self._stored(header), header, every)
-        with self._zip.open(info) as member:
+        with self._unpacking(info) as member:
             step = _STEP.get(info.compress_type, _SMALL_STEP)
             _inflate(member, header.start, step)
             if by_rows:
@@ -173,6 +175,17 @@ class Npz:
         if info.compress_size != info.file_size or place + info.file_size > self._size:
             raise NpzError(f"{info.filename} is cut short")
         return place
+
+    def _unpacking(self, info: zipfile.ZipInfo) -> Any:
+        """The stream of a compressed member, unless it asks for more memory than any compressor of these files."""
+        if info.compress_type == zipfile.ZIP_LZMA:
+            self._handle.seek(info.header_offset)
+            *_, name_length, extra_length = _LOCAL.unpack(self._handle.read(_LOCAL.size))
+            self._handle.seek(name_length + extra_length, os.SEEK_CUR)
+            (dictionary,) = _LZMA.unpack(self._handle.read(_LZMA.size))
+            if dictionary > _LARGEST_DICTIONARY:
+                raise NpzError(f"{info.filename} wants {dictionary} bytes for its LZMA dictionary")
+        return self._zip.open(info)
 
     def _stored(self, header: Header) -> Array:
         flat = np.empty(math.prod(header.shape), header.dtype)

@@ -193,6 +193,16 @@ def test_a_directory_that_lies_is_found_out(tmp_path, what, at, value, method):
         read_all(path)
 
 
+def test_an_lzma_dictionary_of_gigabytes_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.npz", [("a.npy", npy(np.zeros(9)))], zipfile.ZIP_LZMA)
+    content = bytearray(path.read_bytes())
+    place = 30 + len("a.npy") + 5
+    content[place : place + 4] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(NpzError, match="dictionary"):
+        read_all(path)
+
+
 def test_members_that_point_at_each_other_are_found_out(tmp_path):
     path = write_zip(tmp_path / "a.npz", [("a.npy", npy(np.zeros(9))), ("b.npy", npy(np.ones(9)))])
     with zipfile.ZipFile(path) as archive:
