@@ -1,11 +1,11 @@
-"""Members of an `.npz`, quickly: stored ones straight from their place in the file, only the rows that are wanted.
+"""Members of an `.npz`, quickly: stored ones straight from their place in the file, compressed ones through zipfile.
 
 Nothing in a file is believed before it is checked: no pickle is opened, no Python literal evaluated, and memory is
 taken for bytes that are there, not for bytes that are announced. What comes out is what `numpy.load` gives, bit for
 bit, except that zip's checksum of a *stored* member is not computed; of a compressed one it is.
 
-Stored members are read, not mapped: as fast where rows are this short (7 against 6 µs per second of motion), and a
-file that shrinks or a disk that fails meanwhile is an error that can be reported, where a map kills the process.
+Stored members are read, not mapped: as fast where the whole is looked at, and a file that shrinks or a disk that fails
+meanwhile is an error that can be reported, where a map kills the process.
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-BLOCK = 1 << 18
-"""Bytes read or inflated at a time when rows are picked: stays in the second-level cache."""
-
-_STEP = {zipfile.ZIP_DEFLATED: BLOCK}
+_STEP = 1 << 18  # bytes inflated at a time
 _SMALL_STEP = 1 << 12  # bzip2 and LZMA unpack all they are fed: 4 kB of a bomb are 80 MB, not gigabytes
 _LOCAL = struct.Struct("<4s22xHH")  # of a member's own header: signature, length of name, length of extra field
 _LZMA = struct.Struct("<5xI")  # version, length of properties, the three small ones; then the dictionary's size
@@ -131,12 +128,10 @@ class Npz:
                     self._headers[name] = _header(member, name)
         return self._headers[name]
 
-    def read(self, name: str, every: int = 1) -> Array:
+    def read(self, name: str) -> Array:
         """Return a member as a new array, in the dtype it is stored in.
 
-        Args:
-            name: without `.npy`. Of several members of one name the last counts, as with numpy.
-            every: only each n-th entry of the first axis, as `[::every]` would give; a scalar is whole.
+        Of several members of one name the last counts, as with numpy.
 
         Raises:
             KeyError: no such array.
@@ -150,17 +145,14 @@ class Npz:
         if header.start + header.bytes != info.file_size or info.header_offset + info.compress_size > self._size:
             raise NpzError(f"{name} announces {header.dtype} {header.shape}, which is not what is there")
         if not header.bytes:
-            return np.empty(header.shape, header.dtype)[:: every if header.shape else None]
-        by_rows = every > 1 and bool(header.shape) and not header.fortran
+            return np.empty(header.shape, header.dtype)
         if info.compress_type == zipfile.ZIP_STORED:
             self._handle.seek(self._place(info) + header.start)
-            return self._stored_rows(header, every) if by_rows else _shaped(self._stored(header), header, every)
+            return _shaped(self._stored(header), header)
         with self._unpacking(info) as member:
-            step = _STEP.get(info.compress_type, _SMALL_STEP)
+            step = _STEP if info.compress_type == zipfile.ZIP_DEFLATED else _SMALL_STEP
             _inflate(member, header.start, step)
-            if by_rows:
-                return _inflated_rows(member, header, every, step)
-            return _shaped(np.frombuffer(_inflate(member, header.bytes, step), header.dtype), header, every)
+            return _shaped(np.frombuffer(_inflate(member, header.bytes, step), header.dtype), header)
 
     def _place(self, info: zipfile.ZipInfo) -> int:
         """Where the bytes of a stored member begin, when they are all there and really its own."""
@@ -189,25 +181,9 @@ class Npz:
 
     def _stored(self, header: Header) -> Array:
         flat = np.empty(math.prod(header.shape), header.dtype)
-        self._fill(flat)
-        return flat
-
-    def _stored_rows(self, header: Header, every: int) -> Array:
-        rows, shape = header.shape[0], header.shape[1:]
-        out = np.empty((-(-rows // every), *shape), header.dtype)
-        block = np.empty((min(_rows_at_once(header, every), rows), *shape), header.dtype)
-        kept = 0
-        for first in range(0, rows, len(block)):
-            part = block[: rows - first]
-            self._fill(part)
-            picked = part[::every]
-            out[kept : kept + len(picked)] = picked
-            kept += len(picked)
-        return out
-
-    def _fill(self, array: Array) -> None:
-        if self._handle.readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:  # type: ignore[attr-defined]
+        if self._handle.readinto(flat.view(np.uint8)) != flat.nbytes:  # type: ignore[attr-defined]
             raise NpzError("the file became shorter while it was read")
+        return flat
 
 
 def _header(member: Any, name: str) -> Header:
@@ -231,20 +207,11 @@ def _header(member: Any, name: str) -> Header:
     return Header(shape=lengths, dtype=dtype, fortran=fortran[1] == "True", start=8 + (4 if wide else 2) + length)
 
 
-def _shaped(flat: Array, header: Header, every: int) -> Array:
-    array = flat.reshape(header.shape[::-1]).T if header.fortran else flat.reshape(header.shape)
-    if every > 1 and header.shape:
-        return array[::every].copy(order="K")
-    return array if array.flags.writeable else array.copy(order="K")
+def _shaped(flat: Array, header: Header) -> Array:
+    return flat.reshape(header.shape[::-1]).T if header.fortran else flat.reshape(header.shape)
 
 
-def _rows_at_once(header: Header, every: int) -> int:
-    """A multiple of `every`, so that each block begins with a row that is kept."""
-    row = header.bytes // header.shape[0]
-    return every * max(1, BLOCK // (every * row))
-
-
-def _inflate(member: Any, wanted: int, step: int) -> bytes | bytearray:
+def _inflate(member: Any, wanted: int, step: int) -> bytearray:
     """Exactly the next bytes of a compressed member; memory grows with what really comes."""
     parts, missing = [], wanted
     while missing:
@@ -253,14 +220,4 @@ def _inflate(member: Any, wanted: int, step: int) -> bytes | bytearray:
             raise NpzError(f"{member.name} is cut short")
         parts.append(piece)
         missing -= len(piece)
-    return parts[0] if len(parts) == 1 else bytearray().join(parts)
-
-
-def _inflated_rows(member: Any, header: Header, every: int, step: int) -> Array:
-    rows, shape = header.shape[0], header.shape[1:]
-    at_once, row = _rows_at_once(header, every), header.bytes // header.shape[0]
-    parts = []
-    for first in range(0, rows, at_once):
-        data = _inflate(member, min(at_once, rows - first) * row, step)
-        parts.append(np.frombuffer(data, header.dtype).reshape(-1, *shape)[::every].copy())
-    return np.concatenate(parts, dtype=header.dtype)  # else big-endian numbers change their order
+    return bytearray().join(parts)  # unlike bytes, the array on top of it can be written to
