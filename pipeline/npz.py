@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_STEP = 1 << 18  # bytes inflated at a time
+_STEP = 1 << 16  # bytes inflated at a time; pieces four times as large cost a quarter more, in memory given back
 _SMALL_STEP = 1 << 12  # bzip2 and LZMA unpack all they are fed: 4 kB of a bomb are 80 MB, not gigabytes
 _LOCAL = struct.Struct("<4s22xHH")  # of a member's own header: signature, length of name, length of extra field
 _LZMA = struct.Struct("<5xI")  # version, length of properties, the three small ones; then the dictionary's size
@@ -213,11 +213,10 @@ def _shaped(flat: Array, header: Header) -> Array:
 
 def _inflate(member: Any, wanted: int, step: int) -> bytearray:
     """Exactly the next bytes of a compressed member; memory grows with what really comes."""
-    parts, missing = [], wanted
-    while missing:
-        piece = member.read(min(step, missing))
+    data = bytearray()
+    while len(data) < wanted:
+        piece = member.read(min(step, wanted - len(data)))
         if not piece:
             raise NpzError(f"{member.name} is cut short")
-        parts.append(piece)
-        missing -= len(piece)
-    return bytearray().join(parts)  # unlike bytes, the array on top of it can be written to
+        data += piece
+    return data
