@@ -22,6 +22,7 @@ from actionpose.corrupt import CorruptConfig, add_noise
 from actionpose.data import DataConfig, Ints, SampleTable
 from actionpose.negatives import Texts, mirror_words
 from actionpose.skeleton import FLIP_ORDER, N_JOINTS, ROOT
+from actionpose.windows import source_frames
 
 Batch = dict[str, Any]
 """pose2d (B, T, 17, 3) float32 x, y in screen units and confidence; pose3d (B, T, 17, 3) float32 root-relative
@@ -80,14 +81,28 @@ def cut_frames(table: SampleTable, ids: Ints, name: str = "pose3d") -> NDArray[n
     lengths = table.length[ids]
     out = np.empty((len(ids), int(lengths.max()), N_JOINTS, 3), dtype=np.float32)
     columns = (table.shard, table.first, table.length, table.gap_at, table.gap)
-    for into, row in zip(out, zip(*(c[ids].tolist() for c in columns), strict=True), strict=True):
+    rows = zip(*(c[ids].tolist() for c in columns), strict=True)
+    for into, sample, repeats, row in zip(out, ids.tolist(), _repeats(table, ids), rows, strict=True):
         shard, first, length, gap_at, gap = row
-        frames = table.shards.mapped(shard, name)
-        into[:gap_at] = frames[first : first + gap_at]
-        if gap:
-            into[gap_at:length] = frames[first + gap_at + gap : first + length + gap]
+        if repeats:
+            whole = table.shards.motion_frames(int(table.motion[sample]), name)
+            start, span = int(table.offset[sample]), int(table.span[sample])
+            into[:length] = whole[source_frames(start, span, length, len(whole))]
+        else:
+            frames = table.shards.mapped(shard, name)
+            into[:gap_at] = frames[first : first + gap_at]
+            if gap:
+                into[gap_at:length] = frames[first + gap_at + gap : first + length + gap]
         into[length:] = into[length - 1]
     return out
+
+
+def _repeats(table: SampleTable, ids: Ints) -> list[bool]:
+    """Samples that repeat frames within their length: stretched, or reaching beyond their motion's ends."""
+    start, stop = table.offset[ids], table.offset[ids] + table.length[ids] + table.gap[ids]
+    frames = (table.shards.motions["stop"] - table.shards.motions["start"])[table.motion[ids]]
+    found: list[bool] = ((table.span[ids] != table.length[ids]) | (start < 0) | (stop > frames)).tolist()
+    return found
 
 
 def mirror(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from actionpose.config import setting
 from actionpose.errors import UserError
 from actionpose.geometry import SCREEN_PER_METRE, view_matrix
 from actionpose.shards import ShardSet
+from actionpose.windows import every_start, split_clips
 
 Ints = NDArray[np.int64]
 
@@ -39,6 +40,12 @@ class DataConfig:
     clip_frames: int = setting(243, "longest clip; the paper uses 243 frames, 81 on MPI-INF-3DHP")
     stride: int = setting(
         81, "frames between windows of a longer clip; the last one is aligned to the end (MotionBERT)"
+    )
+    cut: Literal["cover", "split-clips", "every-start"] = setting(
+        "cover",
+        "windows of whole motions in fine-tuning. `cover`: every frame is in one, short motions stay short; "
+        "`split-clips`: MotionBERT's on Human3.6M, full windows only, short videos stretched; `every-start`: P-STMO's "
+        "on MPI-INF-3DHP, one at every multiple of the stride, the last ones stretched",
     )
     windows_per_clip: int = setting(8, "at most this many windows of one clip, evenly spread; the paper is silent")
     transitions: Literal["centre", "windows"] = setting(
@@ -108,10 +115,12 @@ class SampleTable:
         shard: which file of the set.
         first: row of `pose3d` where the sample starts.
         length: frames in the sample, 1 … clip_frames.
+        span: frames of the motion that it is made of; less than `length` where these are repeated.
         gap_at: frames of the sample before a gap; equal to `length` when it has none.
         gap: frames left out at the gap.
         motion: row of `shards.motions`.
-        offset: first frame, counted from the motion's first (gaps included).
+        offset: first frame, counted from the motion's first (gaps included). A window may reach beyond the motion's
+            ends; the frames there repeat the edge.
         covered: frames at the sample's front that the window before has too.
         pair: row of `shards.pairs`, -1 without text.
         view: index into `views`.
@@ -125,6 +134,7 @@ class SampleTable:
     shard: Ints
     first: Ints
     length: Ints
+    span: Ints
     gap_at: Ints
     gap: Ints
     motion: Ints
@@ -164,8 +174,8 @@ class SampleTable:
         return f"sample {sample} ({name} frames {start}:{stop}, {self.views[self.view[sample]]})"
 
 
-Row = tuple[int, int, int, int, int, int, float]
-"""motion, first frame in it, length, gap_at, gap, pair, heading — one window before views."""
+Row = tuple[int, int, int, int, int, int, float, int]
+"""motion, first frame in it, length, gap_at, gap, pair, heading, span — one window before views."""
 
 
 def pair_samples(shards: ShardSet, config: DataConfig) -> SampleTable:
@@ -215,20 +225,27 @@ def _pair_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_]) 
         for at in starts:
             length = min(size, frames)
             if gap == 0 or gap_at >= at + length:
-                yield motion, start + at, length, length, 0, pair, heading
+                yield motion, start + at, length, length, 0, pair, heading, length
             elif gap_at <= at:
-                yield motion, start + at + gap, length, length, 0, pair, heading
+                yield motion, start + at + gap, length, length, 0, pair, heading, length
             else:
-                yield motion, start + at, length, gap_at - at, gap, pair, heading
+                yield motion, start + at, length, gap_at - at, gap, pair, heading, length
 
 
 def _motion_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_], stride: int | None) -> Iterator[Row]:
-    size, limit = config.clip_frames, None
-    for motion in np.flatnonzero(wanted).tolist():
-        frames = int(shards.motions["stop"][motion] - shards.motions["start"][motion])
-        heading = float(shards.motions["heading"][motion])
-        for at in window_starts(frames, size, stride or config.stride, limit) if frames else ():
-            yield motion, at, min(size, frames), min(size, frames), 0, -1, heading
+    size, motions = config.clip_frames, shards.motions
+    ids = np.flatnonzero(wanted)
+    lengths: list[int] = (motions["stop"] - motions["start"])[ids].tolist()
+    if config.cut == "cover" or stride is not None:
+        starts = ((k, window_starts(n, size, stride or config.stride)) for k, n in enumerate(lengths) if n)
+        windows = [(k, at, min(size, lengths[k])) for k, many in starts for at in many]
+        stretched = False
+    else:
+        rule = split_clips if config.cut == "split-clips" else every_start
+        windows, stretched = rule(lengths, size, config.stride), True
+    for k, at, span in windows:
+        length = size if stretched else span
+        yield int(ids[k]), at, length, length, 0, -1, float(motions["heading"][ids[k]]), span
 
 
 def _table(shards: ShardSet, config: DataConfig, rows: Iterable[Row]) -> SampleTable:
@@ -240,10 +257,10 @@ def _table(shards: ShardSet, config: DataConfig, rows: Iterable[Row]) -> SampleT
             f"{shards.folder}: the chosen motions hold no frames to learn from", "choose others with data.*"
         )
     motion, start, length, gap_at, gap, pair = (np.asarray(c, dtype=np.int64) for c in columns[:6])
-    heading = np.asarray(columns[6], dtype=np.float64)
+    heading, span = np.asarray(columns[6], dtype=np.float64), np.asarray(columns[7], dtype=np.int64)
     covered = np.zeros(len(motion), dtype=np.int64)
     follows = (motion[1:] == motion[:-1]) & (pair[1:] == pair[:-1])
-    covered[1:] = np.where(follows, np.maximum(start[:-1] + length[:-1] - start[1:], 0), 0)
+    covered[1:] = np.where(follows, np.maximum(start[:-1] + span[:-1] - start[1:], 0), 0)
     n = len(views)
 
     def each_view(column: NDArray[Any]) -> NDArray[Any]:
@@ -255,6 +272,7 @@ def _table(shards: ShardSet, config: DataConfig, rows: Iterable[Row]) -> SampleT
         shard=each_view(shards.motions["shard"][motion]),
         first=each_view(shards.motions["start"][motion] + start),
         length=each_view(length),
+        span=each_view(span),
         gap_at=each_view(gap_at),
         gap=each_view(gap),
         motion=each_view(motion),
