@@ -1,15 +1,23 @@
 """Errors of 3D poses, per frame, so that a protocol can pool frames, actions or sequences as it defines.
 
 All take arrays (..., T, 17, 3) of equal shape, in any one unit (millimetres by habit), compute in float64
-and loop over nothing. Nothing is made root-relative here; that belongs to a protocol.
+and loop over nothing. They make nothing root-relative; that belongs to a protocol. `mpi_inf_3dhp` at the end is one
+whole protocol: the scores of MPI-INF-3DHP's test set from arrays, for any method, with nothing but NumPy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from actionpose.skeleton import MPI_3DHP_ORDER, ROOT
+
 Array = NDArray[np.float64]
+
+JointOrder = Literal["h36m", "3dhp"]
 
 PCK_JOINTS = (1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16)
 """The 14 joints MPI-INF-3DHP counts, in Human3.6M order: all but pelvis, spine and nose (its 'head')."""
@@ -106,3 +114,56 @@ def auc(
     ordered = np.sort(np.asarray(thresholds, dtype=np.float64))
     above = len(ordered) - np.searchsorted(ordered, errors, side="right")
     return 100.0 * above.mean(axis=-1) / len(ordered)
+
+
+# --- MPI-INF-3DHP -----------------------------------------------------------------------------
+
+
+def human36m_order(pose: ArrayLike, joints: JointOrder) -> Array:
+    """A pose (..., 17, 3) in Human3.6M order, whichever of the two orders it came in."""
+    array = np.asarray(pose, dtype=np.float64)
+    return array[..., list(MPI_3DHP_ORDER), :] if joints == "3dhp" else array
+
+
+def mpi_inf_3dhp(
+    predicted: Mapping[str, ArrayLike], target: Mapping[str, ArrayLike], *, joints: JointOrder = "3dhp"
+) -> dict[str, Any]:
+    """MPI-INF-3DHP's test scores: MPJPE over 17 joints, PCK at 150 mm and AUC over 14, root-relative, no alignment.
+
+    The same arithmetic as the benchmark's Matlab code (docs/evaluation.md, "3DHP against the Matlab code"): `error <
+    threshold` is strict, AUC is the mean of PCK at 0, 5, …, 150 mm, so 96.77 is its maximum.
+
+    Args:
+        predicted: sequence name → (n, 17, 3) millimetres, its valid frames in order; the root may be anywhere.
+        target: the same names and shapes: `univ_annot3` by the usual protocol. Say so when it is `annot3`.
+        joints: order of the joints in both; MPI-INF-3DHP's own, or Human3.6M's.
+
+    Returns:
+        `mpjpe_mm`, `pck`, `auc`, `frames` over all frames (the published way), `sequences` with the same for each, and
+        `sequence_mean`, their unweighted mean, which some papers print.
+
+    Raises:
+        ValueError: no sequence, names or shapes that differ, numbers that are not finite.
+    """
+    if not target or set(predicted) != set(target):
+        raise ValueError(f"sequences predicted: {sorted(predicted)}; to score: {sorted(target)}")
+    columns: dict[str, tuple[Array, Array, Array]] = {}
+    for name in target:
+        p, g = (human36m_order(pose[name], joints) for pose in (predicted, target))
+        if p.shape != g.shape or p.ndim != 3 or not len(p):
+            raise ValueError(f"{name}: poses of shape {p.shape} and {g.shape} cannot be compared")
+        if not (np.isfinite(p).all() and np.isfinite(g).all()):
+            raise ValueError(f"{name}: numbers that are not finite")
+        p, g = p - p[:, ROOT : ROOT + 1], g - g[:, ROOT : ROOT + 1]
+        columns[name] = (mpjpe(p, g), pck(p, g), auc(p, g))
+    sequences = {name: _means(*errors) for name, errors in columns.items()}
+    pooled = [np.concatenate(parts) for parts in zip(*columns.values(), strict=True)]
+    keys = ("mpjpe_mm", "pck", "auc")
+    mean = {key: float(np.mean([row[key] for row in sequences.values()])) for key in keys}
+    return {**_means(*pooled), "sequences": sequences, "sequence_mean": mean}
+
+
+def _means(error: Array, hits: Array, area: Array) -> dict[str, Any]:
+    return {
+        "mpjpe_mm": float(error.mean()), "pck": float(hits.mean()), "auc": float(area.mean()), "frames": len(error)
+    }  # fmt: skip
