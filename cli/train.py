@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from cli.ablate import ablate, budget_option
 from cli.common import (
     F,
     Group,
@@ -45,6 +46,7 @@ def _training_options(body: F) -> F:
     options: list[Callable[[F], F]] = [
         click.option("--data", type=click.Path(path_type=Path), metavar="SHARDS", help=DATA_HELP),
         click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help=OUT_HELP),
+        budget_option,
         click.option("--resume", is_flag=True, help=RESUME_HELP),
         click.option(
             "--init", metavar="WEIGHTS", help="First pose encoder: a run, a checkpoint, or a MotionBERT file."
@@ -84,6 +86,7 @@ def _train(
     data: Path | None,
     out: Path | None,
     resume: bool,
+    budget_minutes: float | None,
     init: str | None,
     settings: Settings,
     dry_run: bool,
@@ -92,7 +95,7 @@ def _train(
     from actionpose import jobs
     from actionpose.recipe import Recipe
 
-    resolved = settings.resolve(Recipe, {"init.pose": init})
+    resolved = settings.resolve(Recipe, {"init.pose": init, "run.budget_minutes": budget_minutes})
     data, out = _given(data, "--data"), _given(out, "--out")
     if dry_run:
         emit(jobs.plan(command, resolved, data), format)
@@ -113,7 +116,7 @@ def _train(
 def _trained(command: str, made: dict[str, Any], data: Path, out: Path, settings: Settings) -> str:
     done = f"{command} run of {made['step']} steps in {out}"
     if not made["finished"]:
-        return f"{done}, stopped by run.budget_minutes before step {made['of']}. {GO_ON}"
+        return f"{done}, out of time before step {made['of']}. {GO_ON}"
     if command == "finetune":
         return f"{done}. Next: ap-train evaluate {out} --data {data}"
     recipe = " ".join(f"-c {name}" for name in settings.files)
@@ -186,6 +189,9 @@ def _given(value: Path | None, name: str) -> Path:
 
 def _argv() -> list[str]:
     return [shlex.quote(part) for part in ("ap-train", *sys.argv[1:])]
+
+
+main.add_command(ablate)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""Result charts as PNG files; matplotlib draws them and is imported only when one is drawn."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from actionpose.errors import UserError
+from actionpose.files import atomic_path
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5a5a5a")
+"""Okabe and Ito's, which most colour-blind readers can tell apart."""
+INK, SOFT, HAIR = "#1f2430", "#6b7280", "#dfe3ea"
+ADVICE = "pip install 'actionpose[picture]'"
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+@contextmanager
+def figure(out: Path, inches: tuple[float, float]) -> Iterator[Any]:
+    """A matplotlib figure without a display or any global state; saved whole or not at all.
+
+    Raises:
+        UserError: matplotlib is not installed, or the file cannot be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("drawing a figure needs matplotlib", ADVICE) from error
+    drawn = Figure(figsize=inches, facecolor="white", layout="constrained")
+    FigureCanvasAgg(drawn)
+    yield drawn
+    with atomic_path(out) as aside:
+        drawn.savefig(aside, dpi=130, format="png")
+
+
+def tidy(axis: Any, *, x: str = "", y: str = "", title: str = "") -> None:
+    """Quiet axes: no box, faint horizontal lines, labels in one size."""
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axis.spines[side].set_color(HAIR)
+    axis.grid(axis="y", color=HAIR, lw=0.8)
+    axis.set_axisbelow(True)
+    axis.tick_params(colors=SOFT, labelsize=8)
+    axis.set_xlabel(x, fontsize=9, color=SOFT)
+    axis.set_ylabel(y, fontsize=9, color=SOFT)
+    if title:
+        axis.set_title(title, fontsize=10, color=INK, loc="left")

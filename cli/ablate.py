@@ -1,0 +1,149 @@
+"""`ap-train ablate`, `ap-train robustness`: which part of pretraining helps, and what a run makes of spoilt input."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.common import (
+    Command,
+    F,
+    Settings,
+    config_options,
+    dry_run_option,
+    emit,
+    format_option,
+    next_step,
+    note,
+    some_failed,
+    toolkit_version,
+)
+
+PathLike = click.Path(path_type=Path)
+
+
+def budget_option(body: F) -> F:
+    """`--budget-minutes`: also the key run.budget_minutes."""
+    return click.option(
+        "--budget-minutes",
+        type=click.FloatRange(0, min_open=True),
+        metavar="N",
+        help="Save and stop after this long; the same command with --resume goes on.",
+    )(body)
+
+
+@click.command(cls=Command)
+@click.option("--data", type=PathLike, metavar="SHARDS", help="Shard folder with labels, for pretraining.")
+@click.option(
+    "--target", type=PathLike, metavar="SHARDS", help="Shards to fine-tune and measure on [default: those of --data]."
+)
+@click.option("--out", type=PathLike, metavar="DIR", help="Folder of the grid; new or empty unless --resume is given.")
+@click.option("--seeds", metavar="LIST", help="Seeds, such as 0,1,2; the same as -o ablate.seeds=[0,1,2].")
+@click.option("--rows", metavar="LIST", help="Rows of the table, such as baseline,both; see docs/ablation.md.")
+@click.option(
+    "--row", "own", multiple=True, metavar="ROW", help="A further row, 'name: section.key=value; …'; may be repeated."
+)
+@budget_option
+@click.option("--resume", is_flag=True, help="Go on with the grid in DIR; what is finished stays.")
+@click.option("--init", metavar="WEIGHTS", help="First pose encoder of all rows: a run, or a MotionBERT file.")
+@config_options("actionpose")
+@dry_run_option
+@format_option
+def ablate(
+    data: Path | None,
+    target: Path | None,
+    out: Path | None,
+    seeds: str | None,
+    rows: str | None,
+    own: tuple[str, ...],
+    budget_minutes: float | None,
+    resume: bool,
+    init: str | None,
+    settings: Settings,
+    dry_run: bool,
+    format: str,
+) -> None:
+    """Which part of pretraining helps: the paper's Table 3, over seeds, from one command.
+
+    Each row and seed is a pretraining (none for `baseline`), a fine-tuning and a measurement in DIR/ROW-seedK.
+    Ends with a table and a figure in DIR, of what there is when it was stopped.
+
+    \b
+    ap-train ablate -c tiny --data shards --out runs/grid --seeds 0,1,2 --budget-minutes 30
+    ap-train ablate -c tiny --data shards --out runs/grid --seeds 0,1,2 --budget-minutes 30 --resume
+    """
+    from actionpose import ablate as grids
+    from actionpose import charts
+    from actionpose.ablate_config import AblateRecipe
+    from actionpose.ablate_report import report
+    from actionpose.ablate_table import terminal_rows
+
+    grids.refuse_many_processes()
+    options = {"init.pose": init, "ablate.seeds": _numbers(seeds), **_row_options(rows, own)}
+    resolved = settings.resolve(AblateRecipe, options)
+    data, out = _given(data, "--data"), _given(out, "--out")
+    grid = grids.Grid(resolved, data, target, out)
+    if dry_run:
+        emit(grid.plan(), format)
+        next_step(f"nothing was made; without --dry-run this works through {len(grid.cells)} cells in {out}")
+        return
+    grid.open(resume=resume, argv=_argv())
+    minutes = budget_minutes or resolved.value.run.budget_minutes
+    outcome = grid.run(argv=_argv(), version=toolkit_version(), minutes=minutes, say=note)
+    told = report(grid, outcome)
+    emit(told if format == "json" else terminal_rows(told["table"]), format)
+    if outcome.results and not charts.can_draw():
+        note(f"no figure was drawn: matplotlib is not installed; {charts.ADVICE}, then the same command with --resume")
+    _end(outcome.reason, outcome.missing, len(grid.cells), out)
+
+
+def _end(reason: str, missing: list[str], cells: int, out: Path) -> None:
+    """The last line: what there is, what is missing, how to go on."""
+    if reason == "done":
+        next_step(
+            f"all {cells} cells are done; the table is {out}/table.md. Next: ap-train robustness {out} --data SHARDS"
+        )
+        return
+    why = "the time is up" if reason == "budget" else f"stopped by {reason}"
+    next_step(
+        f"{why} with {cells - len(missing)} of {cells} cells done, all saved; missing: {', '.join(missing)}. "
+        "Go on: the same command with --resume"
+    )
+    if reason != "budget":
+        some_failed()
+
+
+def _row_options(rows: str | None, own: tuple[str, ...]) -> dict[str, Any]:
+    """`--rows` and `--row`; rows of one's own are also asked for, after the others."""
+    if not own:
+        return {"ablate.rows": _names(rows)}
+    from actionpose.ablate_config import AblateConfig
+
+    names = _names(rows) or list(AblateConfig().rows)
+    names += [name for text in own if (name := text.partition(":")[0].strip()) not in names]
+    return {"ablate.rows": names, "ablate.own_rows": list(own)}
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    try:
+        return None if text is None else [int(part) for part in _names(text) or []]
+    except ValueError as error:
+        raise click.UsageError(f"--seeds {text}: not a list of whole numbers such as 0,1,2") from error
+
+
+def _given(value: Path | None, name: str) -> Path:
+    if value is None:
+        raise click.UsageError(f"Missing option '{name}'.")
+    return value
+
+
+def _argv() -> list[str]:
+    return [shlex.quote(part) for part in ("ap-train", *sys.argv[1:])]
