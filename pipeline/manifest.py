@@ -222,6 +222,30 @@ class LabelRow(Row):
     weight: float = col("weight of each of its pairs in train: count^-0.5, on average 1; 0 when train has none")
 
 
+@dataclass(frozen=True, kw_only=True)
+class VideoRow(Row):
+    """One video of one camera of a benchmark."""
+
+    KEY: ClassVar[str] = "motion_id"
+    motion_id: str = col("h36m/… or 3dhp/…, unique in a build")
+    dataset: str = col("Human3.6M or MPI-INF-3DHP")
+    subject: str = col("S9, TS1, …")
+    split: str = col("train or test")
+    action: str = col("name of the action; empty where there is none")
+    camera: str = col("the camera's name in the dataset")
+    frames: int = col("frames stored")
+    frames_valid: int = col("frames the dataset says may be scored")
+    fps: float = col("frames per second")
+    width: int = col("image width, pixels: it scales x, y and z")
+    height: int = col("image height, pixels")
+    source_2d: str = col("where the 2D comes from: `sh`, `cpn`, `gt`, …")
+    target: str = col("what the 3D is: `image-2.5d`, `camera`, `universal` or `metric`")
+    unit_mm: float = col("millimetres per screen unit, on average over the frames")
+    unit_from: str = col("`stored`, `computed` or `constant`")
+    protocols: list[str] = col("protocols these frames permit")
+    left_out: list[str] = col("protocols that leave this video out, each with the reason")
+
+
 ROW_TYPES: dict[str, type[Row]] = {
     "motions": MotionRow,
     "keypoints": KeypointRow,
@@ -236,6 +260,7 @@ ROW_TYPES: dict[str, type[Row]] = {
     "content": ContentRow,
     "duplicates": DuplicateRow,
     "labels": LabelRow,
+    "videos": VideoRow,
 }
 """Table name → row type: `<name>.jsonl`."""
 

@@ -1,0 +1,385 @@
+"""Videos of a benchmark become shards of kind `benchmark`: what every reader hands over, and the writer they share.
+
+A reader makes one `BenchmarkMotion` per video of one camera, in the frame and units described there, or a `Rejected`
+with its reason; `write_benchmark` takes them one at a time, so that memory holds one video beside what the reader
+itself keeps. Frames wait in a plain file until their shard is full, because a shard's tables come before its frames.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.config import canonical_json
+from actionpose.errors import UserError
+from actionpose.files import PARTIAL, publish_folder
+from actionpose.shards import COLUMNS, INDEX, ShardSet, read_index, write_index, write_shard
+from actionpose.skeleton import N_JOINTS
+from pipeline.journal import disk_troubles, locked
+from pipeline.manifest import FailureRow, VideoRow, write_rows
+
+log = logging.getLogger("ap-data")
+
+WRITER_VERSION = 1
+"""Raised when the same input would give other bytes."""
+
+MAX_FRAMES = 500_000
+"""Frames in one shard, as `pack.max_frames`; a video is never divided."""
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkFile:
+    """What a file of a benchmark turned out to be.
+
+    Attributes:
+        path: the file, or the folder of many.
+        layout: a short name that tables and indexes use, such as `motionbert-pickle`.
+        sentence: what it is, in words for a person.
+        protocols: names of the protocols it permits.
+        counts: numbers that identify it (frames per split, videos, …).
+        problems: what is odd about it without being fatal.
+        sha256: `sha256:<hex>` of its bytes; of a folder, over names and checksums.
+    """
+
+    path: Path
+    layout: str
+    sentence: str
+    protocols: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    sha256: str = ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the index says of it: no path, so that equal files give equal bytes wherever they lie."""
+        return {"file": self.path.name, "layout": self.layout, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkMotion:
+    """One video of one camera, joints in Human3.6M order.
+
+    Attributes:
+        motion_id: unique in a build, such as `h36m/s_09_act_05_subact_02_ca_01`.
+        dataset: `Human3.6M` or `MPI-INF-3DHP`.
+        subject: as the dataset names it.
+        split: `train` or `test`.
+        action: its name, or empty.
+        source: the file it comes from, by name.
+        fps_stored, fps_true: frames per second.
+        pose2d: (n, 17, 3), screen x, y (width scales both) and confidence.
+        pose3d: (n, 17, 3), screen units, camera frame (x right, y down, z away), not yet root-relative.
+        extra: what the protocol needs beside the frames; goes to `motions.extra` of the shard as it is.
+    """
+
+    motion_id: str
+    dataset: str
+    subject: str
+    split: str
+    action: str
+    source: str
+    fps_stored: float
+    fps_true: float
+    pose2d: NDArray[np.float32]
+    pose3d: NDArray[np.float32]
+    extra: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """One video that cannot be used: `reason` in a few words that can be counted, `message` with the value."""
+
+    motion_id: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A finished build: its index, and whether it was made now or had been there already."""
+
+    folder: Path
+    index: dict[str, Any]
+    fresh: bool
+
+    @property
+    def failures(self) -> dict[str, dict[str, int]]:
+        """Stage → reason → number of rejected videos."""
+        return dict(self.index["summary"]["failures"])
+
+
+def write_benchmark(
+    out: Path,
+    motions: Iterable[BenchmarkMotion | Rejected],
+    *,
+    stage: str,
+    fps: float,
+    licence: str,
+    sources: Sequence[BenchmarkFile],
+    settings: Mapping[str, Any] | None = None,
+    total: int | None = None,
+    max_frames: int = MAX_FRAMES,
+) -> Written:
+    """Write the shard folder of a benchmark, unless exactly this one is there already.
+
+    The folder is made under another name and appears by one rename; its index is written last. The same motions give
+    the same bytes. A video that does not fit the contract is rejected with its reason and the others go on.
+
+    Args:
+        out: the folder; replaced when it holds shards.
+        motions: in the order they shall stand in; taken one at a time, and not at all when the folder is current.
+        stage: who writes, such as `build-h36m`; the stage column of `failures.jsonl`.
+        fps: frames per second the index states.
+        licence: whose terms the content carries.
+        sources: the files the motions come from.
+        settings: whatever else the bytes depend on; JSON data.
+        total: number of motions, for the progress bar.
+        max_frames: frames in one shard.
+
+    Raises:
+        UserError: `out` holds something else, no video could be used, another run holds the folder, the disk refuses.
+    """
+    provenance = {
+        "stage": stage,
+        "version": WRITER_VERSION,
+        "sources": [source.identity for source in sources],
+        "settings": {**(settings or {}), "max_frames": max_frames},
+    }
+    _check_place(out)
+    if (index := _current(out, provenance)) is not None:
+        return Written(folder=out, index=index, fresh=False)
+    partial = out.with_name(out.name + PARTIAL)
+    with locked(partial), disk_troubles(partial):
+        shutil.rmtree(partial)
+        partial.mkdir()
+        count = _Count()
+        shards = _write_shards(partial, _sound(_shown(motions, stage, total), count), max_frames)
+        if not shards:
+            raise UserError(f"{stage}: none of {len(count.rejected)} videos can be used", _first_reason(count.rejected))
+        failures = [_failure_row(rejected, stage) for rejected in count.rejected]
+        write_rows(partial / "manifests" / "videos.jsonl", count.videos)
+        write_rows(partial / "manifests" / "failures.jsonl", failures)
+        index = write_index(
+            partial,
+            kind="benchmark",
+            fps=fps,
+            views=(),
+            shards=shards,
+            summary=_summary(shards, count, stage, sources),
+            provenance=provenance,
+            licence=licence,
+        )
+        publish_folder(partial, out)
+    return Written(folder=out, index=index, fresh=True)
+
+
+def _first_reason(rejected: Sequence[Rejected]) -> str:
+    return f"the first, {rejected[0].motion_id}: {rejected[0].message}" if rejected else "the files hold no video"
+
+
+def _check_place(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file", "choose a folder for --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / INDEX).is_file():
+        raise UserError(
+            f"{out} is not empty and holds no shards (no {INDEX})",
+            "choose another --out; a build never overwrites what it did not make",
+        )
+
+
+def _current(out: Path, provenance: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The index in `out` when exactly this was built there, with every shard in its size."""
+    try:
+        index = read_index(out)
+        ShardSet(out)
+    except UserError:
+        return None
+    return index if canonical_json(index["provenance"]) == canonical_json(provenance) else None
+
+
+def _shown(
+    motions: Iterable[BenchmarkMotion | Rejected], stage: str, total: int | None
+) -> Iterator[BenchmarkMotion | Rejected]:
+    """The same motions, with a bar on a terminal."""
+    from tqdm import tqdm
+
+    yield from tqdm(motions, total=total, desc=stage, unit="video", disable=None, leave=False)
+
+
+# --- what is let in ---------------------------------------------------------------------------
+
+
+@dataclass
+class _Count:
+    videos: list[VideoRow] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+
+def _sound(motions: Iterable[BenchmarkMotion | Rejected], count: _Count) -> Iterator[BenchmarkMotion]:
+    """Those that fit the contract; the others are noted."""
+    for motion in motions:
+        verdict = motion if isinstance(motion, Rejected) else _verdict(motion, count.seen)
+        if verdict is not None:
+            count.rejected.append(verdict)
+            continue
+        assert isinstance(motion, BenchmarkMotion)
+        count.seen.add(motion.motion_id)
+        count.videos.append(_video_row(motion))
+        yield motion
+
+
+def _verdict(motion: BenchmarkMotion, seen: set[str]) -> Rejected | None:
+    n = len(motion.pose3d)
+    shape = (n, N_JOINTS, 3)
+
+    def no(reason: str, message: str) -> Rejected:
+        return Rejected(motion_id=motion.motion_id, reason=reason, message=message)
+
+    if motion.motion_id in seen:
+        return no("same id twice", "another video of this build has the same id")
+    if motion.split not in SPLITS:
+        return no("unknown split", f"split '{motion.split}' is neither train nor test")
+    if not n:
+        return no("no frames", "the video has no frames")
+    if motion.pose3d.shape != shape or motion.pose2d.shape != shape:
+        return no("wrong shape", f"pose3d {motion.pose3d.shape}, pose2d {motion.pose2d.shape}, expected {shape}")
+    for name, frames in (("pose3d", motion.pose3d), ("pose2d", motion.pose2d)):
+        if not (finite := np.isfinite(frames).all(axis=(1, 2))).all():
+            return no("not finite", f"{name} of {n - int(finite.sum())} frames, the first is {int(finite.argmin())}")
+    unit = motion.extra["unit_mm"]
+    if not (np.isfinite(unit).all() and np.all(np.asarray(unit) > 0)) or (np.ndim(unit) and len(unit) != n):
+        return no("no scale", "unit_mm is not positive and finite for every frame")
+    return None
+
+
+def _video_row(motion: BenchmarkMotion) -> VideoRow:
+    extra = motion.extra
+    return VideoRow(
+        motion_id=motion.motion_id,
+        dataset=motion.dataset,
+        subject=motion.subject,
+        split=motion.split,
+        action=motion.action,
+        camera=str(extra.get("camera", "")),
+        frames=len(motion.pose3d),
+        frames_valid=sum(b - a for a, b in extra["valid"]) if "valid" in extra else len(motion.pose3d),
+        fps=motion.fps_true,
+        width=int(extra["width"]),
+        height=int(extra["height"]),
+        source_2d=str(extra["source_2d"]),
+        target=str(extra["target"]),
+        unit_mm=float(np.mean(extra["unit_mm"])),
+        unit_from=str(extra["unit_from"]),
+        protocols=list(extra["protocols"]),
+        left_out=[f"{name}: {reason}" for name, reason in sorted(extra.get("skip", {}).items())],
+    )
+
+
+def _failure_row(rejected: Rejected, stage: str) -> FailureRow:
+    return FailureRow(id=rejected.motion_id, stage=stage, reason=rejected.reason, message=rejected.message)
+
+
+# --- shards -----------------------------------------------------------------------------------
+
+
+class _Shelf:
+    """The frames of one shard to be, waiting in two plain files."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder, self.split, self.number = folder, split, 0
+        self.rows: list[dict[str, Any]] = []
+        self.frames = 0
+
+    def _spool(self, name: str) -> Path:
+        return self.folder / f".{self.split}.{name}.frames"
+
+    def put(self, motion: BenchmarkMotion) -> None:
+        for name in ("pose3d", "pose2d"):
+            with open(self._spool(name), "ab") as handle:
+                _append(handle, getattr(motion, name))
+        stop = self.frames + len(motion.pose3d)
+        named = {key: getattr(motion, key) for key in COLUMNS["motions"] if hasattr(motion, key)}
+        self.rows.append({**named, "extra": dict(motion.extra), "start": self.frames, "stop": stop, "heading": 0.0})
+        self.frames = stop
+
+    def close(self) -> dict[str, Any] | None:
+        """Write the shard if there is anything for it, and start the next one; its row of the index."""
+        if not self.rows:
+            return None
+        tables: dict[str, dict[str, list[Any]]] = {name: {c: [] for c in columns} for name, columns in COLUMNS.items()}
+        for column, values in tables["motions"].items():
+            values += [row[column] for row in self.rows]
+        path = self.folder / f"{self.split}-{self.number:05d}.h5"
+        row = write_shard(path, tables=tables, pose3d=self._waiting("pose3d"), pose2d=self._waiting("pose2d"))
+        for name in ("pose3d", "pose2d"):
+            self._spool(name).unlink()
+        self.number, self.rows, self.frames = self.number + 1, [], 0
+        return row
+
+    def _waiting(self, name: str) -> Iterator[NDArray[np.float32]]:
+        with open(self._spool(name), "rb") as handle:
+            for row in self.rows:
+                shape = (row["stop"] - row["start"], N_JOINTS, 3)
+                yield np.fromfile(handle, "<f4", int(np.prod(shape))).reshape(shape)
+
+
+def _append(handle: BinaryIO, frames: NDArray[np.float32]) -> None:
+    handle.write(np.ascontiguousarray(frames, dtype="<f4").tobytes())
+
+
+def _write_shards(folder: Path, motions: Iterable[BenchmarkMotion], max_frames: int) -> list[dict[str, Any]]:
+    shelves = {split: _Shelf(folder, split) for split in SPLITS}
+    done: dict[str, list[dict[str, Any] | None]] = defaultdict(list)
+    for motion in motions:
+        shelf = shelves[motion.split]
+        if shelf.frames and shelf.frames + len(motion.pose3d) > max_frames:
+            done[motion.split].append(shelf.close())
+        shelf.put(motion)
+    for split, shelf in shelves.items():
+        done[split].append(shelf.close())
+    return [row for split in SPLITS for row in done[split] if row is not None]
+
+
+# --- the index --------------------------------------------------------------------------------
+
+
+def _summary(
+    shards: Sequence[Mapping[str, Any]], count: _Count, stage: str, sources: Sequence[BenchmarkFile]
+) -> dict[str, Any]:
+    reasons = Counter(rejected.reason for rejected in count.rejected)
+    seconds = sum(row.frames / row.fps for row in count.videos)
+    splits = sorted({row["split"] for row in shards}, key=SPLITS.index)
+    left_out: Counter[str] = Counter(text for row in count.videos for text in row.left_out)
+    return {
+        "motions": len(count.videos),
+        "clips": 0,
+        "pairs": 0,
+        "frames": sum(row["frames"] for row in shards),
+        "hours": round(seconds / 3600, 4),
+        "splits": {s: _of_split([row for row in shards if row["split"] == s]) for s in splits},
+        "protocols": sorted({name for row in count.videos for name in row.protocols}),
+        "left_out": dict(sorted(left_out.items())),
+        "source": [source.identity for source in sources],
+        "source_2d": dict(sorted(Counter(row.source_2d for row in count.videos).items())),
+        "failures": {stage: dict(sorted(reasons.items()))} if reasons else {},
+    }
+
+
+def _of_split(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {name: sum(row[name] for row in rows) for name in ("motions", "frames")}
+
+
+def describe(file: BenchmarkFile) -> dict[str, Any]:
+    """A `BenchmarkFile` as plain data, for `--format json`."""
+    return {**asdict(file), "path": str(file.path), "counts": dict(file.counts)}
