@@ -43,7 +43,15 @@ FLIP_STREAM, ZOOM_STREAM, ORDER_STREAM = 101, 102, 103
 # --- order ------------------------------------------------------------------------------------
 
 
-def epoch_batches(lengths: Ints, batch: int, *, seed: int, epoch: int, bucket: bool = True) -> list[Ints]:
+def epoch_batches(
+    lengths: Ints,
+    batch: int,
+    *,
+    seed: int,
+    epoch: int,
+    bucket: bool = True,
+    weights: NDArray[np.float64] | None = None,
+) -> list[Ints]:
     """Sample ids of every batch of an epoch; workers, ranks and resumption have no say in it.
 
     A random `len(lengths) % batch` samples sit an epoch out, so that all batches are full; a table smaller than a
@@ -55,9 +63,14 @@ def epoch_batches(lengths: Ints, batch: int, *, seed: int, epoch: int, bucket: b
         seed: of the run.
         epoch: counted from 0.
         bucket: batches of similar length, in random order.
+        weights: (N,) draw as many samples with replacement, this often each. One that comes twice in an epoch is
+            spoilt alike both times, since that is keyed on its id. None: each sample comes once.
     """
     rng = np.random.default_rng((seed, epoch, ORDER_STREAM))
-    order = rng.permutation(len(lengths))
+    if weights is None:
+        order = rng.permutation(len(lengths))
+    else:
+        order = rng.choice(len(lengths), size=len(lengths), p=weights / weights.sum())
     if len(order) <= batch:
         return [order]
     order = order[: len(order) // batch * batch]

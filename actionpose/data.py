@@ -11,11 +11,13 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.balance import label_weights
 from actionpose.config import setting
 from actionpose.errors import UserError
 from actionpose.geometry import SCREEN_PER_METRE, view_matrix
@@ -67,6 +69,11 @@ class DataConfig:
     )
     zoom: tuple[float, ...] = setting((1.0, 1.0), "range of a random size factor for each clip; 1 to 1 leaves it")
     bucket: bool = setting(True, "put clips of similar length into one batch, so that little is padded")
+    balance: Literal["none", "label"] = setting(
+        "none",
+        "`none`: every sample once an epoch, as in the paper; `label`: pretraining draws as many samples with "
+        "replacement, each with its label's weight, count^-0.5 as in manifests/labels.jsonl; fine-tuning has no labels",
+    )
 
     def __post_init__(self) -> None:
         if self.clip_frames < 2 or not 1 <= self.stride <= self.clip_frames:
@@ -154,6 +161,20 @@ class SampleTable:
         """Whether 2D comes from the shards rather than from a projection."""
         return self.shards.kind == "benchmark"
 
+    @cached_property
+    def weights(self) -> NDArray[np.float64] | None:
+        """(N,) how often to draw each sample, on average 1; None: all alike, or without texts.
+
+        A sample has the weight of its pair (`balance.label_weights`), counted over the pairs of the table, so its
+        label's share of the samples is multiplied by it, whatever the number of windows and views.
+        """
+        if self.config.balance == "none" or (self.pair < 0).any():
+            return None
+        texts = self.shards.pairs["text"]
+        of_label = label_weights(Counter(texts[np.unique(self.pair)].tolist()))
+        weights = np.array([of_label[text] for text in texts[self.pair].tolist()])
+        return weights / weights.mean()
+
     def cameras(self, ids: Ints) -> NDArray[np.float32]:
         """World → screen, (B, 3, 3) float32 with the scale in it, acting on column vectors."""
         if self.stored_2d:
@@ -190,7 +211,7 @@ def pair_samples(shards: ShardSet, config: DataConfig) -> SampleTable:
             "pretrain on shards of `ap-data build-babel`; benchmark shards are for `ap-train finetune`",
         )
     wanted = select_motions(shards, config)
-    return _table(shards, config, _pair_rows(shards, config, wanted))
+    return sample_table(shards, config, _pair_rows(shards, config, wanted))
 
 
 def motion_samples(shards: ShardSet, config: DataConfig, *, stride: int | None = None) -> SampleTable:
@@ -204,7 +225,7 @@ def motion_samples(shards: ShardSet, config: DataConfig, *, stride: int | None =
     Raises:
         UserError: a filter that leaves nothing or names what is not there.
     """
-    return _table(shards, config, _motion_rows(shards, config, select_motions(shards, config), stride))
+    return sample_table(shards, config, _motion_rows(shards, config, select_motions(shards, config), stride))
 
 
 def _pair_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_]) -> Iterator[Row]:
@@ -248,8 +269,12 @@ def _motion_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_]
         yield int(ids[k]), at, length, length, 0, -1, float(motions["heading"][ids[k]]), span
 
 
-def _table(shards: ShardSet, config: DataConfig, rows: Iterable[Row]) -> SampleTable:
-    """Columns from rows, once for each view."""
+def sample_table(shards: ShardSet, config: DataConfig, rows: Iterable[Row]) -> SampleTable:
+    """Columns from rows, once for each view.
+
+    Raises:
+        UserError: no rows.
+    """
     views = _views(shards, config)
     columns = list(zip(*rows, strict=True))
     if not columns:

@@ -189,8 +189,10 @@ class Trainer:
     def plan(self, epoch: int) -> list[Ints]:
         """Global batches of an epoch, the same in every process."""
         table = self.loader.assemble.table
-        config = table.config
-        return epoch_batches(table.length, self.stage.batch, seed=self.run.seed, epoch=epoch, bucket=config.bucket)
+        return epoch_batches(
+            table.length, self.stage.batch, seed=self.run.seed, epoch=epoch,
+            bucket=table.config.bucket, weights=table.weights,
+        )  # fmt: skip
 
     def share(self, ids: Ints) -> list[Ints]:
         """This process's parts of a global batch, `accumulate` of them."""

@@ -102,6 +102,16 @@ class PackConfig:
         "leaves one copy's pairs out: the one in train when training and validation share the take, else the later id; "
         "the paper is silent",
     )
+    max_per_label: int = setting(
+        0,
+        "most pairs of one text in train, transitions included; others are left out, each with its reason in "
+        "manifests/dropped.jsonl; val is never touched; 0: no cap; the paper is silent",
+    )
+    cap_seed: int = setting(0, "which pairs `max_per_label` keeps; nothing else hangs on it")
+
+    def __post_init__(self) -> None:
+        if self.max_per_label < 0:
+            raise ValueError(f"pack.max_per_label={self.max_per_label} must be a number of pairs, or 0 for no cap")
 
 
 @dataclass(frozen=True, kw_only=True)

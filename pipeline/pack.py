@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
@@ -15,7 +15,8 @@ import numpy as np
 from actionpose.shards import COLUMNS, ShardSet, write_index, write_shard
 from pipeline.config import DataConfig
 from pipeline.content import content_rows
-from pipeline.duplicates import copies_to_drop, duplicates_of, labelled_motions
+from pipeline.duplicates import duplicates_of, labelled_motions
+from pipeline.leftout import LeftOut, left_out, left_out_rows
 from pipeline.lookup import lookup
 from pipeline.manifest import (
     ClipRow,
@@ -40,9 +41,6 @@ LICENCE = (
 )
 
 
-SAME_TAKE = "same take as another motion"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sources:
     """The finished stages that shards are made from."""
@@ -60,21 +58,26 @@ def pack_items(sources: Sources, config: DataConfig) -> list[Item]:
     """One item per shard: motions in order of id, a shard closed when the next motion would overfill it."""
     splits = labelled_motions(sources.pairs)
     by_split: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    gone = left_out(sources, config)
+    left = _left_out(sources, config)
     for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow):
-        if row.motion_id in splits and row.motion_id not in gone:
+        if row.motion_id in splits and row.motion_id not in left.motions:
             by_split[splits[row.motion_id]].append((row.motion_id, row.frames))
-    return [item for split in sorted(by_split) for item in _filled(split, by_split[split], config.pack.max_frames)]
+    return [
+        Item(
+            f"{split}-{number:05d}.h5",
+            {"split": split, "motions": group, "without": {m: left.pairs[m] for m in group if m in left.pairs}},
+            cost=10.0,
+        )
+        for split in sorted(by_split)
+        for number, group in enumerate(_filled(by_split[split], config.pack.max_frames))
+    ]
 
 
-def left_out(sources: Sources, config: DataConfig) -> dict[str, str]:
-    """Motion whose pairs are left out as copies → the one that stays; empty unless `pack.duplicates` is `drop`."""
-    if config.pack.duplicates == "report":
-        return {}
-    return copies_to_drop(duplicates_of(sources.index, sources.keypoints, sources.pairs))
+def _left_out(sources: Sources, config: DataConfig) -> LeftOut:
+    return left_out(sources.index, sources.keypoints, sources.pairs, config.pack)
 
 
-def _filled(split: str, motions: Iterable[tuple[str, int]], max_frames: int) -> list[Item]:
+def _filled(motions: Iterable[tuple[str, int]], max_frames: int) -> list[list[str]]:
     groups: list[list[str]] = [[]]
     total = 0
     for motion_id, frames in motions:
@@ -83,11 +86,7 @@ def _filled(split: str, motions: Iterable[tuple[str, int]], max_frames: int) -> 
             total = 0
         groups[-1].append(motion_id)
         total += frames
-    return [
-        Item(f"{split}-{number:05d}.h5", {"split": split, "motions": group}, cost=10.0)
-        for number, group in enumerate(groups)
-        if group
-    ]
+    return [group for group in groups if group]
 
 
 # --- one shard --------------------------------------------------------------------------------
@@ -95,14 +94,18 @@ def _filled(split: str, motions: Iterable[tuple[str, int]], max_frames: int) -> 
 
 def pack_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     """Write one shard file."""
-    entries = [motion_entry(motion_id, context["tables"]) for motion_id in item.data["motions"]]
+    without = item.data["without"]
+    entries = [motion_entry(motion, context["tables"], without.get(motion, ())) for motion in item.data["motions"]]
     files = (np.load(Path(context["keypoints"]) / entry["file"], allow_pickle=False) for entry in entries)
     row = write_shard(folder / item.id, tables=shard_tables(item.data["split"], entries), pose3d=files)
     return {"shards": [ShardRow(**row)]}
 
 
-def motion_entry(motion_id: str, manifests: dict[str, str]) -> dict[str, Any]:
-    """Everything the manifests (table → path) say of one motion: its row, its clips in order of id, their pairs."""
+def motion_entry(motion_id: str, manifests: dict[str, str], without: Collection[str] = ()) -> dict[str, Any]:
+    """Everything the manifests (table → path) say of one motion: its row, its clips in order of id, their pairs.
+
+    Pairs whose ids are in `without` are left out, and clips that have no other.
+    """
 
     def rows(table: str, row_type: type[R]) -> Iterator[R]:
         return lookup(manifests[table]).rows(motion_id, row_type)
@@ -110,10 +113,12 @@ def motion_entry(motion_id: str, manifests: dict[str, str]) -> dict[str, Any]:
     headings = {view.id: view.heading for view in rows("views", ViewRow)}
     pairs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for pair in rows("pairs", PairRow):
-        pairs[pair.clip_id].append(asdict(pair))
+        if pair.pair_id not in without:
+            pairs[pair.clip_id].append(asdict(pair))
     clips: dict[str, ClipRow] = {}
     for clip in rows("clips", ClipRow):
-        clips.setdefault(clip.clip_id, clip)
+        if clip.clip_id in pairs:
+            clips.setdefault(clip.clip_id, clip)
     (keypoints,) = rows("keypoints", KeypointRow)
     (motion,) = rows("motions", MotionRow)
     return {
@@ -206,8 +211,8 @@ def finish_folder(folder: Path, sources: Sources, config: DataConfig) -> None:
     ):
         for name in names:
             shutil.copyfile(result.table(name), manifests / f"{name}.jsonl")
-    gone = left_out(sources, config)
-    _write_copies(manifests, sources, gone)
+    left = _left_out(sources, config)
+    _write_left_out(manifests, sources, left)
     for verdict in ("failures", "skipped"):
         with open(manifests / f"{verdict}.jsonl", "wb") as joined:
             for result in _named(sources).values():
@@ -220,7 +225,7 @@ def finish_folder(folder: Path, sources: Sources, config: DataConfig) -> None:
         fps=config.keypoints.fps,
         views=config.project.views,
         shards=shards,
-        summary=summarise(shards, sources, config, gone),
+        summary=summarise(shards, sources, config, left),
         provenance={name: result.meta["identity"] for name, result in _named(sources).items()},
         licence=LICENCE,
     )
@@ -241,42 +246,23 @@ def _labelled(packed: ShardSet) -> Iterator[tuple[str, str, int]]:
     return zip(packed.pairs["text"], splits, (int(n) for n in lengths), strict=True)
 
 
-def _write_copies(manifests: Path, sources: Sources, gone: dict[str, str]) -> None:
-    """`duplicates.jsonl`, and a reason in `dropped.jsonl` for each pair that went with a copy."""
+def _write_left_out(manifests: Path, sources: Sources, left: LeftOut) -> None:
+    """`duplicates.jsonl`, and a reason in `dropped.jsonl` for each pair that the settings of *pack* leave out."""
+    gone = left.copies
     rows = duplicates_of(sources.index, sources.keypoints, sources.pairs)
     dropped = [r.motion_a if r.motion_a in gone else r.motion_b if r.motion_b in gone else "" for r in rows]
     write_rows(
         manifests / "duplicates.jsonl", [replace(row, dropped=name) for row, name in zip(rows, dropped, strict=True)]
     )
-    if not gone:
-        return
-    drops = read_rows(sources.pairs.table("dropped"), DropRow)
-    write_rows(manifests / "dropped.jsonl", chain(drops, _gone_with_a_copy(sources, gone)))
+    if gone or left.pairs:
+        drops = read_rows(sources.pairs.table("dropped"), DropRow)
+        write_rows(manifests / "dropped.jsonl", chain(drops, left_out_rows(sources.pairs, left)))
 
 
-def _gone_with_a_copy(sources: Sources, gone: dict[str, str]) -> Iterator[DropRow]:
-    clips = lookup(sources.pairs.table("clips"))
-    for pair in read_rows(sources.pairs.table("pairs"), PairRow):
-        motion_id = motion_of(asdict(pair))
-        if motion_id not in gone:
-            continue
-        clip = next(clip for clip in clips.rows(motion_id, ClipRow) if clip.clip_id == pair.clip_id)
-        yield DropRow(
-            drop_id=pair.pair_id,
-            babel_sid=pair.babel_sid,
-            text=pair.text,
-            start_s=clip.start_s,
-            stop_s=clip.stop_s,
-            reason=SAME_TAKE,
-        )
-
-
-def summarise(
-    shards: Sequence[dict[str, Any]], sources: Sources, config: DataConfig, gone: dict[str, str]
-) -> dict[str, Any]:
-    """The counts that `ap-data inspect` shows; `gone` are the copies left out."""
+def summarise(shards: Sequence[dict[str, Any]], sources: Sources, config: DataConfig, left: LeftOut) -> dict[str, Any]:
+    """The counts that `ap-data inspect` shows; `left` is what settings leave out."""
     packed = {row.motion_id for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow)}
-    said = _said(sources, packed - gone.keys(), gone)
+    said = _said(sources, packed, left)
     rates = Counter(
         (row.fps_true, row.fps_stored)
         for row in read_rows(sources.index.table("motions"), MotionRow)
@@ -285,8 +271,8 @@ def summarise(
     frames = sum(row["frames"] for row in shards)
     return {
         "motions": rates.total(),
-        "clips": _clips(sources, said.motions),
-        "pairs": said.pairs["kept"],
+        "clips": _clips(sources, said.motions, left),
+        "pairs": said.kinds.total(),
         "kinds": dict(sorted(said.kinds.items())),
         "transitions": _transitions(sources),
         "frames": frames,
@@ -294,11 +280,11 @@ def summarise(
         "labels": dict(said.texts.most_common()),
         "rates": _rates(rates),
         "splits": {split: _of_split(split, shards) for split in sorted({row["split"] for row in shards})},
-        "dropped": _reasons(sources.pairs, "dropped") | ({SAME_TAKE: copies} if (copies := said.pairs["copy"]) else {}),
+        "dropped": _reasons(sources.pairs, "dropped") | dict(sorted(said.left.items())),
         "failures": {name: result.failures for name, result in _named(sources).items() if result.failures},
         "skipped": {name: r.meta["skipped"] for name, r in _named(sources).items() if r.meta["skipped"]},
-        "unlabelled_motions": len(packed - said.motions - gone.keys()),
-        "pairs_without_motion": said.pairs["without"],
+        "unlabelled_motions": len(packed - said.motions - left.motions),
+        "pairs_without_motion": said.without,
     }
 
 
@@ -307,27 +293,33 @@ class _Said:
     """What all pairs together say of the motions that are packed."""
 
     motions: set[str] = field(default_factory=set)
-    pairs: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     texts: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    """Reason → pairs left out."""
+    without: int = 0
+    """Pairs whose motion has no keypoints."""
 
 
-def _said(sources: Sources, packed: set[str], gone: dict[str, str]) -> _Said:
+def _said(sources: Sources, packed: set[str], left: LeftOut) -> _Said:
     said = _Said()
     for pair in read_rows(sources.pairs.table("pairs"), PairRow):
         motion_id = motion_of(asdict(pair))
-        fate = "kept" if motion_id in packed else "copy" if motion_id in gone else "without"
-        said.pairs[fate] += 1
-        if fate == "kept":
+        if reason := left.reason(motion_id, pair.pair_id):
+            said.left[reason] += 1
+        elif motion_id in packed:
             said.motions.add(motion_id)
             said.kinds[pair.kind] += 1
             said.texts[pair.text] += 1
+        else:
+            said.without += 1
     return said
 
 
-def _clips(sources: Sources, motions: set[str]) -> int:
+def _clips(sources: Sources, motions: set[str], left: LeftOut) -> int:
     """Different clips of these motions; rows of one clip stand together, since they are in order of id."""
-    clips = (row.clip_id for row in read_rows(sources.pairs.table("clips"), ClipRow) if row.motion_id in motions)
+    rows = read_rows(sources.pairs.table("clips"), ClipRow)
+    clips = (row.clip_id for row in rows if row.motion_id in motions and row.clip_id not in left.clips)
     return sum(1 for _ in groupby(clips))
 
 

@@ -308,11 +308,11 @@ def lengths(e: Evidence) -> Check:
 def verdicts(e: Evidence) -> Check:
     """Every pair is in the shards or has a reason not to be; every rejection has its reason."""
     packed = set(map(str, e.pairs["pair_id"]))
-    left_out = {row["dropped"] for row in e.table("duplicates").values()} - {""}
-    wrong = []
+    dropped = e.table("dropped")
+    wrong = [f"pair {key}: in the shards, though dropped.jsonl says why it is not" for key in packed & dropped.keys()]
     for key, pair in e.table("pairs").items():
         motion = e.table("clips").get(pair["clip_id"], {}).get("motion_id", "")
-        if key not in packed and motion in e.table("keypoints") and motion not in left_out:
+        if key not in packed and motion in e.table("keypoints") and key not in dropped:
             wrong.append(f"pair {key}: not in the shards, and nothing says why")
     rejections = 0
     for table in ("dropped", "failures", "skipped", "transitions"):

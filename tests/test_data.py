@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -219,6 +220,55 @@ def test_buckets_leave_little_padding_and_still_mix():
     assert len(together[0] & together[1]) < 5  # other neighbours in every epoch
     order = [lengths[b].max() for b in epoch_batches(lengths, 16, seed=0, epoch=0)]
     assert np.abs(np.corrcoef(order, np.arange(len(order)))[0, 1]) < 0.3  # not from short to long
+
+
+def test_weights_decide_how_often_and_seed_and_epoch_alone_which(shards):
+    lengths = np.random.default_rng(0).integers(1, 244, size=400)
+    weights = np.where(np.arange(400) < 40, 4.0, 0.5)
+    epochs = [epoch_batches(lengths, 16, seed=3, epoch=e, weights=weights) for e in range(50)]
+    drawn = np.bincount(np.concatenate([ids for batches in epochs for ids in batches]), minlength=400)
+    assert drawn.sum() == 50 * 400
+    assert drawn[:40].sum() / drawn.sum() == pytest.approx(160 / 340, abs=0.01)
+    assert {len(ids) for batches in epochs for ids in batches} == {16}
+    spans = [np.ptp(lengths[ids]) for ids in epochs[0]]
+    assert np.median(spans) < 24  # in buckets as ever
+    np.random.seed(9)
+    again = epoch_batches(lengths, 16, seed=3, epoch=0, weights=10 * weights)  # their scale says nothing
+    assert all(np.array_equal(a, b) for a, b in zip(epochs[0], again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(epochs[0], epochs[1], strict=True))
+
+
+def test_the_order_without_weights_is_what_it_was():
+    lengths = np.random.default_rng(1).integers(1, 244, size=37)
+    rng = np.random.default_rng((5, 2, 103))
+    order = rng.permutation(37)[:36]
+    order = order[np.argsort(lengths[order] // 8, kind="stable")].reshape(-1, 4)
+    expected = order[rng.permutation(9)]
+    assert np.array_equal(np.stack(epoch_batches(lengths, 4, seed=5, epoch=2)), expected)
+
+
+def test_balanced_samples_have_the_weights_of_the_manifest(world, tmp_path):
+    """From the shards alone what `ap-data` writes to labels.jsonl, windows and views notwithstanding."""
+    from pipeline.plan import Build
+
+    build = Build(world.config, tmp_path / "stages", tmp_path / "shards")
+    build.run()
+    rows = map(json.loads, (build.out / "manifests/labels.jsonl").read_text().splitlines())
+    stated = {row["text"]: row["weight"] for row in rows}
+    table = pair_samples(ShardSet(build.out), DataConfig(balance="label", clip_frames=32, stride=8))
+    texts = table.shards.pairs["text"][table.pair]
+    ratio = table.weights / [stated[text] for text in texts]
+    assert len(table) > 2 * len(set(table.pair.tolist()))
+    assert len({stated[text] for text in texts}) > 1
+    assert ratio == pytest.approx(np.full(len(table), ratio[0]), rel=1e-5)
+    assert table.weights.mean() == pytest.approx(1)
+
+
+def test_only_pretraining_with_the_setting_is_balanced(shards):
+    assert pair_samples(shards, SMALL).weights is None
+    balanced = dataclasses.replace(SMALL, balance="label")
+    assert pair_samples(shards, balanced).weights is not None
+    assert motion_samples(shards, balanced).weights is None
 
 
 def test_ranks_share_a_batch_without_overlap():

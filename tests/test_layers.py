@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("actionpose", "cli", "pipeline")
-CONTRACT = ("skeleton", "config", "geometry", "shards", "files", "errors")
+CONTRACT = ("skeleton", "config", "geometry", "shards", "files", "errors", "balance")
 HEAVY = {"torch", "dask", "distributed", "pandas", "matplotlib", "transformers", "smplx", "trimesh", "scipy"}
 HOMES = {
     "dask": "pipeline.stage",

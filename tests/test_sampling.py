@@ -7,50 +7,43 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipeline.sampling import capped, label_rows, sampling_weights
+from actionpose.balance import label_weights
+from pipeline.sampling import beyond_cap, label_rows
 
 TEXTS = ["walk"] * 100 + ["sit"] * 25 + ["NA"]
+PAIRS = [(f"{n}:0", text) for n, text in enumerate(TEXTS)]
 
 
 def test_a_label_a_hundred_times_as_frequent_is_drawn_ten_times_as_often():
-    weights = sampling_weights(TEXTS)
-    share = {text: weights[[t == text for t in TEXTS]].sum() for text in set(TEXTS)}
-    assert share["walk"] / share["NA"] == pytest.approx(10)
-    assert share["sit"] / share["NA"] == pytest.approx(5)
-    assert weights.mean() == pytest.approx(1)
-
-
-@pytest.mark.parametrize(("exponent", "share"), [(0.0, 100), (-1.0, 1)])
-def test_exponents_span_from_all_pairs_alike_to_all_labels_alike(exponent: float, share: float):
-    weights = sampling_weights(TEXTS, exponent)
-    assert weights[:100].sum() / weights[-1] == pytest.approx(share)
+    counts = Counter(TEXTS)
+    weights = label_weights(counts)
+    assert counts["walk"] * weights["walk"] / weights["NA"] == pytest.approx(10)
+    assert counts["sit"] * weights["sit"] / weights["NA"] == pytest.approx(5)
+    assert sum(counts[text] * weight for text, weight in weights.items()) == pytest.approx(len(TEXTS))
 
 
 def test_no_pairs_no_weights():
-    assert sampling_weights([]).shape == (0,)
-    assert capped([], [], 3).shape == (0,)
+    assert label_weights({}) == {}
+    assert label_weights({"null": 0}) == {"null": 0.0}
+    assert beyond_cap([], 3) == set()
 
 
 def test_a_cap_keeps_that_many_of_each_label():
-    ids = [f"{n}:0" for n in range(len(TEXTS))]
-    keep = capped(ids, TEXTS, 30)
-    assert Counter(t for t, k in zip(TEXTS, keep, strict=True) if k) == {"walk": 30, "sit": 25, "NA": 1}
+    gone = beyond_cap(PAIRS, 30)
+    assert Counter(text for key, text in PAIRS if key not in gone) == {"walk": 30, "sit": 25, "NA": 1}
 
 
 def test_what_a_cap_keeps_hangs_on_the_pair_alone():
-    ids = [f"{n}:0" for n in range(len(TEXTS))]
-    kept = {ids[n] for n in np.flatnonzero(capped(ids, TEXTS, 30))}
-    order = np.random.default_rng(0).permutation(len(ids))
-    again = capped([ids[n] for n in order], [TEXTS[n] for n in order], 30)
-    assert {ids[n] for n in order[again]} == kept
-    smaller = capped(ids[:60], TEXTS[:60], 30)  # fewer pairs: those that stay were not thrown out before
-    assert {ids[n] for n in np.flatnonzero(smaller)} >= kept & set(ids[:60])
-    assert {ids[n] for n in np.flatnonzero(capped(ids, TEXTS, 30, seed=1))} != kept
+    gone = beyond_cap(PAIRS, 30)
+    order = np.random.default_rng(0).permutation(len(PAIRS))
+    assert beyond_cap([PAIRS[n] for n in order], 30) == gone
+    assert beyond_cap(PAIRS[:60], 30) <= gone  # fewer pairs: those that stayed among more still stay
+    assert beyond_cap(PAIRS, 30, seed=1) != gone
 
 
 def test_a_cap_of_nothing_is_refused():
     with pytest.raises(ValueError, match="would keep nothing"):
-        capped(["a"], ["walk"], 0)
+        beyond_cap([("a", "walk")], 0)
 
 
 def test_label_rows_add_up():
@@ -59,6 +52,6 @@ def test_label_rows_add_up():
     assert list(rows) == sorted(rows)
     assert (rows["walk"].train, rows["walk"].val, rows["null"].train) == (100, 1, 0)
     assert rows["walk"].hours == pytest.approx((100 * 3 + 1) / 3600, abs=1e-6)
-    weights = dict(zip(TEXTS, sampling_weights(TEXTS), strict=True))
+    weights = label_weights(Counter(TEXTS))
     assert {text: rows[text].weight for text in weights} == pytest.approx(weights, abs=1e-6)
     assert rows["null"].weight == 0

@@ -173,9 +173,10 @@ def test_impossible_schedules_are_refused():
 # --- going on ---------------------------------------------------------------------------------
 
 
-def test_resumed_in_a_new_process_equals_uninterrupted_bit_for_bit(shards, bert, tmp_path):
+@pytest.mark.parametrize("balance", ["none", "label"])
+def test_resumed_in_a_new_process_equals_uninterrupted_bit_for_bit(shards, bert, tmp_path, balance):
     """With dropout, noise, masks, flips, negatives and a learning text encoder; 8 steps against 4 + 4."""
-    same = ("pretrain.epochs=5", "pretrain.eval_every=2")
+    same = ("pretrain.epochs=5", "pretrain.eval_every=2", f"data.balance={balance}")
     train("pretrain", recipe(*same, "pretrain.steps=8", text=bert), shards, tmp_path / "whole")
     train("pretrain", recipe(*same, "pretrain.steps=4", text=bert), shards, tmp_path / "parts")
     given = ["pretrain", "--data", str(shards), "--out", str(tmp_path / "parts"), "--resume"]
