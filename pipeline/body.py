@@ -8,6 +8,7 @@ Legend: V vertices (6890 in the licensed model), J = 52 joints, 459 = 51 joints 
 
 from __future__ import annotations
 
+import shlex
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -186,12 +187,13 @@ def _load_cached(path: Path, gender: str, mtime_ns: int, size: int) -> SmplhMode
     return SmplhModel(**checked, parents=parents, faces=faces, gender=gender, sha256=sha256_file(path), path=path)
 
 
-def refuse_wrong_content(path: Path, hint: str) -> None:
+def refuse_wrong_content(path: Path, hint: str, *, pickled: str = "") -> None:
     """Refuse what people save by mistake under a numpy name: web pages, pointers, archives, pickles.
 
     Args:
         path: an existing file.
         hint: where the right file comes from.
+        pickled: a better hint for pickles, if there is one.
 
     Raises:
         UserError: the first bytes say it is one of those.
@@ -211,11 +213,7 @@ def refuse_wrong_content(path: Path, hint: str) -> None:
     if head.startswith((b"\xfd7zXZ", b"\x1f\x8b", b"BZh")):
         raise UserError(f"{path} is a packed archive", f"unpack it first: tar -xf {path.name}")
     if path.suffix.lower() == ".pkl" or (head[0] == 0x80 and head[1:2] in b"\x02\x03\x04\x05"):
-        raise UserError(
-            f"{path} is a Python pickle; opening it would run code, and the SMPLH pickles of the MANO "
-            "site have 10 shape coefficients where AMASS needs 16",
-            hint,
-        )
+        raise UserError(f"{path} is a Python pickle, and opening it would run code", pickled or hint)
 
 
 def model_kind(pose_features: int, n_vertices: int) -> str:
@@ -226,7 +224,11 @@ def model_kind(pose_features: int, n_vertices: int) -> str:
 
 
 def _read_members(path: Path) -> dict[str, NDArray[np.generic]]:
-    refuse_wrong_content(path, DOWNLOAD)
+    pickled = (
+        f"see what it holds, without running it: ap-data convert-model {shlex.quote(str(path))} --dry-run. The SMPLH "
+        f"pickles of the MANO site have 10 shape coefficients where AMASS needs 16; instead of those, {DOWNLOAD}"
+    )
+    refuse_wrong_content(path, DOWNLOAD, pickled=pickled)
     try:
         # Opened here, because numpy leaves its own handle open when a zip is cut short.
         with open(path, "rb") as handle:

@@ -1,10 +1,14 @@
 import pickle
+import re
+import shlex
 import zipfile
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from actionpose.errors import UserError
+from cli.data import main
 from pipeline.body import (
     BODY_JOINT_NAMES,
     BODY_PARENTS,
@@ -268,7 +272,7 @@ def test_wrong_downloads_are_recognised_by_content(tmp_path, model):
         "cut.npz": (good[: len(good) // 2], "damaged or cut short"),
         "pointer.npz": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         "smplh.tar.xz": (b"\xfd7zXZ\x00rest", "packed archive"),
-        "SMPLH_male.pkl": (pickle.dumps({"v_template": 1}, protocol=2), "Python pickle.*10 shape"),
+        "SMPLH_male.pkl": (pickle.dumps({"v_template": 1}, protocol=2), "Python pickle"),
         "renamed.npz": (pickle.dumps({"v_template": 1}, protocol=4), "Python pickle"),
         "empty.npz": (b"", "is empty"),
         "mano_v1_2.npz": (zipped.read_bytes(), "archive of pickles"),
@@ -279,6 +283,21 @@ def test_wrong_downloads_are_recognised_by_content(tmp_path, model):
         with pytest.raises(UserError, match=sentence) as error:
             load_body(tmp_path / name, "male")
         assert error.value.hint, name
+
+
+def test_a_pickle_is_answered_with_the_command_that_looks_into_it(tmp_path):
+    path = tmp_path / "my bodies" / "SMPLH_male.pkl"
+    path.parent.mkdir()
+    path.write_bytes(
+        pickle.dumps({"v_template": np.zeros((6890, 3)), "posedirs": np.zeros((6890, 3, 207))}, protocol=2)
+    )
+    with pytest.raises(UserError, match="is a Python pickle") as error:
+        load_body(path, "male")
+    assert "10 shape coefficients where AMASS needs 16" in error.value.hint
+    (typed,) = re.findall(r"ap-data (convert-model .*? --dry-run)", error.value.hint)
+    done = CliRunner().invoke(main, shlex.split(typed))
+    assert done.exit_code == 0, done.output
+    assert f"{path} is SMPL (24 joints, no hands), not SMPL+H" in done.output
 
 
 def test_a_single_array_is_not_a_body(tmp_path):
