@@ -1,12 +1,13 @@
-"""Evaluation: lift held-out motions, score every frame once, and say by which protocol.
+"""Evaluation: lift held-out motions window by window, as a protocol cuts them, and score the frames that count.
 
-Shape suffixes: B clips, T frames, F scored frames.
+Shape suffixes: B clips, T frames, n scored frames of one video.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,17 +16,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actionpose import metrics
+from actionpose import scorer
 from actionpose.batching import Assembler, Batch, Detect, mirror
 from actionpose.config import setting
-from actionpose.data import DataConfig, Ints, SampleTable, motion_samples
+from actionpose.data import DataConfig, Ints, Row, SampleTable, sample_table, select_motions
 from actionpose.errors import UserError
+from actionpose.protocols import (
+    LEGACY_SUBJECTS,
+    PROTOCOLS,
+    Protocol,
+    protocol_of,
+    scored_windows,
+    skip_reason,
+    valid_frames,
+    windowing_of,
+)
 from actionpose.runtime import Runtime
+from actionpose.scorer import Scores, score_video
 from actionpose.shards import ShardSet
 from actionpose.skeleton import N_JOINTS, ROOT
+from actionpose.windows import Scored
 
 Lift = Callable[[Tensor, Tensor], Tensor]
 """(pose2d (B, T, 17, 3), valid (B, T)) → pose3d (B, T, 17, 3), root-relative screen units."""
+
+Keep = Callable[[int, int, Ints, NDArray[np.float64]], None]
+"""Takes motion, view, frames (n,) and their prediction (n, 17, 3), root-relative millimetres."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +51,20 @@ class EvalConfig:
     split: str = setting("val", "split to measure on; empty: all that are there")
     subjects_include: tuple[str, ...] = setting((), "only these subjects, as `subject` or `dataset/subject`")
     subjects_exclude: tuple[str, ...] = setting((), "without these subjects")
-    protocol: Literal["", "orthographic", "h36m"] = setting(
-        "",
-        "`orthographic`: mean over frames, on projected motion; `h36m`: mean of the action means, without the takes "
-        "that are known to be damaged; empty: what the shards call for",
+    protocol: Literal["", "orthographic", "h36m-b", "h36m-a", "3dhp"] = setting(
+        "", "which frames count and how they are averaged (docs/evaluation.md); empty: what the shards call for"
     )
-    drop_tails: bool = setting(False, "leave out frames after the last full window, as published Human3.6M numbers do")
+    windowing: Literal["", "stitched", "chunks", "every-frame", "centre"] = setting(
+        "",
+        "how videos are cut: h36m-b and orthographic `stitched`; h36m-a `chunks` (MixSTE) or `every-frame` "
+        "(VideoPose3D); 3dhp `centre` (P-STMO) or `stitched`; empty: the first of these",
+    )
+    drop_tails: bool | None = setting(
+        None, "stitched windows: leave out frames after the last full one; unset: h36m-b does, as published numbers do"
+    )
+    legacy_ts56: bool = setting(
+        False, "3dhp: scale predictions on TS5 and TS6 by 960 instead of 1024, as MotionAGFormer's code does"
+    )
     flip_tta: bool = setting(True, "average the answers for a clip and its mirror image (MotionBERT)")
     batch: int = setting(32, "clips lifted at once; does not change the result")
     baselines: bool = setting(False, "also score the training motions' mean pose and an untrained model")
@@ -49,35 +73,49 @@ class EvalConfig:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError("batch must be at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Errors of the scored frames, as equally long columns.
-
-    Attributes:
-        motion: (F,) row of the shards' motions.
-        view: (F,) view number.
-        error: (F,) float64 MPJPE, mm.
-        aligned: (F,) float64 P-MPJPE, mm.
-        velocity: float64 mm per frame, one for each pair of neighbouring frames in a window.
-    """
-
-    motion: Ints
-    view: Ints
-    error: NDArray[np.float64]
-    aligned: NDArray[np.float64]
-    velocity: NDArray[np.float64]
+        if self.windowing and self.protocol and self.windowing not in PROTOCOLS[self.protocol].windowings:
+            raise ValueError(f"windowing '{self.windowing}' does not belong to protocol {self.protocol}")
 
 
 # --- which frames -----------------------------------------------------------------------------
 
 
-def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> SampleTable:
-    """Windows that cover the motions to measure on, each frame counted in one of them.
+@dataclass(frozen=True, kw_only=True)
+class ScoredTable(SampleTable):
+    """Windows to lift, and what of each counts.
+
+    Attributes:
+        protocol: what decided so.
+        windowing: how videos are cut.
+        drop_tails: whether frames after the last full window are left out.
+        counted_from: (N,) first place of a window that may count.
+        counted_to: (N,) the place after the last.
+        skipped: takes left out by the protocol, id → reason.
+        left_out: valid frames of the other takes that no window counts.
+    """
+
+    protocol: Protocol
+    windowing: str
+    drop_tails: bool
+    counted_from: Ints
+    counted_to: Ints
+    skipped: dict[str, str]
+    left_out: int
+
+    def counted(self, sample: int) -> tuple[Ints, Ints]:
+        """Frames of the motion that a window counts, and their places in it, both (n,)."""
+        motion = int(self.motion[sample])
+        frames = _frames(self.shards, motion)
+        columns = (self.offset, self.span, self.length, self.counted_from, self.counted_to)
+        valid = valid_frames(self.shards.motions["extra"][motion], frames)
+        return Scored(*(int(column[sample]) for column in columns)).counted(frames, valid)
+
+
+def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTable:
+    """Windows over the motions to measure on, cut as the protocol says.
 
     Raises:
-        UserError: nothing is left to measure on.
+        UserError: nothing is left to measure on; a protocol or windowing that does not fit.
     """
     chosen = dataclasses.replace(
         data,
@@ -85,49 +123,57 @@ def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> SampleTa
         subjects_include=config.subjects_include,
         subjects_exclude=config.subjects_exclude,
     )
-    return motion_samples(shards, chosen, stride=data.clip_frames)
-
-
-def protocol_of(shards: ShardSet, asked: str) -> str:
-    """The protocol's name: as asked, else what the shards call for.
-
-    Raises:
-        UserError: one that does not fit the shards.
-    """
-    datasets = {str(name).lower() for name in shards.motions["dataset"]}
-    natural = "orthographic" if shards.kind == "motion-text" else "h36m"
-    if asked and (asked == "orthographic") != (natural == "orthographic"):
+    wanted = select_motions(shards, chosen)
+    protocol = protocol_of(shards, config.protocol, wanted)
+    windowing = windowing_of(protocol, config.windowing)
+    drop_tails = protocol.drop_tails if config.drop_tails is None else config.drop_tails
+    extras, names = shards.motions["extra"], shards.motions["motion_id"]
+    reasons = {int(m): skip_reason(extras[m], protocol) for m in np.flatnonzero(wanted)}
+    windows: dict[int, list[Scored]] = {}
+    for motion in (m for m, reason in reasons.items() if not reason):
+        frames = _frames(shards, motion)
+        windows[motion] = scored_windows(
+            protocol, windowing, frames=frames, size=data.clip_frames, drop_tails=drop_tails,
+            valid=valid_frames(extras[motion], frames),
+        )  # fmt: skip
+    if not any(windows.values()):
         raise UserError(
-            f"protocol '{asked}' does not fit {shards.folder}, which holds {', '.join(sorted(datasets))} "
-            f"({shards.kind})",
-            f"use --protocol {natural}, or other shards",
+            f"{shards.folder}: the chosen motions hold no frame that {protocol.name} counts",
+            "choose others with eval.split and eval.subjects_*",
         )
-    return asked or natural
+    table = sample_table(shards, chosen, _rows(shards, windows))
+    every = [window for many in windows.values() for window in many for _ in table.views]
+    counted_from, counted_to = (
+        np.asarray([getattr(w, key) for w in every], dtype=np.int64) for key in Scored._fields[3:]
+    )
+    return ScoredTable(
+        **{field.name: getattr(table, field.name) for field in dataclasses.fields(SampleTable)},
+        protocol=protocol,
+        windowing=windowing,
+        drop_tails=drop_tails,
+        counted_from=counted_from,
+        counted_to=counted_to,
+        skipped={str(names[m]): reason for m, reason in reasons.items() if reason},
+        left_out=sum(_left_out(shards, motion, many) for motion, many in windows.items()),
+    )
 
 
-def _scored(table: SampleTable, sample: int, config: EvalConfig) -> slice:
-    """Frames of a window that count: not those the window before has; none of a tail when tails are dropped."""
-    covered, length = int(table.covered[sample]), int(table.length[sample])
-    if config.drop_tails and covered:
-        return slice(0, 0)
-    return slice(covered, length)
+def _rows(shards: ShardSet, windows: dict[int, list[Scored]]) -> Iterator[Row]:
+    for motion, many in windows.items():
+        heading = float(shards.motions["heading"][motion])
+        for window in many:
+            yield motion, window.start, window.length, window.length, 0, -1, heading, window.span
 
 
-def _skipped(table: SampleTable, protocol: str) -> NDArray[np.bool_]:
-    """Samples of takes that the protocol leaves out: those whose `extra` has a `skip` reason."""
-    if protocol != "h36m":
-        return np.zeros(len(table), dtype=bool)
-    skip = np.asarray([bool(extra.get("skip")) for extra in table.shards.motions["extra"]], dtype=bool)
-    return skip[table.motion]
+def _frames(shards: ShardSet, motion: int) -> int:
+    return int(shards.motions["stop"][motion] - shards.motions["start"][motion])
 
 
-def frame_units(table: SampleTable, sample: int) -> NDArray[np.float64] | float:
-    """Millimetres per screen unit of a sample: one number, or one for each frame, (T, 1, 1)."""
-    units = table.shards.motions["extra"][table.motion[sample]].get("unit_mm")
-    if not table.stored_2d or not isinstance(units, list):
-        return float(table.unit_mm[sample])
-    start = int(table.offset[sample])
-    return np.asarray(units[start : start + int(table.length[sample])], dtype=np.float64)[:, None, None]
+def _left_out(shards: ShardSet, motion: int, windows: list[Scored]) -> int:
+    frames = _frames(shards, motion)
+    valid = valid_frames(shards.motions["extra"][motion], frames)
+    counted = [window.counted(frames, valid)[0] for window in windows]
+    return len(valid) - len(np.unique(np.concatenate(counted))) if counted else len(valid)
 
 
 # --- lifting ----------------------------------------------------------------------------------
@@ -147,92 +193,97 @@ def lift_batch(lift: Lift, batch: Batch, runtime: Runtime, *, flip_tta: bool) ->
 
 def score(
     lift: Lift,
-    table: SampleTable,
+    table: ScoredTable,
     config: EvalConfig,
     runtime: Runtime,
     *,
     detect: Detect | None = None,
-    protocol: str = "orthographic",
+    keep: Keep | None = None,
 ) -> Scores:
-    """Lift the table's windows and score their frames, in float64 millimetres."""
+    """Lift the table's windows and score the frames that count, in float64 millimetres.
+
+    Args:
+        lift: the model.
+        table: of `held_out`.
+        config: batch size, mirroring.
+        runtime: device.
+        detect: makes projected 2D look detected.
+        keep: is given every video's prediction.
+    """
     assemble = Assembler(table=table, detect=detect, augment=False)
     # Long ones first: a lack of memory shows at once. Windows of one length share a batch.
-    order = np.flatnonzero(~_skipped(table, protocol))
-    order = order[np.argsort(-table.length[order], kind="stable")]
-    parts: list[tuple[Ints, Ints, Any, Any, Any]] = []
+    order = np.argsort(-table.length, kind="stable")
+    left = Counter(zip(table.motion.tolist(), table.view.tolist(), strict=True))
+    seen: dict[tuple[int, int], list[_Piece]] = defaultdict(list)
+    parts: list[Scores] = []
     with runtime.exact():
         for at in range(0, len(order), config.batch):
             ids = order[at : at + config.batch]
             batch = assemble(ids, 0)
             predicted = lift_batch(lift, batch, runtime, flip_tta=config.flip_tta).numpy()
+            target = batch["pose3d"].numpy()
             for row, sample in enumerate(ids.tolist()):
-                parts.append(_score_one(table, sample, predicted[row], batch["pose3d"][row].numpy(), config))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Scores(motion=columns[0], view=columns[1], error=columns[2], aligned=columns[3], velocity=columns[4])
+                video = (int(table.motion[sample]), int(table.view[sample]))
+                frames, places = table.counted(sample)
+                seen[video].append((frames, predicted[row, places], target[row, places]))
+                left[video] -= 1
+                if not left[video]:
+                    parts.append(_score_video(table, config, video, seen.pop(video), keep))
+    return Scores.joined(parts)
 
 
-def _score_one(
-    table: SampleTable, sample: int, predicted: NDArray[np.float32], target: NDArray[np.float32], config: EvalConfig
-) -> tuple[Ints, Ints, Any, Any, Any]:
-    window, length = _scored(table, sample, config), int(table.length[sample])
-    unit = frame_units(table, sample)
-    p, g = (pose[:length].astype(np.float64) * unit for pose in (predicted, target))
-    p, g = p[window], g[window]
-    frames = len(p)
-    return (
-        np.full(frames, table.motion[sample]),
-        np.full(frames, table.view[sample]),
-        metrics.mpjpe(p, g),
-        metrics.p_mpjpe(p, g) if frames else np.empty(0),
-        metrics.mpjve(p, g) if frames > 1 else np.empty(0),
-    )
+_Piece = tuple[Ints, NDArray[np.float32], NDArray[np.float32]]
+"""Frames, prediction and target of one window, in screen units."""
 
 
-# --- summary ----------------------------------------------------------------------------------
+def _score_video(
+    table: ScoredTable, config: EvalConfig, video: tuple[int, int], pieces: list[_Piece], keep: Keep | None
+) -> Scores:
+    """Errors of one video from one view, whose windows are all lifted."""
+    motion, view = video
+    frames, predicted, target = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    unit = frame_units(table, motion, frames)
+    p, g = predicted * predicted_units(table, motion, config, unit), target * unit
+    if keep is not None:
+        keep(motion, view, frames, p)
+    return score_video(p, g, frames, motion=motion, view=view)
 
 
-def summarise(scores: Scores, table: SampleTable, protocol: str) -> dict[str, Any]:
-    """Scores as a result row: the protocol's means, and means by action, dataset and view.
+def frame_units(table: SampleTable, motion: int, frames: Ints) -> NDArray[np.float64]:
+    """Millimetres per screen unit of these frames of a motion, (1, 1, 1) or (n, 1, 1)."""
+    if table.stored_2d:
+        return np.reshape(scorer.unit_mm(table.shards.motions["extra"][motion], frames), (-1, 1, 1))
+    sample = int(np.flatnonzero(table.motion == motion)[0])
+    return np.full((1, 1, 1), float(table.unit_mm[sample]))
+
+
+def predicted_units(
+    table: ScoredTable, motion: int, config: EvalConfig, unit: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What predictions are multiplied by: the unit, but for MotionAGFormer's TS5 and TS6 half the image's width."""
+    motions = table.shards.motions
+    if config.legacy_ts56 and table.protocol.name == "3dhp" and motions["subject"][motion] in LEGACY_SUBJECTS:
+        return np.full_like(unit, motions["extra"][motion]["width"] / 2)
+    return unit
+
+
+def summarise(scores: Scores, table: ScoredTable) -> dict[str, Any]:
+    """Scores as a result row (`scorer.summarise`), with what of the protocol stands beside its numbers.
 
     Raises:
         UserError: no frame was scored.
     """
-    if not len(scores.error):
-        raise UserError(
-            f"{table.shards.folder}: no frame is left to score",
-            "shorten data.clip_frames, or set eval.drop_tails=false",
-        )
-    motions = table.shards.motions
-    actions = _by(scores, motions["action"][scores.motion])
-    views = np.asarray(table.views, dtype=object)[scores.view]
-    by_action = protocol == "h36m" and bool(actions)
-    pooled = actions.values() if by_action else [_mean(scores, np.ones(len(scores.error), dtype=bool))]
+    motions = np.unique(table.motion).tolist()
+    stored = {key: scorer.said(table.shards, motions, key) for key in ("source_2d", "target", "unit_from")}
     return {
-        "mpjpe_mm": float(np.mean([row["mpjpe_mm"] for row in pooled])),
-        "p_mpjpe_mm": float(np.mean([row["p_mpjpe_mm"] for row in pooled])),
-        "velocity_mm": float(scores.velocity.mean()) if len(scores.velocity) else None,
-        "frames": len(scores.error),
-        "motions": len(np.unique(scores.motion)),
-        "protocol": protocol,
-        "average": "of the action means" if by_action else "over frames",
-        "frame_mpjpe_mm": float(scores.error.mean()),
-        "actions": actions,
-        "datasets": _by(scores, motions["dataset"][scores.motion]),
-        "views": _by(scores, views),
+        **scorer.summarise(scores, table.shards, table.protocol, views=table.views),
+        **(stored if table.stored_2d else {"source_2d": f"projected, {table.config.detections}"}),
+        "clip_frames": table.config.clip_frames,
+        "windowing": table.windowing,
+        "drop_tails": table.drop_tails,
+        "skipped": table.skipped,
+        "left_out": table.left_out,
     }
-
-
-def _mean(scores: Scores, chosen: NDArray[np.bool_]) -> dict[str, Any]:
-    return {
-        "mpjpe_mm": float(scores.error[chosen].mean()),
-        "p_mpjpe_mm": float(scores.aligned[chosen].mean()),
-        "frames": int(chosen.sum()),
-    }
-
-
-def _by(scores: Scores, names: NDArray[Any]) -> dict[str, dict[str, Any]]:
-    """Means for each name; frames without a name are in none."""
-    return {str(name): _mean(scores, names == name) for name in sorted(set(names.tolist()) - {""})}
 
 
 # --- baselines --------------------------------------------------------------------------------
@@ -257,15 +308,3 @@ def mean_pose_lift(table: SampleTable, limit: int = 512) -> Lift:
         return mean.to(pose2d.device).expand_as(pose2d)
 
     return lift
-
-
-def table_rows(
-    result: dict[str, Any], groups: Iterable[str] = ("views", "datasets", "actions")
-) -> list[dict[str, Any]]:
-    """A result as rows for people: all, then each view, dataset and action."""
-    rows = [
-        {"what": "all", "mpjpe_mm": result["mpjpe_mm"], "p_mpjpe_mm": result["p_mpjpe_mm"], "frames": result["frames"]}
-    ]
-    for group in groups:
-        rows += [{"what": f"{group.removesuffix('s')} {name}", **row} for name, row in result[group].items()]
-    return rows

@@ -14,7 +14,7 @@ from actionpose.batching import Assembler, Loader, detector
 from actionpose.config import Resolved, differences, from_dict, to_dict
 from actionpose.data import SampleTable, motion_samples, pair_samples
 from actionpose.errors import UserError
-from actionpose.evaluate import held_out, protocol_of, score, summarise
+from actionpose.evaluate import held_out, score, summarise
 from actionpose.model import ActionPose
 from actionpose.negatives import Texts
 from actionpose.pose import PoseConfig
@@ -167,12 +167,10 @@ def _validation(recipe: Recipe, shards: ShardSet, model: ActionPose, runtime: Ru
         if runtime.main:
             runlog.warn(f"no evaluation while training: {error.message}")
         return None
-    protocol = protocol_of(shards, recipe.eval.protocol)
 
     def validate() -> tuple[float, dict[str, Any]]:
         model.eval()
-        scores = score(model.lift, table, recipe.eval, runtime, detect=detector(recipe.data), protocol=protocol)
-        row = summarise(scores, table, protocol)
+        row = summarise(score(model.lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
         return row["mpjpe_mm"], {key: row[key] for key in ("mpjpe_mm", "p_mpjpe_mm", "frames", "protocol")}
 
     return validate

@@ -14,8 +14,9 @@ from actionpose import checkpoint, runlog
 from actionpose.batching import Assembler, detector
 from actionpose.config import from_dict
 from actionpose.data import SampleTable, motion_samples, pair_samples
-from actionpose.evaluate import held_out, mean_pose_lift, protocol_of, score, summarise
+from actionpose.evaluate import ScoredTable, held_out, mean_pose_lift, score, summarise
 from actionpose.model import ActionPose
+from actionpose.predictions import Kept, about_predictions, write_predictions
 from actionpose.recipe import Recipe
 from actionpose.retrieval import Retrieval, text_motion_retrieval
 from actionpose.runs import CONFIG, RESULTS
@@ -42,7 +43,16 @@ def load_model(found: checkpoint.Checkpoint, *, with_text: bool = False) -> Acti
     return model.eval()
 
 
-def evaluate(run: Path, data: Path, recipe: Recipe, *, argv: list[str], version: str) -> dict[str, Any]:
+def evaluate(
+    run: Path,
+    data: Path,
+    recipe: Recipe,
+    *,
+    argv: list[str],
+    version: str,
+    commit: str = "",
+    predictions: Path | None = None,
+) -> dict[str, Any]:
     """Measure a run's best (else latest) checkpoint, or a named one, and add a line to `results.jsonl`.
 
     Args:
@@ -51,18 +61,21 @@ def evaluate(run: Path, data: Path, recipe: Recipe, *, argv: list[str], version:
         recipe: the run's own, with what the user changed in `eval`, `data` and `run`.
         argv: the command as typed, for the record.
         version: of the toolkit, for the record.
+        commit: of the toolkit, if it runs from a checkout.
+        predictions: a file to write the scored poses to (`predictions`), for benchmark shards.
+
+    Raises:
+        UserError: no such run or shards; a protocol that does not fit; predictions of projected views.
     """
     found, shards = checkpoint.find(run), ShardSet(data)
-    protocol = protocol_of(shards, recipe.eval.protocol)
     table = held_out(shards, recipe.data, recipe.eval)
+    kept = Kept(shards) if predictions else None
     with start(recipe.run) as runtime:
         model = load_model(found).to(runtime.device)
         detect = detector(recipe.data)
-        result = summarise(
-            score(model.lift, table, recipe.eval, runtime, detect=detect, protocol=protocol), table, protocol
-        )
+        result = summarise(score(model.lift, table, recipe.eval, runtime, detect=detect, keep=kept), table)
         if recipe.eval.baselines:
-            result["baselines"] = _baselines(recipe, shards, table, runtime, protocol)
+            result["baselines"] = _baselines(recipe, shards, table, runtime)
         retrieval = _retrieval(found, recipe, shards, runtime)
     row = {
         **result,
@@ -77,20 +90,23 @@ def evaluate(run: Path, data: Path, recipe: Recipe, *, argv: list[str], version:
         "pretrained": bool(found.meta["recipe"]["init"]["pose"]),
         "seed": found.meta["recipe"]["run"]["seed"],
         "flip_tta": recipe.eval.flip_tta,
+        **({"legacy_ts56": True} if recipe.eval.legacy_ts56 and table.protocol.name == "3dhp" else {}),
         "detections": "stored" if table.stored_2d else recipe.data.detections,
         "version": version,
+        "commit": commit or None,
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **({"retrieval": retrieval} if retrieval else {}),
     }
+    if predictions and kept:
+        row["predictions"] = str(predictions)
+        write_predictions(predictions, kept.videos, about_predictions(row))
     home = found.path.parent.parent
     if (home / CONFIG).is_file():
         runlog.append_line(home / RESULTS, row)
     return row
 
 
-def _baselines(
-    recipe: Recipe, shards: ShardSet, table: SampleTable, runtime: Runtime, protocol: str
-) -> dict[str, dict[str, float]]:
+def _baselines(recipe: Recipe, shards: ShardSet, table: ScoredTable, runtime: Runtime) -> dict[str, dict[str, float]]:
     """Errors to compare with: the mean pose of the training motions, and the model before any training."""
     seed_all(recipe.run.seed)
     lifts = {
@@ -99,8 +115,7 @@ def _baselines(
     }
     rows = {}
     for name, lift in lifts.items():
-        scores = score(lift, table, recipe.eval, runtime, detect=detector(recipe.data), protocol=protocol)
-        row = summarise(scores, table, protocol)
+        row = summarise(score(lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
         rows[name] = {"mpjpe_mm": row["mpjpe_mm"], "p_mpjpe_mm": row["p_mpjpe_mm"]}
     return rows
 

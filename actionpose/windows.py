@@ -1,4 +1,4 @@
-"""How published code cuts a video into windows, as plain arithmetic on frame numbers.
+"""How published code cuts a video into windows to learn from or to score, as plain arithmetic on frame numbers.
 
 A window is T frames long and made of `span` frames of its video from `start` on. Where span < T the video was too
 short and its frames are repeated; where it reaches beyond an end of the video, the frame at that end is repeated.
@@ -7,6 +7,7 @@ short and its frames are repeated; where it reaches beyond an end of the video, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,3 +52,61 @@ def source_frames(start: int, span: int, size: int, frames: int) -> Ints:
     down, as the code for MPI-INF-3DHP does, so that a window is the same whenever it is cut.
     """
     return np.clip(start + np.arange(size, dtype=np.int64) * span // size, 0, frames - 1)
+
+
+# --- windows to score -------------------------------------------------------------------------
+
+
+class Scored(NamedTuple):
+    """A window of `length` frames made of `span` frames from `start` on, of which [first, stop) count."""
+
+    start: int
+    span: int
+    length: int
+    first: int
+    stop: int
+
+    def counted(self, frames: int, valid: Ints) -> tuple[Ints, Ints]:
+        """Frames of the video that count, and their places in the window, both (n,).
+
+        Only valid frames do. Where stretching repeats a frame, its last place counts.
+
+        Args:
+            frames: in the video.
+            valid: frames that may be scored, ascending.
+        """
+        source = source_frames(self.start, self.span, self.length, frames)
+        places = np.arange(self.first, self.stop, dtype=np.int64)
+        if self.span < self.length:
+            places = places[np.append(np.diff(source[places]) > 0, True)]
+        places = places[np.isin(source[places], valid)]
+        return source[places], places
+
+
+def covering(frames: int, size: int, *, stretch: bool, drop_tail: bool) -> list[Scored]:
+    """Windows side by side, each frame counted once; the last is aligned to the end, or left out with `drop_tail`."""
+    if frames < size:
+        length = size if stretch else frames
+        return [Scored(0, frames, length, 0, length)] if frames else []
+    windows = [Scored(start, size, size, 0, size) for start in range(0, frames - size + 1, size)]
+    tail = frames % size
+    if tail and not drop_tail:
+        windows.append(Scored(frames - size, size, size, size - tail, size))
+    return windows
+
+
+def overlapping(frames: int, size: int) -> list[Scored]:
+    """MixSTE's chunks: side by side, then the last `size` frames; what both hold counts twice.
+
+    A shorter video is continued with its last frame, and its own frames count.
+    """
+    if frames < size:
+        return [Scored(0, size, size, 0, frames)] if frames else []
+    windows = [Scored(start, size, size, 0, size) for start in range(0, frames - size + 1, size)]
+    return [*windows, Scored(frames - size, size, size, 0, size)] if frames % size else windows
+
+
+def one_each(valid: Ints, size: int) -> list[Scored]:
+    """A window around every valid frame, of which the middle one counts."""
+    middle = size // 2
+    return [Scored(frame - middle, size, size, middle, middle + 1) for frame in valid.tolist()]

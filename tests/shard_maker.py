@@ -125,6 +125,88 @@ def edit(folder: Path, split: str = "train", **changes: object) -> Path:
     return folder
 
 
+# --- benchmarks -------------------------------------------------------------------------------
+
+H36M_ACTIONS = (
+    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting", "SittingDown",
+    "Smoking", "TakingPhoto", "Waiting", "Walking", "WalkingDog", "WalkTogether",
+)  # fmt: skip
+
+BENCHMARKS = {
+    "h36m-b": {"target": "image-2.5d", "source_2d": "sh", "unit_from": "stored", "width": 1000, "height": 1002},
+    "h36m-a": {"target": "camera", "source_2d": "cpn", "unit_from": "constant", "width": 1000, "height": 1002},
+    "3dhp": {"target": "universal", "source_2d": "gt", "unit_from": "constant", "width": 2048, "height": 2048},
+}
+"""Protocol → what its shards say of every video."""
+
+VALID = {"TS1": [[3, 10], [20, 21]], "TS2": [[0, 5]], "TS5": [[30, 44]]}
+"""Runs of frames to score in made-up test sequences of MPI-INF-3DHP."""
+
+
+def benchmark_video(protocol: str, number: int, frames: int, split: str = "test") -> dict:
+    """One made-up video as a benchmark's reader would hand it over."""
+    about = dict(BENCHMARKS[protocol])
+    unit: float | list[float] = 2250.0
+    if protocol == "3dhp":
+        name = f"TS{number + 1}"
+        subject, action, dataset, fps = name, "", "MPI-INF-3DHP", 25.0
+        unit = 1024.0
+        about |= {"width": 1920, "height": 1080} if name in ("TS5", "TS6") else {}
+        if name in VALID:
+            about["valid"] = VALID[name]
+    else:
+        subject, dataset, fps = ("S9", "S11")[number // 15 % 2], "Human3.6M", 50.0
+        action = H36M_ACTIONS[number % 15]
+        name = f"s_{int(subject[1:]):02d}_act_{number % 15 + 2:02d}_subact_01_ca_01"
+        if protocol == "h36m-b":
+            unit = [2200.0 + number + 0.5 * k for k in range(frames)]
+    if split == "train":
+        subject, name = "S1", f"train_{name}"
+    return {
+        "motion_id": f"{'3dhp' if protocol == '3dhp' else 'h36m'}/{name}", "dataset": dataset, "subject": subject,
+        "split": split, "source": "made", "action": action, "fps_stored": fps, "fps_true": fps, "heading": 0.0,
+        "extra": {**about, "camera": "0", "unit_mm": unit, "protocols": [protocol]}, "frames": frames,
+    }  # fmt: skip
+
+
+def write_benchmark_shards(folder: Path, videos: list[dict], seed: int = 0) -> Path:
+    """Shards of kind `benchmark` with these videos, one file for each split; 2D is the pose's own x and y."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    rows = []
+    for split in dict.fromkeys(video["split"] for video in videos):
+        chosen = [video for video in videos if video["split"] == split]
+        tables = {name: {column: [] for column in columns} for name, columns in COLUMNS.items()}
+        pose3d, start = [], 0
+        for number, video in enumerate(chosen):
+            frames = video["frames"]
+            metres = frames_of(list(ACTIONS)[number % len(ACTIONS)], frames, rng)
+            unit = np.asarray(video["extra"]["unit_mm"])
+            camera = np.stack([metres[..., 0], -metres[..., 2], metres[..., 1]], axis=-1) * 1000.0
+            pose3d.append((camera / np.reshape(unit, (-1, 1, 1))).astype(np.float32))
+            for column in COLUMNS["motions"]:
+                place = {"start": start, "stop": start + frames}
+                tables["motions"][column].append(place.get(column, video.get(column)))
+            start += frames
+        pose2d = [np.concatenate([p[..., :2], np.ones_like(p[..., :1])], axis=-1) for p in pose3d]
+        rows.append(write_shard(folder / f"{split}-00000.h5", tables=tables, pose3d=pose3d, pose2d=pose2d))
+    fps = videos[0]["fps_true"]
+    write_index(folder, kind="benchmark", fps=fps, views=(), shards=rows, summary={}, provenance={}, licence="none")
+    return folder
+
+
+def make_benchmark(
+    folder: Path, protocol: str = "h36m-b", lengths: tuple[int, ...] | None = None, *, train: int = 0
+) -> Path:
+    """Made-up test videos of a benchmark, and `train` videos of 40 frames to learn from."""
+    lengths = lengths or ((48, 40, 36, 33, 50, 34) if protocol == "3dhp" else (40, 33, 50, 32, 70) * 6)
+    videos = [benchmark_video(protocol, number, frames) for number, frames in enumerate(lengths)]
+    videos += [benchmark_video(protocol, number, 40, split="train") for number in range(train)]
+    return write_benchmark_shards(folder, videos)
+
+
+# --- settings ---------------------------------------------------------------------------------
+
 TINY = (
     "pose.dim_feat=16", "pose.dim_rep=16", "pose.depth=2", "pose.heads=2", "pose.max_frames=32", "pose.middle=1",
     "data.clip_frames=32", "data.stride=16", "pooling.dim=16", "text.layers=1", "text.pooling=mean",

@@ -8,20 +8,19 @@ import json
 import numpy as np
 import pytest
 import torch
-from shard_maker import ACTIONS, make_shards, tiny
+from shard_maker import make_shards, tiny
 
 from actionpose import jobs, measure, metrics
 from actionpose.batching import Assembler, detector
 from actionpose.config import resolve
 from actionpose.data import DataConfig, motion_samples
-from actionpose.errors import UserError
-from actionpose.evaluate import EvalConfig, held_out, lift_batch, mean_pose_lift, protocol_of, score, summarise
+from actionpose.evaluate import EvalConfig, held_out, lift_batch, mean_pose_lift, score, summarise
 from actionpose.model import ActionPose
 from actionpose.pose import PoseConfig
 from actionpose.recipe import Recipe
 from actionpose.runlog import read_lines
 from actionpose.runtime import Runtime
-from actionpose.shards import ShardSet, write_index, write_shard
+from actionpose.shards import ShardSet
 from actionpose.text import write_tiny_bert
 
 CPU = Runtime(device=torch.device("cpu"), bf16=False)
@@ -74,9 +73,12 @@ def test_every_frame_of_every_view_is_scored_once(folder, model):
 
 def test_dropped_tails_leave_only_full_windows(folder, model):
     table = held_out(ShardSet(folder), DATA, EVAL)
-    kept = score(model.lift, table, dataclasses.replace(EVAL, drop_tails=True), CPU)
+    assert table.left_out == 0
+    without = held_out(ShardSet(folder), DATA, dataclasses.replace(EVAL, drop_tails=True))
+    kept = score(model.lift, without, EVAL, CPU)
     lengths = [20, 33, 47, 60, 26, 41, 55, 18]
     assert len(kept.error) == 2 * sum(n // 32 * 32 if n >= 32 else n for n in lengths)
+    assert without.left_out == sum(lengths) - len(kept.error) // 2
 
 
 def test_a_perfect_answer_has_no_error_and_a_scaled_one_the_right_one(folder):
@@ -131,60 +133,9 @@ def test_flipping_averages_a_clip_and_its_mirror_image(folder, model):
 # --- summaries --------------------------------------------------------------------------------
 
 
-def benchmark(tmp_path, source, extras):
-    """Benchmark shards with the source's val motions as stored detections."""
-    shards = ShardSet(source)
-    rows = np.flatnonzero(shards.motions["split"] == "val")
-    motions = {k: v[rows].copy() for k, v in shards.motions.items() if k != "shard"}
-    lengths = motions["stop"] - motions["start"]
-    motions["stop"] = np.cumsum(lengths)
-    motions["start"] = motions["stop"] - lengths
-    motions["extra"] = extras
-    empty = {name: {c: [] for c in table} for name, table in (("clips", shards.clips), ("pairs", shards.pairs))}
-    pose3d = [0.3 * shards.motion_frames(int(i)) for i in rows]
-    tables = {"motions": motions, **empty}
-    row = write_shard(tmp_path / "val-00000.h5", tables=tables, pose3d=pose3d, pose2d=[p.copy() for p in pose3d])
-    write_index(tmp_path, kind="benchmark", fps=50.0, views=(), shards=[row], summary={}, provenance={}, licence="")
-    return ShardSet(tmp_path)
-
-
-def test_the_h36m_protocol_averages_actions_and_leaves_out_damaged_takes(tmp_path, folder, model):
-    extras = [{"unit_mm": 500.0, **({"skip": "damaged ground truth"} if i == 2 else {})} for i in range(8)]
-    shards = benchmark(tmp_path, folder, extras)
-    assert protocol_of(shards, "") == "h36m"
-    table = held_out(shards, DATA, EVAL)
-    scores = score(model.lift, table, EVAL, CPU, protocol="h36m")
-    result = summarise(scores, table, "h36m")
-    skipped = list(ACTIONS)[2]
-    assert set(result["actions"]) == set(ACTIONS) - {skipped}
-    means = [scores.error[scores.motion == m].mean() for m in np.unique(scores.motion)]
-    assert result["mpjpe_mm"] == pytest.approx(np.mean(means))
-    assert result["frame_mpjpe_mm"] == pytest.approx(scores.error.mean())
-    assert result["mpjpe_mm"] != pytest.approx(result["frame_mpjpe_mm"])
-
-
-def test_a_factor_per_frame_is_applied_per_frame(tmp_path, folder, model):
-    lengths = [20, 33, 47, 60, 26, 41, 55, 18]
-    shards = benchmark(tmp_path, folder, [{"unit_mm": [100.0 + t for t in range(n)]} for n in lengths])
-    table = held_out(shards, DATA, EVAL)
-    scores = score(model.lift, table, EVAL, CPU, protocol="h36m")
-    same = benchmark(tmp_path, folder, [{"unit_mm": 1.0}] * 8)
-    plain = score(model.lift, held_out(same, DATA, EVAL), EVAL, CPU, protocol="h36m")
-    for motion, frames in enumerate(lengths):
-        if frames <= 32:
-            factor = scores.error[scores.motion == motion] / plain.error[plain.motion == motion]
-            np.testing.assert_allclose(factor, 100.0 + np.arange(frames), rtol=1e-6)
-
-
-def test_a_protocol_that_does_not_fit_the_shards_is_refused(folder):
-    assert protocol_of(ShardSet(folder), "") == "orthographic"
-    with pytest.raises(UserError, match="--protocol orthographic"):
-        protocol_of(ShardSet(folder), "h36m")
-
-
 def test_means_by_action_dataset_and_view_add_up(folder, model):
     table = held_out(ShardSet(folder), DATA, EVAL)
-    result = summarise(score(model.lift, table, EVAL, CPU), table, "orthographic")
+    result = summarise(score(model.lift, table, EVAL, CPU), table)
     for group in ("actions", "datasets", "views"):
         rows = result[group].values()
         assert sum(row["frames"] for row in rows) == result["frames"]

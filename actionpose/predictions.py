@@ -1,0 +1,301 @@
+"""Predictions as files: what `ap-train evaluate --predictions` writes and `ap-train score` reads.
+
+An `.npz` with one array (n, 17, 3) in millimetres for each video, named by its motion id or the last part of it
+(`TS1`), and with `about`, JSON text that says how it was made, where this toolkit wrote it. Also the `.mat` that is
+handed to MPI-INF-3DHP's Matlab code: an array (3, 17, 1, n) for each sequence.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose import matfile, scorer
+from actionpose.data import DataConfig, select_motions
+from actionpose.errors import UserError
+from actionpose.files import atomic_path
+from actionpose.metrics import JointOrder, human36m_order
+from actionpose.protocols import Protocol, counted_frames, protocol_of, skip_reason, valid_frames, windowing_of
+from actionpose.shards import ShardSet
+from actionpose.skeleton import N_JOINTS, ROOT
+
+ABOUT = "about"
+SCHEMA = "actionpose-predictions"
+
+Videos = Mapping[str, NDArray[np.floating]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """A file's poses.
+
+    Attributes:
+        path: the file.
+        videos: name → (n, 17, 3) millimetres, Human3.6M order.
+        about: what the file says of itself; empty for foreign ones.
+    """
+
+    path: Path
+    videos: Videos
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def write_predictions(path: Path, videos: Videos, about: Mapping[str, Any]) -> None:
+    """Write poses (n, 17, 3), Human3.6M order, millimetres, as an `.npz`."""
+    if path.suffix != ".npz":
+        raise UserError(f"{path}: predictions are written as .npz", "give a name that ends in .npz")
+    text = json.dumps({"schema": SCHEMA, "unit": "mm", "joints": "h36m", **about}, ensure_ascii=False)
+    with atomic_path(path) as aside:
+        np.savez(aside, **{ABOUT: np.asarray(text)}, **videos)  # type: ignore[arg-type]
+
+
+def read_predictions(path: Path, joints: JointOrder | None = None) -> Predictions:
+    """Read a predictions file.
+
+    Args:
+        path: `.npz` or `.mat`.
+        joints: order of the joints; by default Human3.6M's in `.npz`, MPI-INF-3DHP's in `.mat`.
+
+    Raises:
+        UserError: not there, damaged, or an array that cannot be poses.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}", "give an .npz or .mat with an array of poses for each video")
+    is_mat = path.suffix.lower() == ".mat"
+    arrays, about = (matfile.read_arrays(path), {}) if is_mat else _read_npz(path)
+    order = joints or ("3dhp" if is_mat else "h36m")
+    if not arrays:
+        raise UserError(f"{path} holds no arrays", "it needs one (n, 17, 3) for each video")
+    return Predictions(
+        path=path,
+        videos={name: human36m_order(_poses(path, name, array), order) for name, array in arrays.items()},
+        about=about,
+    )
+
+
+def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(str(arrays.pop(ABOUT))) if ABOUT in arrays else {}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read as an .npz of plain arrays: {error}",
+            "write it with numpy.savez(path, TS1=array, …), no pickled objects",
+        ) from error
+    return arrays, about if isinstance(about, dict) else {}
+
+
+def _poses(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float64]:
+    """(n, 17, 3) from that or from the Matlab hand-over's (3, 17, 1, n)."""
+    if not np.issubdtype(array.dtype, np.number):
+        raise UserError(f"{path}: '{name}' holds {array.dtype}, not numbers", "one (n, 17, 3) for each video")
+    poses = np.asarray(array, dtype=np.float64)
+    if poses.ndim == 4 and poses.shape[:3] == (3, N_JOINTS, 1):
+        poses = poses[:, :, 0].transpose(2, 1, 0)
+    if poses.ndim != 3 or poses.shape[1:] != (N_JOINTS, 3):
+        raise UserError(
+            f"{path}: '{name}' has shape {array.shape}", "poses are (n, 17, 3), or (3, 17, 1, n) as for Matlab"
+        )
+    if not np.isfinite(poses).all():
+        frame = int(np.flatnonzero(~np.isfinite(poses).all(axis=(1, 2)))[0])
+        raise UserError(f"{path}: '{name}' is not finite in frame {frame}", "a frame without a pose cannot be scored")
+    return poses
+
+
+# --- scoring a file ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What of a protocol may be chosen; None and empty take what the file says, else the protocol's own."""
+
+    protocol: str = ""
+    split: str = "test"
+    windowing: str = ""
+    clip_frames: int | None = None
+    drop_tails: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Resolved:
+    protocol: Protocol
+    windowing: Any
+    size: int
+    drop_tails: bool
+
+
+def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> dict[str, Any]:
+    """The result row of a predictions file, by the same code as a run's.
+
+    An array holds either all frames of its video or those that count, in order.
+
+    Raises:
+        UserError: shards the protocol does not fit, a video without prediction, a number of frames that is neither.
+    """
+    wanted = select_motions(shards, DataConfig(split=rules.split))
+    protocol = protocol_of(shards, rules.protocol or str(found.about.get("protocol", "")), wanted)
+    if protocol.name == "orthographic":
+        raise UserError(
+            f"{shards.folder} holds projected motion, which has no fixed frames to hand over",
+            "measure a run with `ap-train evaluate`, or give benchmark shards",
+        )
+    if found.about.get("fingerprint", shards.fingerprint) != shards.fingerprint:
+        raise UserError(
+            f"{found.path} was made from other shards ({found.about['fingerprint'][:15]}…) than {shards.folder} "
+            f"({shards.fingerprint[:15]}…)",
+            "score it on those it was made from",
+        )
+    ways = _resolve(protocol, found, rules)
+    motions = [int(m) for m in np.flatnonzero(wanted)]
+    extras, names = shards.motions["extra"], shards.motions["motion_id"]
+    skipped = {str(names[m]): reason for m in motions if (reason := skip_reason(extras[m], protocol))}
+    kept = [m for m in motions if str(names[m]) not in skipped]
+    poses = _matched(shards, found, kept)
+    parts, left_out = [], 0
+    for motion in kept:
+        frames = _counted(shards, motion, ways)
+        left_out += len(valid_frames(extras[motion], _length(shards, motion))) - len(np.unique(frames))
+        predicted = _chosen(shards, found, motion, poses[motion], frames, ways)
+        parts.append(scorer.score_video(predicted, target_mm(shards, motion, frames), frames, motion=motion))
+    result = scorer.summarise(scorer.Scores.joined(parts), shards, protocol)
+    stored = {key: scorer.said(shards, kept, key) for key in ("source_2d", "target", "unit_from")}
+    kept_about: dict[str, Any] = {
+        key: found.about[key] for key in ("flip_tta", "legacy_ts56", "run", "checkpoint") if key in found.about
+    }
+    return {
+        **result,
+        **stored,
+        "source_2d": str(found.about.get("source_2d", f"not said (shards: {stored['source_2d']})")),
+        "clip_frames": ways.size if ways.windowing in ("stitched", "chunks") else found.about.get("clip_frames"),
+        "windowing": ways.windowing,
+        "drop_tails": ways.drop_tails,
+        "skipped": skipped,
+        "left_out": left_out,
+        "fingerprint": shards.fingerprint,
+        "split": rules.split,
+        "predictions": str(found.path),
+        **kept_about,
+    }
+
+
+def _resolve(protocol: Protocol, found: Predictions, rules: Rules) -> _Resolved:
+    about = found.about
+    drop = rules.drop_tails if rules.drop_tails is not None else about.get("drop_tails")
+    return _Resolved(
+        protocol=protocol,
+        windowing=windowing_of(protocol, rules.windowing or str(about.get("windowing", ""))),
+        size=int(rules.clip_frames or about.get("clip_frames") or protocol.clip_frames),
+        drop_tails=protocol.drop_tails if drop is None else bool(drop),
+    )
+
+
+def _length(shards: ShardSet, motion: int) -> int:
+    return int(shards.motions["stop"][motion] - shards.motions["start"][motion])
+
+
+def _counted(shards: ShardSet, motion: int, ways: _Resolved) -> NDArray[np.int64]:
+    frames = _length(shards, motion)
+    valid = valid_frames(shards.motions["extra"][motion], frames)
+    return counted_frames(
+        ways.protocol, ways.windowing, frames=frames, size=ways.size, drop_tails=ways.drop_tails, valid=valid
+    )
+
+
+def target_mm(shards: ShardSet, motion: int, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Ground truth of these frames of a benchmark video, (n, 17, 3) root-relative millimetres."""
+    stored = shards.motion_frames(motion)[frames]
+    # Subtracted before the unit, in the stored precision, as the loader does: the same numbers to the last bit.
+    unit = scorer.unit_mm(shards.motions["extra"][motion], frames)
+    return (stored - stored[:, ROOT : ROOT + 1]).astype(np.float64) * unit
+
+
+def _matched(shards: ShardSet, found: Predictions, motions: list[int]) -> dict[int, NDArray[np.floating]]:
+    """Motion → its array in the file.
+
+    Raises:
+        UserError: a video that the file does not have.
+    """
+    short = {name.rpartition("/")[2]: array for name, array in found.videos.items()}
+    out = {}
+    for motion in motions:
+        name = str(shards.motions["motion_id"][motion])
+        array = found.videos.get(name, short.get(name.rpartition("/")[2]))
+        if array is None:
+            raise UserError(
+                f"{found.path} has no prediction for {name}",
+                f"it holds {len(short)}: {', '.join(sorted(short)[:6])}{', …' if len(short) > 6 else ''}; every video "
+                "of the split needs an array",
+            )
+        out[motion] = array
+    return out
+
+
+def _chosen(
+    shards: ShardSet,
+    found: Predictions,
+    motion: int,
+    poses: NDArray[np.floating],
+    frames: NDArray[np.int64],
+    ways: _Resolved,
+) -> NDArray[np.floating]:
+    """The predictions of the frames that count."""
+    whole = _length(shards, motion)
+    if len(poses) == whole:
+        return poses[frames]
+    if len(poses) == len(frames):
+        return poses
+    name = shards.motions["motion_id"][motion]
+    raise UserError(
+        f"{found.path}: {name} has {len(poses)} frames; the video has {whole}, of which {len(frames)} count by "
+        f"{ways.protocol.name} ({ways.windowing}, T = {ways.size}{', tails dropped' if ways.drop_tails else ''})",
+        "hand over all frames or those that count; --window, --windowing and --keep-tails change which do",
+    )
+
+
+# --- what a run hands over --------------------------------------------------------------------
+
+
+class Kept:
+    """Collects a run's scored poses while it is measured, for `write_predictions`.
+
+    Args:
+        shards: what is measured; benchmark shards.
+
+    Raises:
+        UserError: projected motion, whose views a file of videos has no place for.
+    """
+
+    def __init__(self, shards: ShardSet) -> None:
+        if shards.kind != "benchmark":
+            raise UserError(
+                f"{shards.folder} holds projected motion; predictions are written for benchmark shards",
+                "leave --predictions out",
+            )
+        self.shards = shards
+        self.videos: dict[str, NDArray[np.floating]] = {}
+
+    def __call__(self, motion: int, view: int, frames: NDArray[np.int64], predicted: NDArray[np.float64]) -> None:
+        """Take one video's prediction, in the order of its windows."""
+        self.videos[str(self.shards.motions["motion_id"][motion])] = predicted
+
+
+ABOUT_KEYS = (
+    "protocol", "windowing", "clip_frames", "drop_tails", "flip_tta", "legacy_ts56", "source_2d", "fingerprint", "run",
+    "checkpoint",
+)  # fmt: skip
+
+
+def about_predictions(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a predictions file says of itself, from the result row it belongs to."""
+    return {key: row[key] for key in ABOUT_KEYS if row.get(key) is not None}

@@ -1,0 +1,245 @@
+"""From poses in millimetres to a protocol's numbers: errors of frames, then their means. NumPy alone, no model.
+
+Whoever made the predictions, a run of this toolkit or a file from elsewhere, they are scored here and nowhere else.
+
+Shape suffixes: n frames of one video, F scored frames of all, V neighbouring pairs, A neighbouring triples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose import metrics
+from actionpose.errors import UserError
+from actionpose.protocols import SCENES, Protocol
+from actionpose.shards import ShardSet
+from actionpose.skeleton import ROOT
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Errors of scored frames, as equally long columns.
+
+    Attributes:
+        motion: (F,) row of the shards' motions.
+        view: (F,) view number.
+        error: (F,) MPJPE, mm.
+        aligned: (F,) P-MPJPE, mm.
+        scaled: (F,) N-MPJPE, mm.
+        pck: (F,) per cent of 14 joints nearer than 150 mm.
+        auc: (F,) mean of PCK over 31 thresholds, per cent.
+        velocity: (V,) mm per frame, a row for each two frames that are scored and follow each other in a video.
+        velocity_motion: (V,) their motion.
+        acceleration: (A,) mm per frame squared, a row for each three.
+        acceleration_motion: (A,) their motion.
+    """
+
+    motion: Ints
+    view: Ints
+    error: Floats
+    aligned: Floats
+    scaled: Floats
+    pck: Floats
+    auc: Floats
+    velocity: Floats
+    velocity_motion: Ints
+    acceleration: Floats
+    acceleration_motion: Ints
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
+        """The rows of all parts, in order."""
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts] or [np.empty(0)])
+            for name in cls.__dataclass_fields__
+        }
+        return cls(**columns)
+
+
+def score_video(
+    predicted_n: NDArray[Any], target_n: NDArray[Any], frames_n: Ints, *, motion: int, view: int = 0
+) -> Scores:
+    """Errors of one video's scored frames.
+
+    Args:
+        predicted_n: (n, 17, 3) millimetres, Human3.6M order; the root may be anywhere.
+        target_n: the same for the ground truth.
+        frames_n: (n,) their numbers in the video; a frame may come twice. Motion errors take what follows by one.
+        motion: row of the shards' motions.
+        view: view number.
+    """
+    p, g = (_root_relative(pose) for pose in (predicted_n, target_n))
+    step = np.diff(frames_n) == 1
+    velocity = metrics.mpjve(p, g)[step] if len(p) > 1 else np.empty(0)
+    acceleration = metrics.acceleration_error(p, g)[step[1:] & step[:-1]] if len(p) > 2 else np.empty(0)
+    return Scores(
+        motion=np.full(len(p), motion),
+        view=np.full(len(p), view),
+        error=metrics.mpjpe(p, g),
+        aligned=metrics.p_mpjpe(p, g),
+        scaled=metrics.n_mpjpe(p, g),
+        pck=metrics.pck(p, g),
+        auc=metrics.auc(p, g),
+        velocity=velocity,
+        velocity_motion=np.full(len(velocity), motion),
+        acceleration=acceleration,
+        acceleration_motion=np.full(len(acceleration), motion),
+    )
+
+
+def _root_relative(pose: NDArray[Any]) -> Floats:
+    double = np.asarray(pose, dtype=np.float64)
+    return double - double[:, ROOT : ROOT + 1]
+
+
+def unit_mm(extra: Mapping[str, Any], frames_n: Ints) -> Floats | float:
+    """Millimetres per screen unit of these frames of a benchmark video: one number, or (n, 1, 1)."""
+    unit = extra["unit_mm"]
+    return float(unit) if not isinstance(unit, list) else np.asarray(unit, dtype=np.float64)[frames_n][:, None, None]
+
+
+# --- means ------------------------------------------------------------------------------------
+
+
+def summarise(
+    scores: Scores, shards: ShardSet, protocol: Protocol, *, views: Sequence[str] = ("camera",)
+) -> dict[str, Any]:
+    """Scores as a result row: the protocol's headline, and means by action, dataset, sequence and view.
+
+    Raises:
+        UserError: no frame was scored.
+    """
+    if not len(scores.error):
+        raise UserError(
+            f"{shards.folder}: no frame is left to score", "shorten data.clip_frames, or set eval.drop_tails=false"
+        )
+    motions = shards.motions
+    everyone = _mean(scores, protocol, shards)
+    actions = _groups(scores, protocol, shards, motions["action"])
+    headline = _mean_of(actions.values()) if protocol.by_action and actions else everyone
+    row = {
+        **{key: headline[key] for key in everyone if key != "frames"},
+        "frames": len(scores.error),
+        "motions": len(np.unique(scores.motion)),
+        "protocol": protocol.name,
+        "average": f"of the {protocol.average}" if headline is not everyone else "over frames",
+        "frame_mpjpe_mm": everyone["mpjpe_mm"],
+        "frame_p_mpjpe_mm": everyone["p_mpjpe_mm"],
+        "actions": actions,
+        "datasets": _groups(scores, protocol, shards, motions["dataset"]),
+        "views": {name: _mean(scores, protocol, shards, view=n) for n, name in enumerate(views) if n in scores.view},
+    }
+    if protocol.name == "3dhp":
+        row["sequences"] = _groups(scores, protocol, shards, motions["subject"])
+        row["sequence_mean"] = _mean_of(row["sequences"].values())
+        scene = {subject: name for name, subjects in SCENES.items() for subject in subjects}
+        names = np.asarray([scene.get(str(subject), "") for subject in motions["subject"]], dtype=object)
+        row["scenes"] = _groups(scores, protocol, shards, names)
+    return row
+
+
+def _mean(
+    scores: Scores,
+    protocol: Protocol,
+    shards: ShardSet,
+    *,
+    motions: NDArray[np.bool_] | None = None,
+    view: int | None = None,
+) -> dict[str, Any]:
+    """Means over frames, of some motions or one view; motion errors are not told apart by view."""
+    every = np.ones(len(shards.motions["start"]), dtype=bool) if motions is None else motions
+    frame = every[scores.motion] if view is None else scores.view == view
+    means: dict[str, Any] = {
+        "mpjpe_mm": _float(scores.error[frame]),
+        "p_mpjpe_mm": _float(scores.aligned[frame]),
+        "n_mpjpe_mm": _float(scores.scaled[frame]),
+    }
+    if view is None:
+        step, bend = every[scores.velocity_motion], every[scores.acceleration_motion]
+        fps = shards.motions["fps_true"]
+        velocity, acceleration = scores.velocity[step], scores.acceleration[bend]
+        means["velocity_mm"] = _float(velocity)
+        means["velocity_mm_s"] = _float(velocity * fps[scores.velocity_motion[step]])
+        means["acceleration_mm"] = _float(acceleration)
+    means |= {name: _float(getattr(scores, name)[frame]) for name in protocol.extra}
+    return {**means, "frames": int(frame.sum())}
+
+
+def _float(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _groups(scores: Scores, protocol: Protocol, shards: ShardSet, names: NDArray[Any]) -> dict[str, dict[str, Any]]:
+    """Means for each name that motions bear, (motions,); motions without a name are in none."""
+    scored = np.unique(scores.motion)
+    wanted = sorted({str(name) for name in names[scored]} - {""})
+    return {name: _mean(scores, protocol, shards, motions=names == name) for name in wanted}
+
+
+def _mean_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Unweighted mean of several rows of means; of those that have the number."""
+    rows = list(rows)
+    out: dict[str, Any] = {}
+    for key in rows[0]:
+        values = [row[key] for row in rows if row[key] is not None]
+        out[key] = float(np.mean(values)) if values else None
+    return {**out, "frames": sum(row["frames"] for row in rows)}
+
+
+# --- for people -------------------------------------------------------------------------------
+
+
+def table_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A result as rows: for Human3.6M its actions, for MPI-INF-3DHP its sequences, and both kinds of mean."""
+    columns = [key for key in COLUMNS if result.get(key) is not None]
+
+    def row(what: str, means: Mapping[str, Any]) -> dict[str, Any]:
+        return {"what": what, **{key: means[key] for key in columns if key in means}, "frames": means["frames"]}
+
+    if result["average"] == "of the action means":
+        frame_mean = {"mpjpe_mm": result["frame_mpjpe_mm"], "p_mpjpe_mm": result["frame_p_mpjpe_mm"]}
+        return [
+            *(row(name, means) for name, means in result["actions"].items()),
+            row("mean of actions", result),
+            {"what": "mean of frames", **frame_mean, "frames": result["frames"]},
+        ]
+    if "sequences" in result:
+        return [
+            *(row(name, means) for name, means in result["sequences"].items()),
+            *(row(name, means) for name, means in result["scenes"].items()),
+            row("all frames", result),
+            row("mean of sequences", result["sequence_mean"]),
+        ]
+    groups = [(kind, name, means) for kind in ("views", "datasets", "actions") for name, means in result[kind].items()]
+    return [row("all", result), *(row(f"{kind.removesuffix('s')} {name}", means) for kind, name, means in groups)]
+
+
+COLUMNS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "pck", "auc", "velocity_mm", "velocity_mm_s", "acceleration_mm")
+"""Errors as a table shows them, from the left."""
+
+BESIDE = (
+    "protocol", "average", "source_2d", "target", "unit_from", "clip_frames", "windowing", "drop_tails", "flip_tta",
+    "legacy_ts56", "frames", "left_out", "split", "fingerprint", "commit", "version",
+)  # fmt: skip
+"""What a number cannot be compared without."""
+
+
+def beside(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands beside the numbers of a result row."""
+    shown = {key: result[key] for key in BESIDE if result.get(key) is not None}
+    if "skipped" in result:
+        shown["skipped"] = f"{len(result['skipped'])} videos"
+    return shown
+
+
+def said(shards: ShardSet, motions: Iterable[int], key: str) -> str:
+    """What the videos say of themselves under a key of `extra`, each answer once."""
+    return ", ".join(sorted({str(shards.motions["extra"][motion].get(key, "not said")) for motion in motions}))

@@ -1,0 +1,306 @@
+"""Each protocol counts the frames, and averages them, as the published code it is named after."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from shard_maker import VALID, benchmark_video, make_benchmark, make_shards, write_benchmark_shards
+
+from actionpose import metrics
+from actionpose.batching import Assembler
+from actionpose.data import DataConfig
+from actionpose.errors import UserError
+from actionpose.evaluate import EvalConfig, held_out, score, summarise
+from actionpose.protocols import PROTOCOLS, counted_frames, protocol_of, scored_windows, valid_frames, windowing_of
+from actionpose.runtime import Runtime
+from actionpose.scorer import score_video, table_rows
+from actionpose.shards import ShardSet
+
+CPU = Runtime(device=torch.device("cpu"), bf16=False)
+DATA = DataConfig(clip_frames=16, stride=16)
+EVAL = EvalConfig(flip_tta=False, split="test")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", params=["h36m-b", "h36m-a", "3dhp"])
+def shards(request, tmp_path_factory):
+    return ShardSet(make_benchmark(tmp_path_factory.mktemp("protocols") / request.param, request.param))
+
+
+@pytest.fixture(scope="module")
+def h36m(tmp_path_factory):
+    """Protocol B with a take to skip and a video shorter than a window."""
+    videos = [benchmark_video("h36m-b", number, frames) for number, frames in enumerate((40, 33, 50, 10, 32))]
+    videos[2]["extra"]["skip"] = {"h36m-b": "damaged ground truth"}
+    return ShardSet(write_benchmark_shards(tmp_path_factory.mktemp("b") / "shards", videos))
+
+
+@pytest.fixture(scope="module")
+def mpi(tmp_path_factory):
+    return ShardSet(make_benchmark(tmp_path_factory.mktemp("mpi") / "shards", "3dhp"))
+
+
+class Answer:
+    """A lifter that has seen the answers of every window, and may add to them."""
+
+    def __init__(self, table, change=lambda pose: pose):
+        self.batch = Assembler(table=table, augment=False)(np.arange(len(table)), 0)
+        self.change = change
+
+    def __call__(self, pose2d, valid):
+        known = {clip.numpy().tobytes(): n for n, clip in enumerate(self.batch["pose2d"][:, : pose2d.shape[1]])}
+        rows = [known[clip.numpy().tobytes()] for clip in pose2d]
+        return self.change(self.batch["pose3d"][rows, : pose2d.shape[1]].clone())
+
+
+def measured(shards, config=EVAL, data=DATA, change=lambda pose: pose):
+    table = held_out(shards, data, config)
+    return summarise(score(Answer(table, change), table, config, CPU), table), table
+
+
+# --- windows ----------------------------------------------------------------------------------
+
+
+def counted(protocol, windowing, frames, size, *, drop=None, valid=None):
+    p = PROTOCOLS[protocol]
+    drop = p.drop_tails if drop is None else drop
+    valid = np.arange(frames) if valid is None else np.asarray(valid)
+    return counted_frames(p, windowing, frames=frames, size=size, drop_tails=drop, valid=valid).tolist()
+
+
+def test_protocol_b_drops_what_follows_the_last_full_window():
+    assert counted("h36m-b", "stitched", 25, 10) == list(range(20))
+    assert counted("h36m-b", "stitched", 25, 10, drop=False) == list(range(25))
+    assert counted("h36m-b", "stitched", 20, 10) == list(range(20))
+
+
+def test_protocol_b_stretches_a_short_video_and_counts_a_repeated_frame_once():
+    [window] = scored_windows(PROTOCOLS["h36m-b"], "stitched", frames=4, size=10, drop_tails=True, valid=np.arange(4))
+    assert (window.span, window.length) == (4, 10)
+    frames, places = window.counted(4, np.arange(4))
+    assert frames.tolist() == [0, 1, 2, 3]
+    assert places.tolist() == [2, 4, 7, 9]  # the last of 0 0 0 1 1 2 2 2 3 3
+
+
+def test_protocol_a_counts_the_overlap_of_the_last_chunk_twice():
+    assert counted("h36m-a", "chunks", 25, 10) == [*range(10), *range(10, 20), *range(15, 25)]
+    assert counted("h36m-a", "chunks", 20, 10) == list(range(20))
+    assert counted("h36m-a", "chunks", 4, 10) == list(range(4))
+
+
+@pytest.mark.parametrize(("protocol", "windowing"), [("h36m-a", "every-frame"), ("3dhp", "centre")])
+def test_a_window_around_every_frame_counts_its_middle(protocol, windowing):
+    assert counted(protocol, windowing, 25, 9) == list(range(25))
+    windows = scored_windows(
+        PROTOCOLS[protocol], windowing, frames=200, size=81, drop_tails=False, valid=np.array([0, 100, 199])
+    )
+    assert [(w.start, w.first, w.stop) for w in windows] == [(-40, 40, 41), (60, 40, 41), (159, 40, 41)]
+
+
+def test_3dhp_scores_valid_frames_with_all_frames_around_them(mpi):
+    table = held_out(mpi, DATA, EVAL)
+    first = int(np.flatnonzero(mpi.motions["subject"] == "TS1")[0])
+    rows = np.flatnonzero(table.motion == first)
+    assert [int(table.counted(int(row))[0][0]) for row in rows] == [3, 4, 5, 6, 7, 8, 9, 20]
+    batch = Assembler(table=table, augment=False)(rows, 0)
+    whole = mpi.motion_frames(first, "pose2d")
+    # Around frame 3: five times the first frame more, then all frames, invalid ones too.
+    np.testing.assert_array_equal(batch["pose2d"][0].numpy(), whole[[0] * 5 + list(range(11))])
+    stitched = held_out(mpi, DATA, dataclasses.replace(EVAL, windowing="stitched"))
+    every = [f for row in np.flatnonzero(stitched.motion == first) for f in stitched.counted(int(row))[0].tolist()]
+    assert every == [3, 4, 5, 6, 7, 8, 9, 20]
+
+
+def test_valid_runs_are_half_open_and_all_frames_count_without_them():
+    assert valid_frames({"valid": VALID["TS1"]}, 48).tolist() == [3, 4, 5, 6, 7, 8, 9, 20]
+    assert valid_frames({}, 3).tolist() == [0, 1, 2]
+    assert valid_frames({"valid": []}, 3).tolist() == []
+
+
+# --- means ------------------------------------------------------------------------------------
+
+
+def test_a_perfect_prediction_scores_nothing_hundred_and_96_77(shards):
+    result, _ = measured(shards)
+    for key in ("mpjpe_mm", "n_mpjpe_mm", "p_mpjpe_mm", "velocity_mm"):
+        assert result[key] == pytest.approx(0, abs=2e-4), key
+    if result["protocol"] == "3dhp":
+        assert result["pck"] == 100
+        assert result["auc"] == pytest.approx(96.774, abs=1e-3)
+
+
+def test_a_constant_error_of_150_mm_scores_no_pck(mpi):
+    def moved(pose):
+        pose[:, :, 1:, 0] += 150.001 / 1024  # the smallest float32 step here is 1e-4 mm
+        return pose
+
+    result, _ = measured(mpi, change=moved)
+    assert result["pck"] == 0
+    assert result["mpjpe_mm"] == pytest.approx(150 * 16 / 17, rel=1e-4)
+
+
+def test_an_action_counts_once_however_long_it_is(tmp_path):
+    videos = [benchmark_video("h36m-b", number, frames) for number, frames in enumerate((16, 160))]
+    shards = ShardSet(write_benchmark_shards(tmp_path / "shards", videos))
+    result, _ = measured(shards, change=lambda pose: pose * 0.9)
+    means = {name: row["mpjpe_mm"] for name, row in result["actions"].items()}
+    assert set(means) == {"Directions", "Discussion"}
+    assert result["mpjpe_mm"] == pytest.approx(np.mean(list(means.values())))
+    frames = {name: row["frames"] for name, row in result["actions"].items()}
+    assert frames == {"Directions": 16, "Discussion": 160}
+    pooled = sum(means[name] * frames[name] for name in means) / 176
+    assert result["frame_mpjpe_mm"] == pytest.approx(pooled)
+    assert result["mpjpe_mm"] != pytest.approx(pooled)
+    rows = table_rows(result)
+    assert [row["what"] for row in rows] == ["Directions", "Discussion", "mean of actions", "mean of frames"]
+    assert [row["mpjpe_mm"] for row in rows[2:]] == [result["mpjpe_mm"], result["frame_mpjpe_mm"]]
+
+
+def test_damaged_takes_are_left_out_and_said_so(h36m):
+    result, table = measured(h36m)
+    assert table.skipped == {"h36m/s_09_act_04_subact_01_ca_01": "damaged ground truth"}
+    assert result["skipped"] == table.skipped
+    assert set(result["actions"]) == {"Directions", "Discussion", "Greeting", "Phoning"}
+    assert result["frames"] == 32 + 32 + 10 + 32
+    assert result["left_out"] == 8 + 1
+    assert (result["source_2d"], result["target"], result["unit_from"]) == ("sh", "image-2.5d", "stored")
+
+
+def test_millimetres_come_from_the_factor_of_each_frame(tmp_path):
+    video = benchmark_video("h36m-b", 0, 16)
+    video["extra"]["unit_mm"] = [100.0 + k for k in range(16)]
+    shards = ShardSet(write_benchmark_shards(tmp_path / "shards", [video]))
+
+    def moved(pose):
+        pose[..., 1:, 2] += 1.0
+        return pose
+
+    table = held_out(shards, DATA, EVAL)
+    scores = score(Answer(table, moved), table, EVAL, CPU)
+    np.testing.assert_allclose(scores.error, (100.0 + np.arange(16)) * 16 / 17, rtol=1e-5)
+
+
+def test_3dhp_weighs_by_frames_and_shows_sequences_and_scenes(mpi):
+    def worse_with_time(pose):
+        return pose * torch.linspace(0.5, 1.0, pose.shape[0])[:, None, None, None]
+
+    config = dataclasses.replace(EVAL, batch=10_000)
+    result, table = measured(mpi, config, change=worse_with_time)
+    frames = {name: row["frames"] for name, row in result["sequences"].items()}
+    assert frames == {"TS1": 8, "TS2": 5, "TS3": 36, "TS4": 33, "TS5": 14, "TS6": 34}
+    for key in ("mpjpe_mm", "pck", "auc"):
+        values = {name: row[key] for name, row in result["sequences"].items()}
+        assert result[key] == pytest.approx(sum(values[n] * frames[n] for n in frames) / sum(frames.values()))
+        assert result["sequence_mean"][key] == pytest.approx(np.mean(list(values.values())))
+    assert {name: row["frames"] for name, row in result["scenes"].items()} == {
+        "green screen": 13, "no green screen": 69, "outdoor": 48,
+    }  # fmt: skip
+    assert table.left_out == 0
+    assert [row["what"] for row in table_rows(result)][-2:] == ["all frames", "mean of sequences"]
+
+
+def test_the_old_scale_of_ts5_and_ts6_shrinks_their_predictions_by_a_sixteenth(mpi):
+    result, _ = measured(mpi, dataclasses.replace(EVAL, legacy_ts56=True))
+    shrunk, _ = measured(mpi, change=lambda pose: pose * (960 / 1024))
+    for name in ("TS1", "TS2", "TS3", "TS4"):
+        assert result["sequences"][name]["mpjpe_mm"] < 2e-4
+    for name in ("TS5", "TS6"):
+        assert result["sequences"][name]["mpjpe_mm"] == pytest.approx(shrunk["sequences"][name]["mpjpe_mm"], rel=1e-5)
+        assert result["sequences"][name]["mpjpe_mm"] > 10
+
+
+def test_motion_errors_take_neighbouring_frames_of_one_video_only():
+    rng = np.random.default_rng(0)
+    g = rng.normal(size=(7, 17, 3))
+    p = g + rng.normal(size=g.shape)
+    frames = np.array([0, 1, 2, 3, 2, 3, 9])
+    scores = score_video(p, g, frames, motion=4)
+    p0, g0 = p - p[:, :1], g - g[:, :1]
+    np.testing.assert_allclose(scores.velocity, metrics.mpjve(p0, g0)[[0, 1, 2, 4]])
+    np.testing.assert_allclose(scores.acceleration, metrics.acceleration_error(p0, g0)[[0, 1]])
+    assert set(scores.velocity_motion) == {4}
+
+
+def test_motion_errors_per_second_use_the_rate_of_the_video(h36m):
+    result, _ = measured(h36m, change=lambda pose: pose * 0.9)
+    assert result["velocity_mm_s"] == pytest.approx(50 * result["velocity_mm"])
+    assert result["acceleration_mm"] > 0
+
+
+def test_every_protocol_reports_all_errors(shards):
+    result, _ = measured(shards, change=lambda pose: pose * 0.9)
+    keys = {
+        "mpjpe_mm",
+        "p_mpjpe_mm",
+        "n_mpjpe_mm",
+        "velocity_mm",
+        "velocity_mm_s",
+        "acceleration_mm",
+        "frames",
+        "protocol",
+    }
+    assert keys <= set(result)
+    assert ({"pck", "auc"} <= set(result)) == (result["protocol"] == "3dhp")
+    assert result["n_mpjpe_mm"] < 1e-3 < result["mpjpe_mm"]
+
+
+def test_errors_do_not_depend_on_batches(shards):
+    table = held_out(shards, DATA, EVAL)
+    config = [dataclasses.replace(EVAL, batch=size) for size in (1, 50)]
+    one, many = (score(Answer(table, lambda pose: pose * 0.9), table, c, CPU) for c in config)
+    for name in ("motion", "error", "aligned", "velocity", "acceleration"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(many, name))
+
+
+# --- which protocol ---------------------------------------------------------------------------
+
+
+def test_shards_name_the_protocol(shards):
+    name = shards.motions["extra"][0]["protocols"][0]
+    assert protocol_of(shards).name == name
+    assert held_out(shards, DATA, EVAL).protocol is PROTOCOLS[name]
+
+
+def test_a_protocol_the_shards_do_not_permit_is_refused_with_what_would(h36m, tmp_path):
+    with pytest.raises(UserError) as caught:
+        protocol_of(h36m, "h36m-a")
+    assert "image-2.5d" in caught.value.message
+    assert "--protocol h36m-b" in caught.value.hint
+    assert "VideoPose3D" in caught.value.hint
+    motion = ShardSet(make_shards(tmp_path / "motion", lengths=(20,)))
+    with pytest.raises(UserError, match="--protocol orthographic"):
+        protocol_of(motion, "3dhp")
+    with pytest.raises(UserError, match="h36m-b"):
+        protocol_of(motion, "h36m")
+
+
+def test_two_datasets_in_one_folder_are_measured_one_at_a_time(tmp_path):
+    videos = [benchmark_video("h36m-b", 0, 20), benchmark_video("3dhp", 0, 20)]
+    both = ShardSet(write_benchmark_shards(tmp_path / "both", videos))
+    with pytest.raises(UserError, match="one dataset at a time"):
+        held_out(both, DATA, EVAL)
+    assert held_out(both, DATA, dataclasses.replace(EVAL, subjects_include=("S9",))).protocol.name == "h36m-b"
+
+
+def test_a_windowing_belongs_to_its_protocol(h36m):
+    with pytest.raises(UserError, match="stitched"):
+        windowing_of(PROTOCOLS["h36m-b"], "centre")
+    with pytest.raises(ValueError, match="does not belong"):
+        EvalConfig(protocol="3dhp", windowing="chunks")
+    assert windowing_of(PROTOCOLS["h36m-a"]) == "chunks"
+    assert windowing_of(PROTOCOLS["3dhp"]) == "centre"
+
+
+def test_a_folder_where_nothing_counts_is_refused(tmp_path):
+    video = benchmark_video("3dhp", 0, 20)
+    video["extra"]["valid"] = []
+    shards = ShardSet(write_benchmark_shards(tmp_path / "shards", [video]))
+    with pytest.raises(UserError, match="no frame that 3dhp counts"):
+        held_out(shards, DATA, EVAL)
