@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,3 +220,13 @@ def _inflate(member: Any, wanted: int, step: int) -> bytearray:
             raise NpzError(f"{member.name} is cut short")
         data += piece
     return data
+
+
+def object_member(member: IO[bytes], name: str) -> bool:
+    """Whether an open member of an archive is an object array; it then stands where its pickle begins.
+
+    Raises:
+        NpzError: no header that numpy writes.
+    """
+    with _readable():
+        return _header(member, name).dtype.hasobject

@@ -8,10 +8,7 @@ whose contents are put together afterwards. Any other name is refused before it 
 
 from __future__ import annotations
 
-import builtins
 import io
-import pickle
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +20,7 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from pipeline.body import DOWNLOAD, N_BETAS, load_body, model_kind, normalise_gender
+from pipeline.pickled import Refused, Restricted, array_names
 
 MAX_BYTES = 2_000_000_000
 """The largest of these models is under 400 MB."""
@@ -31,7 +29,6 @@ MEMBERS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kin
 """What a body file needs (reference formats, section 2.1)."""
 
 _SPARSE = {"scipy.sparse.csc", "scipy.sparse._csc", "scipy.sparse"}
-_BUILTINS = ("set", "frozenset", "complex", "bytearray", "object", "list", "dict", "tuple", "int", "float", "bool")
 
 
 class Holder:
@@ -50,49 +47,22 @@ def _reconstructor(cls: Any, base: Any, state: Any) -> Any:
     return Holder()
 
 
-def _encoded(text: Any, encoding: Any = "latin1", *_: Any) -> bytes:
-    """Python 3 writes bytes into old protocols as text to encode."""
-    return str(text).encode("latin1")
-
-
-def _allowed() -> dict[tuple[str, str], Any]:
-    # Asked from numpy itself: the module that holds these moved between numpy 1 and 2.
-    array, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
-    names: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("collections", "OrderedDict"): OrderedDict,
-        ("_codecs", "encode"): _encoded,
-    }
-    for core in ("numpy.core", "numpy._core"):
-        names[f"{core}.multiarray", "_reconstruct"] = array
-        names[f"{core}.multiarray", "scalar"] = scalar
-        names[f"{core}.numeric", "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
+def _model_names() -> dict[tuple[str, str], Any]:
+    names = array_names()
     for module in ("copy_reg", "copyreg"):
         names[module, "_reconstructor"] = _reconstructor
-    for module in ("__builtin__", "builtins"):
-        names.update({(module, name): getattr(builtins, name) for name in _BUILTINS})
     for module in _SPARSE:
         names.update({(module, name): Holder for name in ("csc_matrix", "csc_array")})
     return names
 
 
-class _Refused(pickle.UnpicklingError):
-    """The file names something that is not on the list."""
+class _Reader(Restricted):
+    """What plain data need, and holders for chumpy and scipy."""
 
-
-class _Reader(pickle.Unpickler):
-    """An unpickler that looks names up in a table, never in modules."""
-
-    table = _allowed()
+    table: ClassVar[dict[tuple[str, str], Any]] = _model_names()
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.partition(".")[0] == "chumpy":
-            return Holder
-        try:
-            return self.table[module, name]
-        except KeyError:
-            raise _Refused(f"it asks for {module}.{name}") from None
+        return Holder if module.partition(".")[0] == "chumpy" else super().find_class(module, name)
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
@@ -107,7 +77,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
         loaded = _Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
-    except _Refused as error:
+    except Refused as error:
         raise UserError(
             f"{path} is refused: {error}, which no body model needs; opening it the usual way would run it",
             f"do not open this file with other tools either; {DOWNLOAD}",
@@ -137,7 +107,7 @@ def unpickled(stream: IO[bytes], path: Path, *, what: str, hint: str) -> Any:
         loaded = _Reader(stream, encoding="latin1").load()
         while stream.read(1 << 16):
             pass
-    except _Refused as error:
+    except Refused as error:
         raise UserError(
             f"{path} is refused: {error}, which no {what} needs; opening it the usual way would run it",
             f"do not open this file with other tools either; {hint}",
