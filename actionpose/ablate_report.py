@@ -78,15 +78,15 @@ def draw(out: Path, cells: Sequence[Mapping[str, Any]], rows: Sequence[str], aga
     with charts.figure(out, (2.2 + 1.15 * (len(rows) + len(others)), 3.6)) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(len(rows) + 0.4, max(len(others), 1) + 0.4))
         charts.tidy(left, y=TITLES[metric], title="every seed, and the mean")
-        _panel(left, by_seed, rows)
+        _panel(left, by_seed, rows, ".1f")
         charts.tidy(right, y=f"change of {TITLES[metric]}", title=f"against {LABELS.get(against, against)}, paired")
         right.axhline(0, color=charts.SOFT, lw=1)
-        _panel(right, changes, others)
+        _panel(right, changes, others, "+.2f")
         if by_seed:
             left.legend(fontsize=7, frameon=False, labelcolor=charts.SOFT)
 
 
-def _panel(axis: Any, by_seed: Mapping[int, Mapping[str, float]], rows: Sequence[str]) -> None:
+def _panel(axis: Any, by_seed: Mapping[int, Mapping[str, float]], rows: Sequence[str], form: str) -> None:
     for number, seed in enumerate(sorted(by_seed)):
         there = [(at, by_seed[seed][row]) for at, row in enumerate(rows) if row in by_seed[seed]]
         if there:
@@ -99,6 +99,6 @@ def _panel(axis: Any, by_seed: Mapping[int, Mapping[str, float]], rows: Sequence
         if values:
             mean = sum(values) / len(values)
             axis.hlines(mean, at - 0.28, at + 0.28, color=charts.INK, lw=2.4, zorder=3)
-            axis.annotate(f"{mean:.1f}", (at + 0.3, mean), fontsize=8, color=charts.INK, va="center")
+            axis.annotate(f"{mean:{form}}", (at + 0.3, mean), fontsize=8, color=charts.INK, va="center")
     axis.set_xticks(range(len(rows)), [LABELS.get(row, row) for row in rows], fontsize=8)
     axis.set_xlim(-0.6, max(len(rows), 1) - 0.2)

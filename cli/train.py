@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from cli.ablate import ablate, budget_option
+from cli.ablate import ablate, budget_option, robustness, run_robustness
 from cli.common import (
     F,
     Group,
@@ -129,6 +129,9 @@ def _trained(command: str, made: dict[str, Any], data: Path, out: Path, settings
 @click.option("--data", type=click.Path(path_type=Path), metavar="SHARDS", help=DATA_HELP)
 @click.option("--protocol", metavar="NAME", help="orthographic or h36m; by default what the shards call for.")
 @click.option("--split", metavar="NAME", help="Split to measure on; the same as -o eval.split=NAME.")
+@click.option(
+    "--robustness", "spoil", is_flag=True, help="Measure curves of spoilt input instead, as `ap-train robustness RUN`."
+)
 @config_options("actionpose")
 @dry_run_option
 @format_option
@@ -137,6 +140,7 @@ def evaluate(
     data: Path | None,
     protocol: str | None,
     split: str | None,
+    spoil: bool,
     settings: Settings,
     dry_run: bool,
     format: str,
@@ -145,6 +149,9 @@ def evaluate(
 
     Settings are those the run was trained with; -c and -o change them. A line is added to RUN/results.jsonl.
     """
+    if spoil:
+        run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)
+        return
     from actionpose import checkpoint, measure
     from actionpose.evaluate import held_out, table_rows
     from actionpose.recipe import Recipe
@@ -191,7 +198,8 @@ def _argv() -> list[str]:
     return [shlex.quote(part) for part in ("ap-train", *sys.argv[1:])]
 
 
-main.add_command(ablate)
+for command in (ablate, robustness):
+    main.add_command(command)
 
 
 if __name__ == "__main__":
