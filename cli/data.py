@@ -191,6 +191,8 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
 def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **given: Any) -> None:
     """BABEL labels to label/motion pairs, with "transit from A to B". `--dry-run` needs the BABEL JSON alone.
 
+    It counts what the settings make of the labels, and what each other policy would.
+
     \b
     ap-data pairs --babel BABEL --dry-run
     ap-data pairs --babel BABEL --dry-run -o pairs.transition=cut --format json
@@ -202,11 +204,12 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
             raise click.UsageError("give --work DIR, or --dry-run for the counts alone")
         _run_target(build_for(config, work / "shards", work, run_settings(**run)), "pairs")
         return
-    from pipeline.pairs import plan_from_json
+    from pipeline.pairs import plan_from_json, plans_by_policy
     from pipeline.plan import check_inputs
 
     check_inputs(config, ("babel",), "pairs")
-    emit(plan_from_json(Path(config.inputs.babel).expanduser(), config), format)
+    folder = Path(config.inputs.babel).expanduser()
+    emit({**plan_from_json(folder, config), "policies": plans_by_policy(folder, config)}, format)
     next_step(
         "Nothing was written. Next: ap-data build-babel --amass DIR --babel DIR --body DIR --regressor FILE --out DIR"
     )

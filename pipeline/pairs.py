@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -96,6 +96,38 @@ def plan_from_json(folder: Path, config: DataConfig) -> dict[str, Any]:
     total = _summary(everything)
     texts = Counter(pair.text for _, plan in everything for pair in plan.pairs)
     return {**total, "splits": splits, "top_labels": dict(texts.most_common(30))}
+
+
+POLICIES: dict[str, tuple[Any, ...]] = {
+    "text": ("proc", "raw"),
+    "sequence_labels": (True, False),
+    "transition": ("span", "cut", "skip"),
+    "extra": (False, True),
+}
+"""Settings of `pairs` that read the paper in another way, and their values."""
+
+
+def plans_by_policy(folder: Path, config: DataConfig) -> dict[str, dict[str, Any]]:
+    """What each other of `POLICIES` would make of the labels, one setting changed at a time, the rest as configured.
+
+    The extra files are left out where they are not there.
+
+    Returns:
+        `pairs.<setting>=<value>` → {pairs, clips, labels, transitions kept, dropped}.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, values in POLICIES.items():
+        for value in values:
+            extra_there = (folder / "extra_train.json").is_file()
+            if value == getattr(config.pairs, name) or (name == "extra" and not extra_there):
+                continue
+            plan = plan_from_json(folder, replace(config, pairs=replace(config.pairs, **{name: value})))
+            found[f"pairs.{name}={str(value).lower()}"] = {
+                **{key: plan[key] for key in ("pairs", "clips", "labels")},
+                "transitions": plan["transitions"]["kept"],
+                "dropped": sum(plan["dropped"].values()) + sum(plan["transitions"]["dropped"].values()),
+            }
+    return found
 
 
 def _summary(planned: Sequence[tuple[LabelledSequence, Plan]]) -> dict[str, Any]:

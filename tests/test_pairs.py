@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from pipeline.babel import after, babel_files, before, parse_sequence, read_file
 from pipeline.config import DataConfig, PairConfig
 from pipeline.manifest import MotionRow
 from pipeline.pairing import Clock, plan_sequence
-from pipeline.pairs import Resolver, path_key, plan_from_json
+from pipeline.pairs import Resolver, pair_items, pairs_context, pairs_one, path_key, plan_from_json, plans_by_policy
+from pipeline.stage import ItemError
 
 CLOCK = Clock(30.0, 300)
 
@@ -196,6 +198,27 @@ def test_the_plan_needs_only_the_json(tmp_path):
     assert result["splits"]["val"]["pairs"] == 1
 
 
+def test_the_plan_counts_what_every_other_policy_would_make(tmp_path):
+    typed = whole("jump")
+    typed["labels"][0]["raw_label"] = "jumps"
+    twice = sequence(9, "x/x/1/c_poses.npz", 2, None, whole("jump"))
+    write(tmp_path, train={"7": BASIC, "9": twice}, val={"8": sequence(8, "x/x/1/b_poses.npz", 2, None, typed)})
+    result = plans_by_policy(tmp_path, DataConfig())
+    others = ["pairs.text=raw", "pairs.sequence_labels=false", "pairs.transition=cut", "pairs.transition=skip"]
+    assert list(result) == others
+    usual = {"pairs": 6, "clips": 6, "labels": 5, "transitions": 1, "dropped": 0}
+    assert result["pairs.transition=cut"] == usual
+    assert result["pairs.text=raw"] == {**usual, "labels": 6}
+    assert result["pairs.sequence_labels=false"]["pairs"] == 4
+    skipped = result["pairs.transition=skip"]
+    assert (skipped["pairs"], skipped["transitions"], skipped["dropped"]) == (5, 0, 1)
+    extra = {key: value for key, value in BASIC.items() if key not in ("frame_ann", "seq_ann")}
+    extra |= {"frame_anns": [annotation(label("run", 0, 4), label("turn", 4, 9))], "seq_anns": None}
+    write(tmp_path, extra_train={"6": extra}, extra_val={"5": {**extra, "feat_p": "x/x/1/d_poses.npz"}})
+    with_extra = plans_by_policy(tmp_path, DataConfig())["pairs.extra=true"]
+    assert with_extra == {"pairs": 10, "clips": 9, "labels": 7, "transitions": 1, "dropped": 0}
+
+
 def test_the_plan_of_the_open_motion_is_what_its_readme_says(open_mocap):
     result = plan_from_json(open_mocap / "babel", DataConfig())
     train, val = result["splits"]["train"], result["splits"]["val"]
@@ -278,6 +301,27 @@ def test_feat_p_finds_its_motion_under_both_generations_of_names(source, feat_p)
     found = Resolver([motion(source), motion("KIT/1/other_poses.npz")]).find(feat_p)
     assert found is not None
     assert found.source == source
+
+
+@pytest.mark.parametrize(
+    ("frames", "stored", "verdict"),
+    [(1000, 100.0, ""), (1024, 100.0, ""), (1026, 100.0, "length disagrees with BABEL"), (1000, 120.0, "length")],
+)
+def test_a_motion_that_lasts_otherwise_than_babel_says_is_refused(tmp_path, frames, stored, verdict):
+    """Ten seconds by BABEL; a quarter of a second is allowed. Another edition's rate is found out so."""
+    write(tmp_path, train={"7": BASIC}, val={"7": BASIC})
+    row = replace(motion("KIT/1/a_poses.npz"), frames=frames, fps_stored=stored, fps_true=stored)
+    config = DataConfig()
+    context = pairs_context(config, [row])
+    item, in_val = pair_items(tmp_path, config)
+    if verdict:
+        with pytest.raises(ItemError, match=verdict) as error:
+            pairs_one(item, context, tmp_path)
+        assert "BABEL says 10.00 s" in error.value.message
+        return
+    assert len(pairs_one(item, context, tmp_path)["pairs"]) == 4
+    with pytest.raises(ItemError, match="motion in two splits"):
+        pairs_one(in_val, context, tmp_path)
 
 
 def test_a_path_that_is_not_there_is_not_guessed():
