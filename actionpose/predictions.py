@@ -21,10 +21,10 @@ from actionpose import matfile, scorer
 from actionpose.data import DataConfig, select_motions
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
-from actionpose.metrics import JointOrder, human36m_order
+from actionpose.metrics import JointOrder, human36m_order, mpjpe
 from actionpose.protocols import Protocol, counted_frames, protocol_of, skip_reason, valid_frames, windowing_of
 from actionpose.shards import ShardSet
-from actionpose.skeleton import N_JOINTS, ROOT
+from actionpose.skeleton import MPI_3DHP_ORDER, N_JOINTS, ROOT
 
 ABOUT = "about"
 SCHEMA = "actionpose-predictions"
@@ -39,11 +39,13 @@ class Predictions:
     Attributes:
         path: the file.
         videos: name → (n, 17, 3) millimetres, Human3.6M order.
+        joints: order that the file was read in.
         about: what the file says of itself; empty for foreign ones.
     """
 
     path: Path
     videos: Videos
+    joints: JointOrder = "h36m"
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -79,6 +81,7 @@ def read_predictions(path: Path, joints: JointOrder | None = None) -> Prediction
     return Predictions(
         path=path,
         videos={name: human36m_order(_poses(path, name, array), order) for name, array in arrays.items()},
+        joints=order,
         about=about,
     )
 
@@ -162,12 +165,16 @@ def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> dic
     skipped = {str(names[m]): reason for m in motions if (reason := skip_reason(extras[m], protocol))}
     kept = [m for m in motions if str(names[m]) not in skipped]
     poses = _matched(shards, found, kept)
-    parts, left_out = [], 0
+    parts, left_out, doubt = [], 0, ""
     for motion in kept:
         frames = _counted(shards, motion, ways)
         left_out += len(valid_frames(extras[motion], _length(shards, motion))) - len(np.unique(frames))
-        predicted = _chosen(shards, found, motion, poses[motion], frames, ways)
-        parts.append(scorer.score_video(predicted, target_mm(shards, motion, frames), frames, motion=motion))
+        predicted, target = (
+            _chosen(shards, found, motion, poses[motion], frames, ways),
+            target_mm(shards, motion, frames),
+        )
+        doubt = doubt or _doubt(found, predicted, target)
+        parts.append(scorer.score_video(predicted, target, frames, motion=motion))
     result = scorer.summarise(scorer.Scores.joined(parts), shards, protocol)
     stored = {key: scorer.said(shards, kept, key) for key in ("source_2d", "target", "unit_from")}
     kept_about: dict[str, Any] = {
@@ -185,7 +192,9 @@ def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> dic
         "fingerprint": shards.fingerprint,
         "split": rules.split,
         "predictions": str(found.path),
+        "joints": found.joints,
         **kept_about,
+        **({"doubt": doubt} if doubt else {}),
     }
 
 
@@ -261,6 +270,32 @@ def _chosen(
         f"{ways.protocol.name} ({ways.windowing}, T = {ways.size}{', tails dropped' if ways.drop_tails else ''})",
         "hand over all frames or those that count; --window, --windowing and --keep-tails change which do",
     )
+
+
+FEW_MM = 10.0
+"""No person is so small; metres are."""
+
+
+def _doubt(found: Predictions, predicted: NDArray[np.floating], target: NDArray[np.float64]) -> str:
+    """A question to the user when the file's numbers would fit far better in the other joint order.
+
+    Raises:
+        UserError: a pose so small that it must be in metres.
+    """
+    p = predicted - predicted[:, ROOT : ROOT + 1]
+    largest = float(np.abs(p).max(initial=0.0))
+    if 0 < largest < FEW_MM:
+        raise UserError(
+            f"{found.path}: no joint is more than {largest:.2g} mm from the root",
+            "predictions are millimetres, not metres",
+        )
+    other = np.argsort(MPI_3DHP_ORDER) if found.joints == "3dhp" else np.asarray(MPI_3DHP_ORDER)
+    q = predicted[:, other] - predicted[:, other[:1]]
+    mine, theirs = (float(mpjpe(pose, target).mean()) if len(pose) else 0.0 for pose in (p, q))
+    if theirs >= 0.5 * mine:
+        return ""
+    option = "h36m" if found.joints == "3dhp" else "3dhp"
+    return f"with --joints {option} a video would have MPJPE {theirs:.1f} mm instead of {mine:.1f}: is that its order?"
 
 
 # --- what a run hands over --------------------------------------------------------------------

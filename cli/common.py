@@ -12,6 +12,7 @@ import functools
 import io
 import json
 import math
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -129,6 +130,18 @@ def toolkit_version() -> str:
         return metadata.version("actionpose")
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def toolkit_commit() -> str:
+    """Commit of the checkout that the toolkit runs from, with `-dirty` when files differ; empty when there is none."""
+    folder = Path(__file__).resolve().parents[1]
+    if not (folder / ".git").exists():
+        return ""
+    command = ("git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 # --- settings ---------------------------------------------------------------------------------

@@ -25,9 +25,11 @@ from cli.common import (
     format_option,
     next_step,
     some_failed,
+    toolkit_commit,
     toolkit_version,
     version_option,
 )
+from cli.score import PROTOCOL_HELP, in_words, score, show_result
 
 DATA_HELP = "Shard folder: the --out of `ap-data build-…`."
 OUT_HELP = "Run folder to make; it must be new or empty unless --resume is given."
@@ -127,8 +129,11 @@ def _trained(command: str, made: dict[str, Any], data: Path, out: Path, settings
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--data", type=click.Path(path_type=Path), metavar="SHARDS", help=DATA_HELP)
-@click.option("--protocol", metavar="NAME", help="orthographic or h36m; by default what the shards call for.")
+@click.option("--protocol", metavar="NAME", help=PROTOCOL_HELP)
 @click.option("--split", metavar="NAME", help="Split to measure on; the same as -o eval.split=NAME.")
+@click.option(
+    "--predictions", type=click.Path(path_type=Path), metavar="FILE", help="Write the scored poses too, as .npz, in mm."
+)
 @click.option(
     "--robustness", "spoil", is_flag=True, help="Measure curves of spoilt input instead, as `ap-train robustness RUN`."
 )
@@ -140,6 +145,7 @@ def evaluate(
     data: Path | None,
     protocol: str | None,
     split: str | None,
+    predictions: Path | None,
     spoil: bool,
     settings: Settings,
     dry_run: bool,
@@ -153,7 +159,7 @@ def evaluate(
         run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)
         return
     from actionpose import checkpoint, measure
-    from actionpose.evaluate import held_out, table_rows
+    from actionpose.evaluate import held_out
     from actionpose.recipe import Recipe
     from actionpose.shards import ShardSet
 
@@ -163,14 +169,15 @@ def evaluate(
     data = _given(data, "--data")
     if dry_run:
         table = held_out(ShardSet(data), recipe.data, recipe.eval)
-        emit({"checkpoint": str(found.path), "data": str(data), "windows": len(table)}, format)
+        cut = {"protocol": table.protocol.name, "windowing": table.windowing, "windows": len(table)}
+        emit({"checkpoint": str(found.path), "data": str(data), **cut}, format)
         next_step(f"nothing was measured or written; without --dry-run this adds a line to {run}")
         return
-    row = measure.evaluate(run, data, recipe, argv=_argv(), version=toolkit_version())
-    emit(row if format == "json" else table_rows(row), format)
-    shown = f"MPJPE {row['mpjpe_mm']:.1f} mm, P-MPJPE {row['p_mpjpe_mm']:.1f} mm"
-    how = f"{row['protocol']}, {row['frames']} frames"
-    next_step(f"{shown} ({how}) of {found.path}. Next: ap-train inspect {found.path.parent.parent}")
+    row = measure.evaluate(
+        run, data, recipe, argv=_argv(), version=toolkit_version(), commit=toolkit_commit(), predictions=predictions
+    )
+    show_result(row, format)
+    next_step(f"{in_words(row)} of {found.path}. Next: ap-train inspect {found.path.parent.parent}")
 
 
 @main.command()
@@ -198,7 +205,7 @@ def _argv() -> list[str]:
     return [shlex.quote(part) for part in ("ap-train", *sys.argv[1:])]
 
 
-for command in (ablate, robustness):
+for command in (score, ablate, robustness):
     main.add_command(command)
 
 

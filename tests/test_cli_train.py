@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,7 +117,8 @@ def test_evaluation_changes_only_what_is_asked(shards, finetuned):
     assert clean["detections"] == "clean"
     assert clean["mpjpe_mm"] != plain["mpjpe_mm"]
     table = run("evaluate", str(finetuned), "--data", str(shards))
-    assert table.stdout.splitlines()[0].split() == ["what", "mpjpe_mm", "p_mpjpe_mm", "frames"]
+    assert table.stdout.split()[:4] == ["what", "mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm"]
+    assert re.search(r"^protocol +orthographic$", table.stdout, flags=re.M)
 
 
 # --- nothing happens unasked ------------------------------------------------------------------
