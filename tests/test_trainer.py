@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from shard_maker import edit, make_shards, options, tiny
 
 from actionpose import checkpoint, jobs
-from actionpose.batching import Assembler
+from actionpose.batching import Assembler, epoch_batches
 from actionpose.config import Resolved, resolve
 from actionpose.data import motion_samples, pair_samples
 from actionpose.errors import UserError
@@ -171,6 +172,26 @@ def test_impossible_schedules_are_refused():
 
 
 # --- going on ---------------------------------------------------------------------------------
+
+
+def test_samples_are_drawn_by_the_weights_of_their_labels_where_asked(bert, tmp_path, monkeypatch):
+    shards = make_shards(tmp_path / "shards", lengths=(24,) * 9)
+    asked = []
+
+    def spy(*args, **given):
+        asked.append(given["weights"])
+        return epoch_batches(*args, **given)
+
+    monkeypatch.setattr("actionpose.trainer.epoch_batches", spy)
+    for balance in ("none", "label"):
+        more = ("pretrain.steps=1", "pretrain.eval_every=0", f"data.balance={balance}")
+        train("pretrain", recipe(*more, text=bert), shards, tmp_path / balance)
+    evenly, by_label = asked
+    texts = ShardSet(shards).pairs["text"].tolist()
+    assert evenly is None
+    expected = np.repeat([texts.count(text) ** -0.5 for text in texts], 2)  # two views
+    assert by_label == pytest.approx(expected / expected.mean())
+    assert len(set(expected)) > 1
 
 
 @pytest.mark.parametrize("balance", ["none", "label"])
