@@ -272,26 +272,21 @@ def _chosen(
     )
 
 
-FEW_MM = 10.0
-"""No person is so small; metres are."""
-
-
 def _doubt(found: Predictions, predicted: NDArray[np.floating], target: NDArray[np.float64]) -> str:
     """A question to the user when the file's numbers would fit far better in the other joint order.
 
     Raises:
-        UserError: a pose so small that it must be in metres.
+        UserError: they would fit far better as metres.
     """
+    if not len(predicted):
+        return ""
     p = predicted - predicted[:, ROOT : ROOT + 1]
-    largest = float(np.abs(p).max(initial=0.0))
-    if 0 < largest < FEW_MM:
-        raise UserError(
-            f"{found.path}: no joint is more than {largest:.2g} mm from the root",
-            "predictions are millimetres, not metres",
-        )
+    mine = float(mpjpe(p, target).mean())
+    if float(mpjpe(1000 * p, target).mean()) < 0.5 * mine:
+        raise UserError(f"{found.path}: the poses seem to be metres", "hand over millimetres")
     other = np.argsort(MPI_3DHP_ORDER) if found.joints == "3dhp" else np.asarray(MPI_3DHP_ORDER)
     q = predicted[:, other] - predicted[:, other[:1]]
-    mine, theirs = (float(mpjpe(pose, target).mean()) if len(pose) else 0.0 for pose in (p, q))
+    theirs = float(mpjpe(q, target).mean())
     if theirs >= 0.5 * mine:
         return ""
     option = "h36m" if found.joints == "3dhp" else "3dhp"

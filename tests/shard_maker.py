@@ -183,7 +183,8 @@ def write_benchmark_shards(folder: Path, videos: list[dict], seed: int = 0) -> P
             metres = frames_of(list(ACTIONS)[number % len(ACTIONS)], frames, rng)
             unit = np.asarray(video["extra"]["unit_mm"])
             camera = np.stack([metres[..., 0], -metres[..., 2], metres[..., 1]], axis=-1) * 1000.0
-            pose3d.append((camera / np.reshape(unit, (-1, 1, 1))).astype(np.float32))
+            # Whole millimetres: with a unit of 1024 they and their sums are exact in float32.
+            pose3d.append((np.rint(camera) / np.reshape(unit, (-1, 1, 1))).astype(np.float32))
             for column in COLUMNS["motions"]:
                 place = {"start": start, "stop": start + frames}
                 tables["motions"][column].append(place.get(column, video.get(column)))

@@ -138,12 +138,18 @@ def test_a_perfect_prediction_scores_nothing_hundred_and_96_77(shards):
 
 def test_a_constant_error_of_150_mm_scores_no_pck(mpi):
     def moved(pose):
-        pose[:, :, 1:, 0] += 150.001 / 1024  # the smallest float32 step here is 1e-4 mm
+        pose[:, :, 1:, 0] += 150 / 1024  # exact, so it is 150 mm to the last bit, which is not below 150
         return pose
 
     result, _ = measured(mpi, change=moved)
     assert result["pck"] == 0
-    assert result["mpjpe_mm"] == pytest.approx(150 * 16 / 17, rel=1e-4)
+    assert result["mpjpe_mm"] == pytest.approx(150 * 16 / 17)
+
+    def hardly(pose):
+        pose[:, :, 1:, 0] += 149.99 / 1024
+        return pose
+
+    assert measured(mpi, change=hardly)[0]["pck"] == 100
 
 
 def test_an_action_counts_once_however_long_it_is(tmp_path):
