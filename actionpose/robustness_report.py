@@ -189,7 +189,8 @@ def draw(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             charts.tidy(axis, x=CURVES[curve], y="MPJPE (mm)")
             for number, label in enumerate(labels):
                 mine = [row for row in rows if row["curve"] == curve and row["label"] == label]
-                _draw_curve(axis, mine, charts.COLOURS[number % len(charts.COLOURS)], label)
+                beside = 0.12 * (number - (len(labels) - 1) / 2)
+                _draw_curve(axis, mine, charts.COLOURS[number % len(charts.COLOURS)], label, beside)
             _ticks(axis, [row for row in rows if row["curve"] == curve])
         for axis in axes[len(curves) :]:
             axis.set_visible(False)
@@ -197,15 +198,17 @@ def draw(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         figure.legend(handles, names, loc="outside upper left", ncols=4, frameon=False, fontsize=8)
 
 
-def _draw_curve(axis: Any, rows: Sequence[Mapping[str, Any]], colour: str, label: str) -> None:
+def _draw_curve(axis: Any, rows: Sequence[Mapping[str, Any]], colour: str, label: str, beside: float) -> None:
+    """One label's curve; points of curves of names stand beside those of other labels."""
     lines = sorted(averaged(rows), key=lambda line: line["amount"])
     named = bool(lines) and lines[0]["curve"] in NAMED
-    x = [line["amount"] for line in lines]
+    move = beside if named else 0.0
+    x = [line["amount"] + move for line in lines]
     style = {"color": colour, "ms": 4, "lw": 0 if named else 1.6}
     axis.plot(x, [line["mpjpe_mm"] for line in lines], marker="o", label=label, **style)
     every = {line["amount"]: [r["mpjpe_mm"] for r in rows if r["amount"] == line["amount"]] for line in lines}
     if any(len(values) > 1 for values in every.values()):
-        low, high = [min(every[a]) for a in x], [max(every[a]) for a in x]
+        low, high = [min(values) for values in every.values()], [max(values) for values in every.values()]
         if named:
             axis.vlines(x, low, high, color=colour, lw=1, alpha=0.6)
         else:
@@ -214,7 +217,8 @@ def _draw_curve(axis: Any, rows: Sequence[Mapping[str, Any]], colour: str, label
     if hidden:
         style["lw"] = 0 if named else 1.1
         ys = [line["hidden_mm"] for line in hidden]
-        axis.plot([line["amount"] for line in hidden], ys, ls="--", marker="x", label=f"{label}, hidden alone", **style)
+        places = [line["amount"] + move for line in hidden]
+        axis.plot(places, ys, ls="--", marker="x", label=f"{label}, hidden alone", **style)
 
 
 def _ticks(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
