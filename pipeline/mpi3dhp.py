@@ -1,0 +1,371 @@
+"""MPI-INF-3DHP to benchmark shards: which of the user's files hold it, what they permit, and its videos.
+
+2D is normalised by the size of the sequence's pictures. The target is the 3D of the camera's frame in millimetres,
+divided by one constant for all sequences; it becomes root-relative when it is loaded. Joints leave in Human3.6M order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.errors import UserError
+from actionpose.files import sha256_file
+from actionpose.geometry import pixel_to_screen
+from pipeline.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
+from pipeline.mpi3dhp_files import OFFICIAL_TEST, Contents, Video, read_contents, source
+from pipeline.mpi3dhp_geometry import (
+    Annotation,
+    Fit,
+    Kind,
+    annotation_of,
+    fit_projection,
+    focal_of,
+    in_metres,
+    joint_order,
+    sampled,
+    to_h36m,
+)
+from pipeline.tables import table
+
+DATASET = "MPI-INF-3DHP"
+INDEX_FPS = 25.0
+"""What the index says; videos of 50 frames a second stand beside, each with its rate."""
+
+Asked = Literal["auto", "universal", "metric"]
+
+LICENCE = (
+    "Derived from MPI-INF-3DHP: its terms (non-commercial research, no redistribution) hold for these files; "
+    "vcai.mpi-inf.mpg.de/3dhp-dataset"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """One file that holds videos of the dataset, and what was made of it."""
+
+    contents: Contents
+    annotation: Annotation
+    """Which 3D it is, by geometry."""
+    orders: tuple[str, ...]
+    """The joint order of each video, `3dhp` or `h36m`; empty when it is neither."""
+    metres: tuple[bool, ...]
+    """Whether each video's 3D is in metres."""
+
+    @property
+    def kind(self) -> Kind:
+        """`universal`, `metric` or `unknown`."""
+        return self.annotation.kind
+
+    @cached_property
+    def file(self) -> BenchmarkFile:
+        """For reports and for the index of the shards."""
+        videos, split = self.contents.videos, self.contents.split
+        counts = {"videos": len(videos), "frames": sum(len(video.pose3d) for video in videos)}
+        if split == "test":
+            counts["valid_frames"] = sum(int(_flags(video).sum()) for video in videos)
+        names = {video.name for video in videos}
+        what = (
+            f"{len(names)} training sequences, {len(videos)} videos"
+            if split == "train"
+            else f"{len(names)} test videos"
+        )
+        return BenchmarkFile(
+            path=self.contents.path,
+            layout=self.contents.layout,
+            sentence=f"{what}, {counts['frames']:,} frames; {self.annotation.sentence}",
+            protocols=protocols_of(self.kind),
+            counts=counts,
+            problems=tuple(self._problems()),
+            sha256=sha256_file(self.contents.path),
+        )
+
+    def _problems(self) -> Iterator[str]:
+        for rejected in self.contents.rejected:
+            yield f"{rejected.motion_id}: {rejected.message}"
+        if self.kind == "unknown":
+            yield f"which 3D this is cannot be told ({self.annotation.sentence}); say it: --annotation universal"
+        if self.kind == "metric":
+            yield "annot3 permits no protocol with published numbers on univ_annot3 (P-STMO, MotionAGFormer)"
+        videos = self.contents.videos
+        if n := sum(order == "h36m" for order in self.orders):
+            yield f"joints of {n} videos stand in Human3.6M order already and are not permuted"
+        if n := sum(self.metres):
+            yield f"the 3D of {n} videos is in metres and is multiplied by 1,000"
+        if n := sum(video.valid is None for video in videos) if self.contents.split == "test" else 0:
+            yield f"{n} test videos have no valid flags: all their frames would be scored"
+        yield from _differences(self.contents)
+
+
+def protocols_of(kind: Kind) -> tuple[str, ...]:
+    """Protocols that a file with this 3D permits; where it cannot be told, none."""
+    return tuple(table("mpi_inf_3dhp")["annotation"]["protocol"].get(kind, ()))
+
+
+def _flags(video: Video) -> NDArray[np.bool_]:
+    return video.valid if video.valid is not None else np.ones(len(video.pose3d), dtype=bool)
+
+
+# --- a file against what was published --------------------------------------------------------
+
+
+def _published(split: str) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in table("mpi_inf_3dhp")[split]["video"]}
+
+
+def _differences(contents: Contents) -> Iterator[str]:
+    """Where counts and rates differ from the published files; one sentence for each kind of difference."""
+    known, split = _published(contents.split), contents.split
+    frames: dict[str, str] = {}
+    rates: dict[str, str] = {}
+    valid: dict[str, str] = {}
+    for video in contents.videos:
+        row, n = known.get(video.name), len(video.pose3d)
+        if row is None:
+            frames[video.name] = f"{video.name} is not one of the published sequences"
+            continue
+        if n != row["frames"]:
+            frames.setdefault(video.name, f"{video.name} {n:,} instead of {row['frames']:,}")
+        if split == "train" and video.fps and abs(video.fps - row["fps"]) > 0.01:
+            rates.setdefault(video.name, f"{video.name} {video.fps:g} instead of {row['fps']:g}")
+        if split == "test" and (count := int(_flags(video).sum())) != row["valid"]:
+            valid[video.name] = f"{video.name} {count} instead of {row['valid']}"
+    yield from _said("frames differ from the published files", frames)
+    yield from _said("rates (Hz) differ from the published files", rates)
+    yield from _said("valid frames differ from the published files", valid)
+    missing = [name for name in known if name not in {video.name for video in contents.videos}]
+    if missing and contents.layout != OFFICIAL_TEST:
+        yield f"{len(missing)} of {len(known)} sequences are missing: {', '.join(missing)}"
+    yield from _cameras(contents)
+
+
+def _said(what: str, found: dict[str, str]) -> Iterator[str]:
+    if found:
+        shown = list(found.values())
+        yield f"{what}: {'; '.join(shown[:6])}{f'; … ({len(shown)})' if len(shown) > 6 else ''}"
+
+
+def _cameras(contents: Contents) -> Iterator[str]:
+    if contents.split == "test":
+        return
+    usual = set(table("mpi_inf_3dhp")["train"]["cameras"])
+    names = sorted({video.name for video in contents.videos})
+    of = {name: {video.camera for video in contents.videos if video.name == name} for name in names}
+    odd = {name: ", ".join(sorted(cameras)) for name, cameras in of.items() if cameras != usual}
+    if odd:
+        first, cameras = next(iter(odd.items()))
+        where = f"in {len(odd)} of {len(of)} sequences; {first} has {cameras}"
+        yield f"cameras differ from {', '.join(sorted(usual))} {where}"
+
+
+# --- which files ------------------------------------------------------------------------------
+
+
+def candidates(place: Path) -> list[Path]:
+    """Files that may hold the dataset: the file itself, or every npz and mat down to four folders deep.
+
+    Raises:
+        UserError: there is no such place.
+    """
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise UserError(f"there is no {place}", f"--mpi-inf-3dhp DIR; {source()}")
+    globs = [f"{'*/' * depth}*{suffix}" for depth in range(4) for suffix in (".npz", ".mat")]
+    return sorted(path for pattern in globs for path in place.glob(pattern) if path.is_file())
+
+
+def look(path: Path) -> Looked:
+    """Read a file and judge what it holds.
+
+    Raises:
+        UserError: see `read_contents`.
+    """
+    contents = read_contents(path)
+    orders, metres = [], []
+    fits: list[tuple[str, Fit]] = []
+    for video in contents.videos:
+        pose3d = sampled(video.pose3d)
+        pose2d = sampled(video.pose2d)
+        sound = np.isfinite(pose3d).all(axis=(1, 2)) & np.isfinite(pose2d).all(axis=(1, 2))
+        pose2d, pose3d = pose2d[sound], pose3d[sound]
+        order = joint_order(pose3d) if len(pose3d) else None
+        orders.append(order or "")
+        metres.append(order is not None and in_metres(pose3d, order))
+        if order is not None:
+            fit = fit_projection(pose2d, pose3d, order, focal_of(video.name))
+            fits += [(video.subject, fit)] if fit is not None else []
+    annotation = annotation_of(fits)
+    if contents.layout == OFFICIAL_TEST:  # its members say which they are
+        annotation = replace(annotation, kind="universal", sentence="univ_annot3 by name")
+    return Looked(contents, annotation, tuple(orders), tuple(metres))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a place holds: files that are used, files of the dataset that give way, and refused ones."""
+
+    used: tuple[Looked, ...]
+    spare: tuple[Looked, ...]
+    refused: tuple[tuple[Path, UserError], ...]
+
+    @property
+    def splits(self) -> frozenset[str]:
+        """Splits that are there."""
+        return frozenset(looked.contents.split for looked in self.used)
+
+
+def find(place: Path) -> Found:
+    """Look at every candidate; a converted file stands before the official ones of the same split.
+
+    Raises:
+        UserError: no such place.
+    """
+    looks: list[Looked] = []
+    refused: list[tuple[Path, UserError]] = []
+    for path in candidates(place):
+        try:
+            looks.append(look(path))
+        except UserError as error:
+            refused.append((path, error))
+    converted = {looked.contents.split for looked in looks if looked.contents.layout.startswith("pstmo")}
+    spare = [x for x in looks if not x.contents.layout.startswith("pstmo") and x.contents.split in converted]
+    used = sorted((x for x in looks if x not in spare), key=lambda x: (x.contents.split != "train", x.contents.path))
+    return Found(used=tuple(used), spare=tuple(spare), refused=tuple(refused))
+
+
+def chosen(place: Path, asked: Asked = "auto") -> tuple[Looked, ...]:
+    """The files a build uses.
+
+    Args:
+        place: a folder or a file.
+        asked: which 3D it is, when the user knows better than geometry.
+
+    Raises:
+        UserError: none there, one of two splits missing because its file is damaged, or two files of one split.
+    """
+    found = find(place)
+    if not found.used or (found.refused and found.splits != {"train", "test"}):
+        if found.refused:
+            raise found.refused[0][1]
+        raise UserError(f"{place} holds no file of MPI-INF-3DHP", source())
+    ids = [(video.motion_id, x.contents.path) for x in found.used for video in x.contents.videos]
+    first: dict[str, Path] = {}
+    for motion_id, path in ids:
+        if first.setdefault(motion_id, path) != path:
+            raise UserError(
+                f"{first[motion_id]} and {path} both hold {motion_id}", "give the folder of one of them, or one file"
+            )
+    kinds = {x.kind if asked == "auto" else asked for x in found.used}
+    if {"universal", "metric"} <= kinds:
+        each = "; ".join(f"{x.contents.path.name}: {x.kind}" for x in found.used)
+        raise UserError(
+            f"{place} mixes univ_annot3 and annot3 ({each}): a model trained on one cannot be measured on the other",
+            "give files of one kind, or say which it is: --annotation universal",
+        )
+    if asked == "auto":
+        return found.used
+    return tuple(
+        Looked(x.contents, replace(x.annotation, kind=asked, sentence=f"{asked}, as you say"), x.orders, x.metres)
+        for x in found.used
+    )
+
+
+# --- videos -----------------------------------------------------------------------------------
+
+
+def picture_of(name: str) -> tuple[int, int]:
+    """Width and height of a sequence's pictures, pixels."""
+    picture = table("mpi_inf_3dhp")["picture"]
+    row = next((row for row in picture["exceptions"] if name in row["sequences"]), picture)
+    return int(row["width"]), int(row["height"])
+
+
+def motions(looked: Looked) -> Iterator[BenchmarkMotion | Rejected]:
+    """The videos of a file, as the shards have them."""
+    yield from looked.contents.rejected
+    for video, order, metres in zip(looked.contents.videos, looked.orders, looked.metres, strict=True):
+        if not order and np.isfinite(video.pose3d).all() and len(video.pose3d):
+            yield Rejected(
+                motion_id=video.motion_id,
+                reason="unknown joint order",
+                message="the pelvis lies between the hips neither in MPI-INF-3DHP's order nor in Human3.6M's",
+            )
+            continue
+        yield _motion(video, looked, permute=order != "h36m", metres=metres)
+
+
+def _motion(video: Video, looked: Looked, *, permute: bool, metres: bool) -> BenchmarkMotion:
+    facts, split = table("mpi_inf_3dhp"), looked.contents.split
+    width, height = picture_of(video.name)
+    xy = pixel_to_screen(np.asarray(video.pose2d, dtype=np.float64), width, height)
+    pose2d = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1).astype(np.float32)
+    target = np.asarray(video.pose3d, dtype=np.float64) * ((1000.0 if metres else 1.0) / facts["unit"]["mm"])
+    pose3d = target.astype(np.float32)
+    if permute:
+        pose2d, pose3d = np.asarray(to_h36m(pose2d)), np.asarray(to_h36m(pose3d))
+    published = _published(split).get(video.name, {})
+    fps = video.fps if video.fps > 0 else float(published.get("fps", facts[split]["missing_fps"]))
+    return BenchmarkMotion(
+        motion_id=video.motion_id,
+        dataset=DATASET,
+        subject=video.subject,
+        split=split,
+        action="",
+        source=looked.contents.path.name,
+        fps_stored=video.fps if video.fps > 0 else fps,
+        fps_true=fps,
+        pose2d=pose2d,
+        pose3d=pose3d,
+        extra=_extra(video, looked.kind, width, height, split),
+    )
+
+
+def _extra(video: Video, kind: Kind, width: int, height: int, split: str) -> dict[str, Any]:
+    unit = table("mpi_inf_3dhp")["unit"]
+    extra: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "camera": video.camera,
+        "target": kind,
+        "unit_mm": unit["mm"],
+        "unit_from": "constant",
+        "protocols": list(protocols_of(kind)),
+        "source_2d": "gt",
+    }
+    if split == "test":
+        extra["valid"] = runs(_flags(video))
+        if video.name in unit["legacy_sequences"]:
+            extra["legacy_unit_mm"] = unit["legacy_mm"]
+    return extra
+
+
+def runs(flags: NDArray[np.bool_]) -> list[list[int]]:
+    """Runs of true flags (n,) as [first, stop)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [[int(first), int(stop)] for first, stop in edges.reshape(-1, 2)]
+
+
+def build(used: Sequence[Looked], out: Path) -> Written:
+    """Write the shards of these files.
+
+    Raises:
+        UserError: see `write_benchmark`.
+    """
+    videos = (motion for looked in used for motion in motions(looked))
+    return write_benchmark(
+        out,
+        videos,
+        stage="build-3dhp",
+        fps=INDEX_FPS,
+        licence=LICENCE,
+        sources=[looked.file for looked in used],
+        settings={"annotation": [looked.kind for looked in used], "unit_mm": table("mpi_inf_3dhp")["unit"]["mm"]},
+        total=sum(len(looked.contents.videos) + len(looked.contents.rejected) for looked in used),
+    )
