@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import convert, doctor, look, validate
+from cli import benchmarks, convert, doctor, look, validate
 from cli.common import (
     Group,
     Settings,
@@ -306,7 +306,15 @@ def _print_status(build: Build, format: str) -> None:
     emit(rows, format)
 
 
-for command in (doctor.doctor, convert.convert_model, look.inspect, look.preview, look.report, validate.validate):
+for command in (
+    benchmarks.build_h36m,
+    doctor.doctor,
+    convert.convert_model,
+    look.inspect,
+    look.preview,
+    look.report,
+    validate.validate,
+):
     main.add_command(command)
 
 

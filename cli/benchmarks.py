@@ -1,0 +1,109 @@
+"""`ap-data build-h36m`: files of a benchmark become shards that training and evaluation read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.common import Command, dry_run_option, emit, format_option, next_step, note, some_failed
+from cli.options import PathLike
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.benchmark import BenchmarkFile, Written
+
+
+@click.command("build-h36m", cls=Command)
+@click.option(
+    "--h36m", type=PathLike, required=True, help="The file to start from, or a folder with one build's files."
+)
+@click.option("--cameras", type=PathLike, help="Where the cameras stood: metadata.xml, cameras.pkl, JSON or npz.")
+@click.option("--detections", type=PathLike, help="2D for data_3d_h36m.npz: a data_2d_h36m_*.npz.")
+@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@dry_run_option
+@format_option
+def build_h36m(
+    h36m: Path, cameras: Path | None, detections: Path | None, out: Path, dry_run: bool, format: str
+) -> None:
+    """Human3.6M to shards: MotionBERT's pickle (protocol h36m-b) or VideoPose3D's npz files (protocol h36m-a).
+
+    Which file it is, is told from its content. Cameras and detections beside data_3d_h36m.npz are found by themselves.
+
+    \b
+    ap-data build-h36m --h36m h36m_sh_conf_cam_source_final.pkl --out shards/h36m-b
+    ap-data build-h36m --h36m data_3d_h36m.npz --detections data_2d_h36m_cpn_ft_h36m_dbb.npz \\
+        --cameras metadata.xml --out shards/h36m-a
+    """
+    from pipeline import h36m as reader
+
+    opened = reader.open_h36m(h36m, cameras, detections)
+    tell_files(opened.files, (*opened.notes, *opened.problems), format if dry_run else "")
+    if dry_run:
+        next_step(f"Nothing was written. Next: the same without --dry-run makes {opened.videos:,} videos of it.")
+        return
+    tell_written(reader.build_h36m(opened, out), format)
+
+
+# --- what the commands of all benchmarks say ----------------------------------------------------
+
+
+def tell_files(files: Sequence[BenchmarkFile], remarks: Sequence[str], format: str) -> None:
+    """Which files these are, what they permit, and what is odd about them.
+
+    Args:
+        files: what was recognised.
+        remarks: lines about them.
+        format: of the result on stdout, when this is the result (`--dry-run`); empty otherwise.
+    """
+    from pipeline.benchmark import describe
+
+    if format == "json":
+        emit([describe(file) for file in files], format)
+    elif format:
+        emit([_row(file) for file in files], format)
+    else:
+        for file in files:
+            row = _row(file)
+            permits = f"; permits {row['permits']}" if row["permits"] else ""
+            note(f"{row['file']}: {file.sentence}{permits} ({row['counts']})")
+    for line in remarks:
+        note(line)
+
+
+def _row(file: BenchmarkFile) -> dict[str, str]:
+    counts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in file.counts.items())
+    permits = ", ".join(file.protocols)
+    row = {"file": file.path.name, "layout": file.layout, "permits": permits, "counts": counts}
+    return {**row, "fingerprint": file.sha256.removeprefix("sha256:")[:16]}
+
+
+def tell_written(written: Written, format: str) -> None:
+    """What was built, what was not and why, and what to type next; status 1 when a video was rejected."""
+    summary, out = written.index["summary"], written.folder
+    if format != "table":
+        emit(_result(written), format)
+    splits = ", ".join(
+        f"{c['motions']:,} videos and {c['frames']:,} frames of {s}" for s, c in summary["splits"].items()
+    )
+    note(f"{splits}; {summary['hours']:.2f} h" + ("" if written.fresh else "; it was there already"))
+    for text, number in summary["left_out"].items():
+        note(f"{number:,} videos stay, but are left out by {text}")
+    for reasons in written.failures.values():
+        listed = ", ".join(f"{number:,} x {reason}" for reason, number in reasons.items())
+        note(f"rejected: {listed}; each with its reason in {out / 'manifests' / 'failures.jsonl'}")
+    next_step(f"Shards are in {out}. Next: ap-data inspect {out}")
+    if written.failures:
+        some_failed()
+
+
+def _result(written: Written) -> dict[str, Any]:
+    index = written.index
+    return {
+        "path": str(written.folder),
+        "fresh": written.fresh,
+        "fingerprint": index["fingerprint"],
+        **index["summary"],
+    }

@@ -1,0 +1,318 @@
+"""Human3.6M files to benchmark shards: which file is it, what does it permit, what else is needed, and the build.
+
+Files are told apart by what is in them, never by their names: the same name is used for different things, and the same
+thing has many names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from actionpose.errors import UserError
+from actionpose.files import sha256_file
+from pipeline import h36m_pickle, h36m_world, tables
+from pipeline.benchmark import MAX_FRAMES, BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
+from pipeline.h36m_cameras import cameras
+from pipeline.h36m_extrinsics import HINT as CAMERAS_HINT
+from pipeline.h36m_extrinsics import camera_form, read_places
+from pipeline.npz import NpzError, open_npz
+from pipeline.pickled import Glimpse, glimpse
+
+STAGE = "build-h36m"
+VERSION = 1
+"""Raised when the same files would give other frames."""
+
+LICENCE = (
+    "Derived from Human3.6M: academic use under the licence of vision.imar.ro/human3.6m; neither frames nor what is "
+    "made from them may be passed on."
+)
+
+SENTENCES = {
+    h36m_pickle.LAYOUT: "stacked-hourglass 2D and 2.5D ground truth, as MotionBERT and MotionAGFormer use it",
+    h36m_world.LAYOUT_3D: "world positions of VideoPose3D's layout",
+    h36m_world.LAYOUT_2D: "2D of VideoPose3D's layout",
+    "lcn-frames": "LCN's list of frames",
+    "clip-pickle": "one clip, as MotionBERT and MotionAGFormer cut them",
+    "mmpose-frames": "frames of mmpose's conversion",
+    "3dhp": "MPI-INF-3DHP, as P-STMO converts it",
+    "amass": "a motion file of AMASS",
+    "web-page": "a web page, not the file itself: the download needed a login",
+    "empty": "an empty file",
+    "metadata-xml": "metadata of Human3.6M, with the cameras",
+    "mmpose-cameras": "cameras as mmpose keeps them",
+    "cameras-json": "a table of cameras, JSON",
+    "cameras-npz": "a table of cameras, npz",
+}
+PROTOCOLS = {h36m_pickle.LAYOUT: (h36m_pickle.PROTOCOL,), h36m_world.LAYOUT_3D: (h36m_world.PROTOCOL,)}
+CAMERA_LAYOUTS = ("metadata-xml", "mmpose-cameras", "cameras-json", "cameras-npz")
+
+_ADVICE = {
+    h36m_world.LAYOUT_2D: "give data_3d_h36m.npz to --h36m and this file to --detections",
+    "lcn-frames": f"it lists frames one by one without confidences; {h36m_pickle.WHERE}",
+    "clip-pickle": f"clips have neither video names nor the scale that scoring needs; {h36m_pickle.WHERE}",
+    "mmpose-frames": "it has no detections; its cameras.pkl serves --cameras, and --h36m takes data_3d_h36m.npz",
+    "3dhp": "give it to `ap-data build-3dhp`",
+    "amass": "give its folder to `ap-data build-babel --amass`",
+    "web-page": "log in with a browser and download the file again",
+    "empty": "download it again",
+}
+_WANTED = (
+    "h36m_sh_conf_cam_source_final.pkl (protocol h36m-b), or data_3d_h36m.npz with cameras and detections (protocol "
+    "h36m-a); docs/benchmark-data.md says where they come from"
+)
+
+
+# --- which file is it -------------------------------------------------------------------------
+
+
+def layout_of(path: Path) -> str | None:
+    """A key of `SENTENCES`, from the file's content alone; None for none of them. Reads little.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as handle:
+            head = handle.read(512).lstrip()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    if not head:
+        return "empty"
+    if (form := camera_form(path)) is not None:
+        return form
+    if head[:1] == b"<":
+        return "web-page"
+    if head[:2] == b"PK":
+        return _npz_layout(path)
+    seen = glimpse(path)
+    return None if seen is None else _pickle_layout(seen)
+
+
+def _npz_layout(path: Path) -> str | None:
+    try:
+        with open_npz(path) as archive:
+            names = archive.names
+    except NpzError as error:
+        raise UserError(f"{path} is damaged or cut short: {error}", "download it again") from error
+    for member, layout in (
+        ("positions_3d", h36m_world.LAYOUT_3D),
+        ("positions_2d", h36m_world.LAYOUT_2D),
+        ("imgname", "mmpose-frames"),
+        ("data", "3dhp"),
+        ("poses", "amass"),
+    ):
+        if member in names:
+            return layout
+    return None
+
+
+def _pickle_layout(seen: Glimpse) -> str | None:
+    words = set(seen.texts)
+    if {"data_input", "data_label"} & words:
+        return "clip-pickle"
+    if {"videoid", "cameraid", "joint_3d_image", "joint_3d_camera"} & words:
+        return "lcn-frames"
+    if seen.container == "dict" and {"train", "test"} & {word.lower() for word in words}:
+        return h36m_pickle.LAYOUT
+    return None
+
+
+def recognise(path: Path) -> BenchmarkFile:
+    """What a file is, with its checksum; not yet what its frames say (see `open_h36m`).
+
+    Raises:
+        UserError: it cannot be read, or nothing of Human3.6M is in it.
+    """
+    layout = layout_of(path)
+    if layout is None:
+        raise UserError(f"{path} is no file of Human3.6M that this reader knows", f"wanted: {_WANTED}")
+    return BenchmarkFile(
+        path=path,
+        layout=layout,
+        sentence=SENTENCES[layout],
+        protocols=PROTOCOLS.get(layout, ()),
+        sha256=sha256_file(path),
+    )
+
+
+# --- what is to be done -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Files that belong together, read: what they are, and their videos, one at a time."""
+
+    files: tuple[BenchmarkFile, ...]
+    motions: Callable[[], Iterable[BenchmarkMotion | Rejected]]
+    videos: int
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def problems(self) -> list[str]:
+        """What is odd about the files, each with its name."""
+        return [f"{file.path.name}: {problem}" for file in self.files for problem in file.problems]
+
+
+def open_h36m(h36m: Path, cameras_file: Path | None = None, detections: Path | None = None) -> Opened:
+    """Find out what is given and read it.
+
+    Args:
+        h36m: a file, or a folder that holds one build's files.
+        cameras_file: where the cameras stood; looked for beside the positions when not given.
+        detections: 2D for the positions; found beside them when there is exactly one.
+
+    Raises:
+        UserError: a file is missing, ambiguous, damaged, or of another layout; with what to get or type.
+    """
+    main = _main_file(h36m)
+    layout = layout_of(main)
+    if layout == h36m_pickle.LAYOUT:
+        for given, option in ((cameras_file, "--cameras"), (detections, "--detections")):
+            if given is not None:
+                raise UserError(f"{main} has its own cameras and detections", f"leave {option} {given} out")
+        return _open_pickle(main)
+    if layout == h36m_world.LAYOUT_3D:
+        return _open_world(main, cameras_file, detections)
+    if layout in CAMERA_LAYOUTS:
+        advice = "give it to --cameras, and data_3d_h36m.npz to --h36m"
+    else:
+        advice = _ADVICE.get(layout or "", f"wanted: {_WANTED}")
+    raise UserError(f"{main}: {SENTENCES.get(layout or '', 'nothing this reader knows')}", advice)
+
+
+def _main_file(given: Path) -> Path:
+    """The file itself, or the one of a folder that a build can start from."""
+    if given.is_file():
+        return given
+    if not given.is_dir():
+        raise UserError(f"there is no {given}", "check the path given with --h36m")
+    layouts = dict(_layouts_in(given))
+    mains = [path for path, layout in layouts.items() if layout in PROTOCOLS]
+    if len(mains) == 1:
+        return mains[0]
+    if mains:
+        raise UserError(
+            f"{given} holds files for several builds: {', '.join(path.name for path in mains)}",
+            "name one: " + " or ".join(f"--h36m {path}" for path in mains),
+        )
+    if (clip := next(iter(sorted(given.glob("*/*.pkl")) + sorted(given.glob("*/*/*.pkl"))), None)) is not None:
+        layout = layout_of(clip)
+        if layout == "clip-pickle":
+            raise UserError(f"{given}: a folder of clips ({clip.name}, …)", _ADVICE[layout])
+    known = [f"{path.name} ({SENTENCES[layout]})" for path, layout in layouts.items() if layout]
+    raise UserError(
+        f"{given} holds no file to start from" + (f"; there is {', '.join(known[:6])}" if known else ""),
+        f"wanted: {_WANTED}",
+    )
+
+
+def _layouts_in(folder: Path) -> Iterable[tuple[Path, str | None]]:
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            try:
+                yield path, layout_of(path)
+            except UserError:  # a damaged neighbour is nobody's business until it is named
+                yield path, None
+
+
+def _open_pickle(path: Path) -> Opened:
+    file = recognise(path)
+    content = h36m_pickle.read_content(path)
+    file = replace(file, counts=content.counts, problems=content.problems)
+    videos = sum(len(split.videos) for split in content.splits)
+    return Opened(files=(file,), motions=lambda: h36m_pickle.motions(content), videos=videos)
+
+
+def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) -> Opened:
+    beside = dict(_layouts_in(path.parent)) if cameras_file is None or detections is None else {}
+    cameras_file = cameras_file or _beside(beside, CAMERA_LAYOUTS)
+    if cameras_file is None:
+        raise UserError(f"{path} holds positions in the world, but not where the cameras stood", CAMERAS_HINT)
+    places = read_places(cameras_file)
+    places_file = BenchmarkFile(
+        path=cameras_file,
+        layout=places.layout,
+        sentence=places.sentence,
+        counts={"subjects": len(places.subjects)},
+        sha256=sha256_file(cameras_file),
+    )
+    positions = h36m_world.read_positions(path)
+    takes = sum(len(by_take) for by_take in positions.values())
+    frames = sum(len(take) for by_take in positions.values() for take in by_take.values())
+    counts = {"subjects": len(positions), "takes": takes, "frames": frames}
+    files = [replace(recognise(path), counts=counts), places_file]
+    seen, notes = _opened_detections(beside, detections, files)
+    source = path.name
+    return Opened(
+        files=tuple(files),
+        motions=lambda: h36m_world.motions(source, positions, places, seen),
+        videos=takes * len(cameras()),
+        notes=notes,
+    )
+
+
+def _beside(layouts: dict[Path, str | None], wanted: Sequence[str]) -> Path | None:
+    """The first file of the wanted layouts, in their order: the dataset's own before what others made of it."""
+    for layout in wanted:
+        for path, found in layouts.items():
+            if found == layout:
+                return path
+    return None
+
+
+def _opened_detections(
+    beside: dict[Path, str | None], given: Path | None, files: list[BenchmarkFile]
+) -> tuple[h36m_world.Detections | None, tuple[str, ...]]:
+    if given is None:
+        found = [path for path, layout in beside.items() if layout == h36m_world.LAYOUT_2D]
+        if not found:
+            return None, ("no detections given: the 2D is projected from the 3D (source_2d gt)",)
+        if len(found) > 1:
+            raise UserError(
+                f"{found[0].parent} holds several detections",
+                "name one: " + " or ".join(f"--detections {path}" for path in found),
+            )
+        given = found[0]
+    layout = layout_of(given)
+    if layout != h36m_world.LAYOUT_2D:
+        raise UserError(
+            f"{given}: {SENTENCES.get(layout or '', 'nothing this reader knows')}, no detections",
+            "--detections takes data_2d_h36m_cpn_ft_h36m_dbb.npz or another data_2d_h36m_*.npz",
+        )
+    seen = h36m_world.read_detections(given)
+    takes = sum(len(by_take) for by_take in seen.takes.values())
+    files.append(replace(recognise(given), counts={"subjects": len(seen.takes), "takes": takes}))
+    return seen, ()
+
+
+# --- the build --------------------------------------------------------------------------------
+
+
+def build_h36m(opened: Opened, out: Path, *, max_frames: int = MAX_FRAMES) -> Written:
+    """Write the shards, unless they are there already.
+
+    Raises:
+        UserError: see `write_benchmark`.
+    """
+    return write_benchmark(
+        out,
+        opened.motions(),
+        stage=STAGE,
+        fps=float(tables.table("h36m")["fps"]),
+        licence=LICENCE,
+        sources=opened.files,
+        settings={"version": VERSION, "table": _table_fingerprint()},
+        total=opened.videos,
+        max_frames=max_frames,
+    )
+
+
+def _table_fingerprint() -> str:
+    """What manifests/h36m.toml says goes into the bytes: another table, another build."""
+    from actionpose.config import fingerprint
+
+    table: dict[str, Any] = tables.table("h36m")
+    return fingerprint(table)
