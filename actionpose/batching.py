@@ -36,6 +36,12 @@ Detect = Callable[[Tensor, Tensor], Tensor]
 BUCKET_FRAMES = 8
 """Lengths that differ by less than this share a bucket and are shuffled together."""
 
+_FLIP_COLUMNS = np.array([3 * joint + axis for joint in FLIP_ORDER for axis in range(3)])
+"""Where the numbers of a mirrored row of joints come from."""
+
+_REPEAT = np.tile(np.eye(3, dtype=np.float32), N_JOINTS)
+"""(3, 51): a product with it repeats a joint for all joints, exactly and several times as fast as `np.tile`."""
+
 FLIP_STREAM, ZOOM_STREAM, ORDER_STREAM = 101, 102, 103
 """Tell draws with the same (seed, epoch) apart."""
 
@@ -120,11 +126,23 @@ def _repeats(table: SampleTable, ids: Ints) -> list[bool]:
 
 def mirror(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:
     """Mirror some clips of a batch: negate channel 0 and swap left and right joints."""
+    if pose_BTJ3.device.type == "cpu":
+        return _mirrored_rows(pose_BTJ3, flipped_B)
     mirrored = pose_BTJ3[flipped_B][:, :, list(FLIP_ORDER)]
     mirrored[..., 0].neg_()
     out = pose_BTJ3.clone()
     out[flipped_B] = mirrored
     return out
+
+
+def _mirrored_rows(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:
+    """The same, clip by clip in the cache, with a frame's numbers in one row: several times as fast on a CPU."""
+    rows = pose_BTJ3.flatten(2).numpy()
+    out = rows.copy()
+    for clip in np.flatnonzero(flipped_B.numpy()):
+        np.take(rows[clip], _FLIP_COLUMNS, axis=1, out=out[clip], mode="clip")
+        np.negative(out[clip, :, ::3], out=out[clip, :, ::3])
+    return torch.from_numpy(out).view(pose_BTJ3.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,12 +202,13 @@ class Assembler:
         frames = cut_frames(self.table, ids)
         B, T, J, _ = frames.shape
         camera = self.table.cameras(ids)
-        screen = np.matmul(frames.reshape(B, T * J, 3), camera.transpose(0, 2, 1)).reshape(B, T, J * 3)
-        root = screen[:, :, :3]
+        to_screen = np.ascontiguousarray(camera.transpose(0, 2, 1))
+        screen = np.matmul(frames.reshape(B, T * J, 3), to_screen).reshape(B, T, J * 3)
+        root = np.ascontiguousarray(screen[:, :, :3])
         centre = self._centre(ids, root, valid, camera)
         pose2d = screen - np.tile(centre, J)[:, None]
         pose2d[:, :, 2::3] = 1.0
-        screen -= np.tile(root, J)
+        screen -= np.matmul(root, _REPEAT)
         return torch.from_numpy(pose2d).view(B, T, J, 3), torch.from_numpy(screen).view(B, T, J, 3)
 
     def _centre(
