@@ -121,6 +121,114 @@ def test_frame_weights_reproduce_a_published_benchmark_mean():
     assert metrics.mpjpe(p, g).mean() == pytest.approx(32.1745, abs=1e-4)
 
 
+# --- against plain code -----------------------------------------------------------------------
+
+
+def plain_p_mpjpe(p: np.ndarray, g: np.ndarray) -> float:
+    """One frame, by the formula as papers write it: unit Frobenius norms, H = gᵀp, R = V Uᵀ without reflection."""
+    p_mean, g_mean = p.mean(axis=0), g.mean(axis=0)
+    p_norm, g_norm = np.linalg.norm(p - p_mean), np.linalg.norm(g - g_mean)
+    u, s, vt = np.linalg.svd(((g - g_mean) / g_norm).T @ ((p - p_mean) / p_norm))
+    v = vt.T
+    if np.linalg.det(v @ u.T) < 0:
+        v[:, -1] *= -1
+        s[-1] *= -1
+    r, a = v @ u.T, s.sum() * g_norm / p_norm
+    return float(np.linalg.norm(a * p @ r + (g_mean - a * p_mean @ r) - g, axis=1).mean())
+
+
+def plain_mpi_inf_3dhp(p: np.ndarray, g: np.ndarray) -> tuple[float, float, float]:
+    """One sequence in MPI-INF-3DHP's order, a frame, joint and threshold at a time."""
+    errors = [
+        [float(np.sqrt(sum((p[t, j] - p[t, 14] - g[t, j] + g[t, 14]) ** 2))) for j in range(17)] for t in range(len(p))
+    ]
+    used = [e for frame in errors for e in frame[:14]]
+
+    def share(threshold: float) -> float:
+        return 100 * sum(e < threshold for e in used) / len(used)
+
+    return float(np.mean(errors)), share(150), sum(share(t) for t in range(0, 151, 5)) / 31
+
+
+def test_p_mpjpe_equals_the_formula_one_frame_at_a_time(rng):
+    g = rng.normal(size=(50, 17, 3)) * 300
+    p = g @ turn(rng) + rng.normal(size=g.shape) * 200
+    p[:10, :, 0] *= -1  # mirrored: the reflection has to be undone
+    np.testing.assert_allclose(metrics.p_mpjpe(p, g), [plain_p_mpjpe(a, b) for a, b in zip(p, g, strict=True)])
+
+
+def test_n_mpjpe_uses_the_factor_that_fits_best_in_the_least_squares_sense(rng):
+    g = rng.normal(size=(6, 17, 3))
+    p = 0.7 * g + rng.normal(size=g.shape) * 0.2
+    for frame in range(6):
+        factor = float(np.linalg.lstsq(p[frame].reshape(-1, 1), g[frame].reshape(-1), rcond=None)[0][0])
+        assert metrics.n_mpjpe(p, g)[frame] == pytest.approx(
+            np.linalg.norm(factor * p[frame] - g[frame], axis=-1).mean()
+        )
+
+
+def test_errors_do_not_depend_on_where_the_axes_point_or_who_comes_first(rng):
+    g = rng.normal(size=(5, 17, 3))
+    p, r = g + rng.normal(size=g.shape), turn(rng)
+    for metric in (metrics.mpjpe, metrics.n_mpjpe, metrics.p_mpjpe, metrics.mpjve, metrics.acceleration_error):
+        np.testing.assert_allclose(metric(p @ r, g @ r), metric(p, g), atol=1e-12)
+    for metric in (metrics.mpjpe, metrics.mpjve, metrics.acceleration_error):
+        np.testing.assert_allclose(metric(g, p), metric(p, g))
+    np.testing.assert_allclose(metrics.mpjve(p + 5, g), metrics.mpjve(p, g))  # a constant error does not move
+
+
+# --- MPI-INF-3DHP's score -----------------------------------------------------------------------
+
+
+def test_3dhp_scores_equal_plain_loops_in_both_joint_orders(rng):
+    target = {name: rng.normal(size=(n, 17, 3)) * 300 for name, n in (("TS1", 3), ("TS2", 8))}
+    predicted = {name: pose + rng.normal(size=pose.shape) * 70 for name, pose in target.items()}
+    got = metrics.mpi_inf_3dhp(predicted, target)
+    for name, pose in target.items():
+        sequence = got["sequences"][name]
+        expected = plain_mpi_inf_3dhp(predicted[name], pose)
+        assert (sequence["mpjpe_mm"], sequence["pck"], sequence["auc"]) == pytest.approx(expected)
+    ours = [{name: metrics.human36m_order(pose, "3dhp") for name, pose in side.items()} for side in (predicted, target)]
+    again = metrics.mpi_inf_3dhp(*ours, joints="h36m")
+    assert (again["pck"], again["auc"]) == (got["pck"], got["auc"])
+    assert again["mpjpe_mm"] == pytest.approx(got["mpjpe_mm"])
+    assert got["pck"] == pytest.approx((3 * got["sequences"]["TS1"]["pck"] + 8 * got["sequences"]["TS2"]["pck"]) / 11)
+    assert got["sequence_mean"]["pck"] == pytest.approx(np.mean([s["pck"] for s in got["sequences"].values()]))
+
+
+def test_3dhp_weighs_sequences_by_their_frames_as_published():
+    names, frames = [f"TS{k}" for k in range(1, 7)], (603, 540, 505, 553, 276, 452)
+    means = (21.8611, 35.8336, 29.3702, 34.5674, 36.7592, 38.9681)
+    target = {name: np.zeros((n, 17, 3)) for name, n in zip(names, frames, strict=True)}
+    predicted = {name: pose.copy() for name, pose in target.items()}
+    for pose, mean in zip(predicted.values(), means, strict=True):
+        pose[:, :14, 1] = mean * 17 / 14  # the mean is over 17 joints
+    got = metrics.mpi_inf_3dhp(predicted, target)
+    assert got["frames"] == 2929
+    assert got["mpjpe_mm"] == pytest.approx(32.1745, abs=1e-4)
+    assert got["sequence_mean"]["mpjpe_mm"] == pytest.approx(np.mean(means))
+
+
+def test_3dhp_forgives_a_shift_of_the_whole_person_but_no_size(rng):
+    target = {"TS1": rng.normal(size=(4, 17, 3)) * 300}
+    perfect = metrics.mpi_inf_3dhp({"TS1": target["TS1"] + 1000}, target)
+    assert perfect["mpjpe_mm"] == pytest.approx(0, abs=1e-9)
+    assert (perfect["pck"], perfect["auc"]) == (100, pytest.approx(96.774, abs=1e-3))
+    assert metrics.mpi_inf_3dhp({"TS1": target["TS1"] * 1.2}, target)["mpjpe_mm"] > 50
+
+
+def test_3dhp_refuses_what_it_cannot_score():
+    pose = np.zeros((2, 17, 3))
+    for predicted, target, says in (
+        ({}, {}, "sequences"),
+        ({"TS1": pose}, {"TS2": pose}, "TS2"),
+        ({"TS1": pose[:1]}, {"TS1": pose}, "cannot be compared"),
+        ({"TS1": pose * np.nan}, {"TS1": pose}, "not finite"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            metrics.mpi_inf_3dhp(predicted, target)
+
+
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match="cannot be compared"):
         metrics.mpjpe(np.zeros((2, 17, 3)), np.zeros((3, 17, 3)))

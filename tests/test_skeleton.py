@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import itertools
 
-from actionpose.skeleton import BODY_PARTS, BONES, FLIP_ORDER, JOINT_NAMES, LEFT, N_JOINTS, PARENTS, RIGHT, ROOT
+from actionpose.skeleton import (
+    BODY_PARTS,
+    BONES,
+    FLIP_ORDER,
+    JOINT_NAMES,
+    LEFT,
+    MPI_3DHP_ORDER,
+    N_JOINTS,
+    PARENTS,
+    RIGHT,
+    ROOT,
+)
 
 
 def test_the_joint_order_is_that_of_the_published_checkpoints():
@@ -52,6 +63,14 @@ def test_left_and_right_are_paired_and_say_so():
     assert [JOINT_NAMES[j].removeprefix("left_") for j in LEFT] == [
         JOINT_NAMES[j].removeprefix("right_") for j in RIGHT
     ]
+
+
+def test_the_3dhp_order_puts_each_joint_where_human36m_has_it():
+    theirs = (
+        "head", "thorax", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+        "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "pelvis", "spine", "nose",
+    )  # fmt: skip
+    assert tuple(theirs[joint] for joint in MPI_3DHP_ORDER) == JOINT_NAMES
 
 
 def test_mirroring_keeps_the_tree():
