@@ -1,4 +1,4 @@
-"""`ap-data build-h36m`: files of a benchmark become shards that training and evaluation read."""
+"""`ap-data build-h36m` and `build-3dhp`: files of a benchmark become shards that training and evaluation read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.benchmark import BenchmarkFile, Written
+    from pipeline.mpi3dhp import Asked
 
 
 @click.command("build-h36m", cls=Command)
@@ -45,6 +46,44 @@ def build_h36m(
         next_step(f"Nothing was written. Next: the same without --dry-run makes {opened.videos:,} videos of it.")
         return
     tell_written(reader.build_h36m(opened, out), format)
+
+
+@click.command("build-3dhp", cls=Command)
+@click.option(
+    "--mpi-inf-3dhp",
+    type=PathLike,
+    required=True,
+    help="Folder with data_train_3dhp.npz and data_test_3dhp.npz, or one of them.",
+)
+@click.option(
+    "--annotation",
+    type=click.Choice(["auto", "universal", "metric"]),
+    default="auto",
+    show_default=True,
+    help="Which 3D the files hold: univ_annot3 or annot3; auto: judged by geometry.",
+)
+@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@dry_run_option
+@format_option
+def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, format: str) -> None:
+    """MPI-INF-3DHP to shards: P-STMO's two npz, or the official test folders (protocol 3dhp).
+
+    Which file it is, is told from its content; counts are compared with the published ones. Joints are permuted to
+    Human3.6M order, 2D is normalised by each sequence's own picture, the 3D divided by 1024 mm.
+
+    \b
+    ap-data build-3dhp --mpi-inf-3dhp 3dhp --out shards/3dhp
+    """
+    from pipeline import mpi3dhp as reader
+
+    used = reader.chosen(mpi_inf_3dhp, annotation)
+    remarks = [f"{looked.file.path.name}: {problem}" for looked in used for problem in looked.file.problems]
+    tell_files([looked.file for looked in used], remarks, format if dry_run else "")
+    if dry_run:
+        videos = sum(looked.file.counts["videos"] for looked in used)
+        next_step(f"Nothing was written. Next: the same without --dry-run makes {videos:,} videos of it.")
+        return
+    tell_written(reader.build(used, out), format)
 
 
 # --- what the commands of all benchmarks say ----------------------------------------------------

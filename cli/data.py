@@ -308,6 +308,7 @@ def _print_status(build: Build, format: str) -> None:
 
 for command in (
     benchmarks.build_h36m,
+    benchmarks.build_3dhp,
     doctor.doctor,
     convert.convert_model,
     look.inspect,

@@ -25,15 +25,17 @@ INPUT_HELP = {
     "body": "Folder with the SMPL+H body: smplh/{male,female,neutral}/model.npz.",
     "regressor": "The 17 x 6890 Human3.6M joint regressor (.npy).",
     "dmpls": "Let soft tissue move: folder with dmpls/{male,female,neutral}/model.npz [default: it does not].",
+    "h36m": "Human3.6M as converted by others: a file, or the folder of the files.",
+    "mpi_inf_3dhp": "MPI-INF-3DHP as converted by P-STMO: folder with data_train_3dhp.npz and data_test_3dhp.npz.",
 }
 
 
 def input_options(*names: str) -> Callable[[F], F]:
-    """`--amass`, `--babel`, `--body`, `--regressor`, `--dmpls`: also keys `inputs.…` of a settings file."""
+    """`--amass`, `--babel`, `--mpi-inf-3dhp`, …: also keys `inputs.…` of a settings file."""
 
     def decorate(body: F) -> F:
         for name in reversed(names):
-            body = click.option(f"--{name}", metavar="PATH", help=INPUT_HELP[name])(body)
+            body = click.option(f"--{name.replace('_', '-')}", metavar="PATH", help=INPUT_HELP[name])(body)
         return body
 
     return decorate

@@ -17,6 +17,10 @@ class Inputs:
     body: str = setting("", "folder with the SMPL+H body: smplh/{male,female,neutral}/model.npz")
     regressor: str = setting("", "the 17 x 6890 Human3.6M joint regressor, an .npy file")
     dmpls: str = setting("", "folder with soft-tissue directions, dmpls/{male,female,neutral}/model.npz; optional")
+    h36m: str = setting("", "Human3.6M as others converted it, for `build-h36m`: a file or a folder")
+    mpi_inf_3dhp: str = setting(
+        "", "MPI-INF-3DHP for `build-3dhp`: folder with data_train_3dhp.npz and data_test_3dhp.npz"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.geometry import pixel_to_screen
@@ -35,6 +36,10 @@ from pipeline.mpi3dhp_geometry import (
 from pipeline.tables import table
 
 DATASET = "MPI-INF-3DHP"
+STAGE = "build-3dhp"
+VERSION = 1
+"""Raised when the same files would give other frames."""
+
 INDEX_FPS = 25.0
 """What the index says; videos of 50 frames a second stand beside, each with its rate."""
 
@@ -362,10 +367,14 @@ def build(used: Sequence[Looked], out: Path) -> Written:
     return write_benchmark(
         out,
         videos,
-        stage="build-3dhp",
+        stage=STAGE,
         fps=INDEX_FPS,
         licence=LICENCE,
         sources=[looked.file for looked in used],
-        settings={"annotation": [looked.kind for looked in used], "unit_mm": table("mpi_inf_3dhp")["unit"]["mm"]},
+        settings={
+            "version": VERSION,
+            "annotation": [looked.kind for looked in used],
+            "table": fingerprint(table("mpi_inf_3dhp")),
+        },
         total=sum(len(looked.contents.videos) + len(looked.contents.rejected) for looked in used),
     )
