@@ -22,7 +22,6 @@ from actionpose.config import setting
 from actionpose.data import DataConfig, Ints, Row, SampleTable, sample_table, select_motions
 from actionpose.errors import UserError
 from actionpose.protocols import (
-    LEGACY_SUBJECTS,
     PROTOCOLS,
     Protocol,
     protocol_of,
@@ -257,14 +256,9 @@ def frame_units(table: SampleTable, motion: int, frames: Ints) -> NDArray[np.flo
     return np.full((1, 1, 1), float(table.unit_mm[sample]))
 
 
-def predicted_units(
-    table: ScoredTable, motion: int, config: EvalConfig, unit: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """What predictions are multiplied by: the unit, but for MotionAGFormer's TS5 and TS6 half the image's width."""
-    motions = table.shards.motions
-    if config.legacy_ts56 and table.protocol.name == "3dhp" and motions["subject"][motion] in LEGACY_SUBJECTS:
-        return np.full_like(unit, motions["extra"][motion]["width"] / 2)
-    return unit
+def predicted_units(table: ScoredTable, motion: int, config: EvalConfig, unit: NDArray[np.float64]) -> Any:
+    """What predictions are multiplied by: the unit, or with `legacy_ts56` what the video names as its legacy unit."""
+    return table.shards.motions["extra"][motion].get("legacy_unit_mm", unit) if config.legacy_ts56 else unit
 
 
 def summarise(scores: Scores, table: ScoredTable) -> dict[str, Any]:

@@ -102,9 +102,6 @@ SCENES = {
 }
 """MPI-INF-3DHP's groups of test sequences, by subject."""
 
-LEGACY_SUBJECTS = ("TS5", "TS6")
-"""Sequences whose predictions MotionAGFormer scales by half their own width (960) instead of 1024."""
-
 
 # --- which one --------------------------------------------------------------------------------
 
@@ -124,6 +121,12 @@ def protocol_of(shards: ShardSet, asked: str = "", chosen: NDArray[np.bool_] | N
         raise UserError(f"there is no protocol '{asked}'", "there is: " + ", ".join(PROTOCOLS))
     permitted = permitted_by(shards, chosen)
     if not permitted:
+        for row in _rows(shards, chosen):
+            if not shards.motions["extra"][row].get("protocols"):
+                raise UserError(
+                    f"{shards.folder}: {shards.motions['motion_id'][row]} permits no protocol ({_held(shards, row)})",
+                    "no published numbers are comparable with it; build shards from the files that the protocols use",
+                )
         raise UserError(
             f"{shards.folder} holds motions of {_datasets(shards, chosen)} that share no protocol",
             "measure one dataset at a time: -o 'eval.subjects_include=[\"DATASET/SUBJECT\"]'",
@@ -182,11 +185,14 @@ def _why_not(shards: ShardSet, asked: str, chosen: NDArray[np.bool_] | None) -> 
     if shards.kind == "motion-text" or asked == "orthographic":
         return f"it holds {_datasets(shards, chosen)} ({shards.kind})"
     for row in _rows(shards, chosen):
-        extra = shards.motions["extra"][row]
-        if asked not in extra.get("protocols", ()):
-            held = f"target {extra.get('target', 'unknown')}, 2D source {extra.get('source_2d', 'unknown')}"
-            return f"{shards.motions['motion_id'][row]} does not permit it ({held})"
+        if asked not in shards.motions["extra"][row].get("protocols", ()):
+            return f"{shards.motions['motion_id'][row]} does not permit it ({_held(shards, row)})"
     return _datasets(shards, chosen)
+
+
+def _held(shards: ShardSet, row: int) -> str:
+    extra = shards.motions["extra"][row]
+    return f"target {extra.get('target', 'unknown')}, 2D source {extra.get('source_2d', 'unknown')}"
 
 
 _MADE_BY = {

@@ -151,7 +151,7 @@ def benchmark_video(protocol: str, number: int, frames: int, split: str = "test"
         name = f"TS{number + 1}"
         subject, action, dataset, fps = name, "", "MPI-INF-3DHP", 25.0
         unit = 1024.0
-        about |= {"width": 1920, "height": 1080} if name in ("TS5", "TS6") else {}
+        about |= {"width": 1920, "height": 1080, "legacy_unit_mm": 960.0} if name in ("TS5", "TS6") else {}
         if name in VALID:
             about["valid"] = VALID[name]
     else:

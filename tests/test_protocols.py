@@ -295,6 +295,14 @@ def test_two_datasets_in_one_folder_are_measured_one_at_a_time(tmp_path):
     assert held_out(both, DATA, dataclasses.replace(EVAL, subjects_include=("S9",))).protocol.name == "h36m-b"
 
 
+def test_shards_that_permit_no_protocol_say_what_they_hold(tmp_path):
+    video = benchmark_video("3dhp", 0, 20)
+    video["extra"] |= {"protocols": [], "target": "metric"}
+    shards = ShardSet(write_benchmark_shards(tmp_path / "shards", [video]))
+    with pytest.raises(UserError, match=r"permits no protocol \(target metric"):
+        held_out(shards, DATA, EVAL)
+
+
 def test_a_windowing_belongs_to_its_protocol(h36m):
     with pytest.raises(UserError, match="stitched"):
         windowing_of(PROTOCOLS["h36m-b"], "centre")
