@@ -79,7 +79,8 @@ class Scored(NamedTuple):
         places = np.arange(self.first, self.stop, dtype=np.int64)
         if self.span < self.length:
             places = places[np.append(np.diff(source[places]) > 0, True)]
-        places = places[np.isin(source[places], valid)]
+        if len(valid) < frames:
+            places = places[np.isin(source[places], valid)]
         return source[places], places
 
 
