@@ -30,10 +30,19 @@ ROWS: dict[str, dict[str, tuple[str, ...]]] = {
 
 CONTROLS: dict[str, tuple[str, ...]] = {
     "plain": (*NO_TEXT, *NO_NOISE, *NO_RANDOM, *NO_NEW_MASKS),
+    "shuffled": ("data.shuffle_labels=true",),
 }
-"""Rows that are not in the paper: `plain` sees the same motions, exact and whole, and no texts."""
+"""Rows that are not in the paper. `plain`: the same motions, exact and whole, no texts. `shuffled`: as `both`, but each
+clip has another clip's label."""
 
-LABELS = {"baseline": "Baseline", "mmm": "+ MMM", "map": "+ MAP", "both": "+ MMM + MAP", "plain": "+ motions alone"}
+LABELS = {
+    "baseline": "Baseline",
+    "mmm": "+ MMM",
+    "map": "+ MAP",
+    "both": "+ MMM + MAP",
+    "plain": "+ motions alone",
+    "shuffled": "+ MMM + wrong labels",
+}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*")
 
@@ -44,8 +53,9 @@ class AblateConfig:
 
     rows: tuple[str, ...] = setting(
         ("baseline", "mmm", "map", "both"),
-        "rows of the table: the paper's four, `plain` (pretraining on exact whole poses without texts, so that what "
-        "the motions alone add can be told from the methods), or names of ablate.own_rows",
+        "rows of the table: the paper's four; the controls `plain` (pretraining on exact, whole poses without texts: "
+        "what the motions alone add) and `shuffled` (as both, labels dealt out anew: what any label would add); or "
+        "names of ablate.own_rows",
     )
     own_rows: tuple[str, ...] = setting(
         (), "further rows, `name: section.key=value; section.key=value`: what they change in the pretraining of `both`"
@@ -142,6 +152,7 @@ WORDS = {
     "corrupt.share_random=0.0": "random masks",
     "corrupt.share_part=0.0": "body-part masks",
     "corrupt.share_window=0.0": "time-window masks",
+    "data.shuffle_labels=true": "which label is whose",
 }
 
 

@@ -22,6 +22,7 @@ from actionpose.config import setting
 from actionpose.errors import UserError
 from actionpose.geometry import SCREEN_PER_METRE, view_matrix
 from actionpose.shards import ShardSet
+from actionpose.shuffled import with_shuffled_labels
 from actionpose.windows import every_start, split_clips
 
 Ints = NDArray[np.int64]
@@ -73,6 +74,9 @@ class DataConfig:
         "none",
         "`none`: every sample once an epoch, as in the paper; `label`: pretraining draws as many samples with "
         "replacement, each with its label's weight, count^-0.5 as in manifests/labels.jsonl; fine-tuning has no labels",
+    )
+    shuffle_labels: bool = setting(
+        False, "deal the labels of pretraining out anew among its clips: a control for what texts add"
     )
 
     def __post_init__(self) -> None:
@@ -211,6 +215,8 @@ def pair_samples(shards: ShardSet, config: DataConfig) -> SampleTable:
             "pretrain on shards of `ap-data build-babel`; benchmark shards are for `ap-train finetune`",
         )
     wanted = select_motions(shards, config)
+    if config.shuffle_labels:
+        shards = with_shuffled_labels(shards, np.flatnonzero(wanted[shards.clips["motion"][shards.pairs["clip"]]]))
     return sample_table(shards, config, _pair_rows(shards, config, wanted))
 
 

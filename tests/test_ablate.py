@@ -22,8 +22,10 @@ from actionpose.ablate_config import ROWS, AblateConfig, AblateRecipe, rows_of
 from actionpose.ablate_folder import cells_of
 from actionpose.ablate_table import markdown, summarise, terminal_rows
 from actionpose.config import flat, resolve, to_dict
+from actionpose.data import DataConfig, pair_samples
 from actionpose.errors import UserError
 from actionpose.runlog import read_lines
+from actionpose.shards import ShardSet
 from actionpose.text import write_tiny_bert
 from cli.train import main
 
@@ -232,15 +234,16 @@ def test_what_is_finished_is_left_alone_and_rows_and_seeds_can_be_added(done, ar
         return real(stage, resolved, data, folder, **named)
 
     monkeypatch.setattr(jobs, "train", train)
-    more = ["--rows", "baseline,plain", "--row", "still: corrupt.jitter=0.0", "--seeds", "0"]
+    more = ["--rows", "baseline,plain,shuffled", "--row", "still: corrupt.jitter=0.0", "--seeds", "0"]
     result = run("ablate", *arguments, *more, "--out", str(out), "--resume", "--format", "json")
     assert result.exit_code == 0, result.stderr
-    assert trained == ["plain-seed0/pretrain", "plain-seed0/finetune", "still-seed0/pretrain", "still-seed0/finetune"]
+    added = ("plain", "shuffled", "still")
+    assert trained == [f"{row}-seed0/{stage}" for row in added for stage in ("pretrain", "finetune")]
     told = json.loads(result.stdout)
-    assert [line["row"] for line in told["table"]] == ["baseline", "plain", "still"]
+    assert [line["row"] for line in told["table"]] == ["baseline", *added]
     assert told["cells"][0] == done[1]["cells"][0]
     assert set(json.loads((out / "grid.json").read_text())["rows"]) == {
-        "baseline", "mmm", "map", "both", "plain", "still",
+        "baseline", "mmm", "map", "both", *added,
     }  # fmt: skip
 
 
@@ -358,6 +361,24 @@ def test_the_paper_and_the_factors_read_the_table_as_documented():
             for change in changes:
                 key, _, value = change.partition("=")
                 assert str(flat(base)[key]).lower() != value.lower(), f"{change} changes nothing"
+
+
+def test_shuffled_labels_are_the_same_labels_on_other_clips(shards):
+    plain, control = (
+        pair_samples(ShardSet(shards), DataConfig(clip_frames=32, stride=16, shuffle_labels=on)) for on in (False, True)
+    )
+    old, new = (table.shards.pairs["text"] for table in (plain, control))
+    train = plain.shards.motions["split"][plain.shards.clips["motion"][plain.shards.pairs["clip"]]] == "train"
+    assert sorted(old[train]) == sorted(new[train])
+    assert (old[train] != new[train]).any()
+    assert (old[~train] == new[~train]).all()  # labels of other splits stay where they are
+    for column in ("shard", "first", "length", "pair", "view"):
+        assert (getattr(plain, column) == getattr(control, column)).all()
+    again = pair_samples(ShardSet(shards), control.config)
+    assert (again.shards.pairs["text"] == new).all()
+    # What else is known of a label goes with it, so no negative is true of the clip as it is now labelled.
+    category = dict(zip(old.tolist(), plain.shards.pairs["act_cat"].tolist(), strict=True))
+    assert [category[text] for text in new.tolist()] == control.shards.pairs["act_cat"].tolist()
 
 
 @pytest.mark.parametrize(
