@@ -64,14 +64,18 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     """Make the demo world and build it: body, motion and labels in the real file formats, no licence needed.
 
     OUT/smplh/{male,female,neutral}/model.npz, OUT/J_regressor_h36m.npy, OUT/amass/, OUT/babel/{train,val}.json, then
-    OUT/shards/. The same seed gives the same bytes.
+    OUT/shards/, and of the same motion look-alikes of the benchmarks' files in OUT/h36m/ and OUT/3dhp/. The same seed
+    gives the same bytes.
 
     \b
     ap-data demo --out demo
     """
     from actionpose.config import load_config
+    from actionpose.shards import ShardSet
     from pipeline.config import DataConfig, Inputs, RunOptions
     from pipeline.demo import make_world
+    from pipeline.demo_3dhp import write_demo_3dhp
+    from pipeline.demo_h36m import write_demo_h36m
 
     make_world(out, minutes=minutes, seed=seed)
     inputs = Inputs(
@@ -80,6 +84,9 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     config = replace(load_config(DataConfig), inputs=inputs)
     build = build_for(config, out / "shards", out / "stages", RunOptions(workers=workers, debug=debugging()))
     build.run()
+    filmed = ShardSet(out / "shards")
+    write_demo_h36m(out / "h36m", filmed)
+    write_demo_3dhp(out / "3dhp", filmed)
     _report_build(build, out / "shards", f"ap-data inspect {out / 'shards'}")
 
 

@@ -28,7 +28,7 @@ def inspect(path: Path, table: str | None, where: tuple[str, ...], limit: int, f
     ap-data inspect shards --table pairs --where 'label~^transit' --where 'split=val'
     ap-data inspect shards --table failures --format csv --limit 0
     """
-    from pipeline.inspect import kind_of, manifest_of, select, shard_summary, shard_text, stage_summary
+    from pipeline.inspect import kind_of, manifest_of, next_command, select, shard_summary, shard_text, stage_summary
 
     kind = kind_of(path)
     if kind == "run":
@@ -45,7 +45,7 @@ def inspect(path: Path, table: str | None, where: tuple[str, ...], limit: int, f
         emit(stage_summary(path), format)
     elif format == "table":
         click.echo(shard_text(path))
-        next_step(f"Next: ap-train pretrain -c tiny --data {path} --out runs/pretrain")
+        next_step(f"Next: {next_command(path)}")
     else:
         emit(shard_summary(path), format)
 

@@ -50,16 +50,19 @@ def shard_summary(folder: Path) -> dict[str, Any]:
     Returns:
         motions, clips, pairs, transitions (kept), frames, hours, failures and labels as numbers, fps, views,
         fingerprint; then the details: kinds, splits, rates (rate used → motions), transition_verdicts, dropped,
-        failure_reasons, skipped_reasons, label_counts, shards, bytes, schema, licence.
+        failure_reasons, skipped_reasons, label_counts, shards, bytes, schema, licence. Of a benchmark also protocols,
+        source_2d (where the 2D comes from → videos), left_out (protocol and reason → videos) and source (the files).
     """
     index = read_index(folder)
     summary = index["summary"]
     failures = summary.get("failures", {})
     transitions = summary.get("transitions", {})
     labels = summary.get("labels", {})
+    benchmark = ("protocols", "source_2d", "left_out", "source") if index["kind"] == "benchmark" else ()
     return {
         "path": str(folder),
         "kind": index["kind"],
+        **{name: summary[name] for name in benchmark if name in summary},
         **{name: summary.get(name, 0) for name in ("motions", "clips", "pairs")},
         "transitions": transitions.get("kept", 0),
         "frames": summary.get("frames", 0),
@@ -88,6 +91,8 @@ def shard_summary(folder: Path) -> dict[str, Any]:
 def shard_text(folder: Path, top: int = 15) -> str:
     """The summary for human eyes, one screen."""
     s = shard_summary(folder)
+    if s["kind"] == "benchmark":
+        return _benchmark_text(s)
     lines = [
         f"{folder}: {s['schema']}, {s['kind']}, {s['shards']} files, {s['bytes'] / 1e6:.1f} MB",
         f"fingerprint  {s['fingerprint']}",
@@ -108,6 +113,37 @@ def shard_text(folder: Path, top: int = 15) -> str:
     lines += [f"skipped      {text}" for text in _stage_reasons(s["skipped_reasons"])]
     lines += ["", f"most frequent of {s['labels']:,} labels", *_bars(s["label_counts"], top)]
     return "\n".join(lines)
+
+
+def next_command(folder: Path) -> str:
+    """What these shards are for: pretraining, or fine-tuning with the recipe of their benchmark."""
+    index = read_index(folder)
+    if index["kind"] != "benchmark":
+        return f"ap-train pretrain -c tiny --data {folder} --out runs/pretrain"
+    recipe = "finetune_3dhp" if "3dhp" in index["summary"].get("protocols", ()) else "finetune_h36m"
+    return f"ap-train finetune -c {recipe} --data {folder} --out runs/finetune"
+
+
+def _benchmark_text(s: dict[str, Any]) -> str:
+    lines = [
+        f"{s['path']}: {s['schema']}, {s['kind']}, {s['shards']} files, {s['bytes'] / 1e6:.1f} MB",
+        f"fingerprint  {s['fingerprint']}",
+        "",
+        f"videos       {s['motions']:,}",
+        f"length       {s['frames']:,} frames, {s['hours']:.2f} hours",
+        *(f"{split:<12} {_listed_counts(counts)}" for split, counts in s["splits"].items()),
+        f"protocols    {', '.join(s.get('protocols', [])) or 'none'}",
+        f"2D           {_listed(s.get('source_2d', {}))}",
+        *(f"left out     {number:,} videos by {text}" for text, number in s.get("left_out", {}).items()),
+        f"failures     {s['failures']:,}" + "".join(_stage_reasons(s["failure_reasons"])),
+        *(f"made from    {_file_text(file)}" for file in s.get("source", [])),
+        f"licence      {s['licence']}",
+    ]
+    return "\n".join(lines)
+
+
+def _file_text(file: dict[str, Any]) -> str:
+    return " ".join(str(file[name]) for name in ("file", "layout", "sha256") if name in file)
 
 
 def _listed(counts: dict[str, int], unit: str = "") -> str:

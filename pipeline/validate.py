@@ -23,6 +23,7 @@ from pipeline.babel import transition_text
 from pipeline.checks import Check, judged
 from pipeline.content import TOLERANCE_M, compare, content_rows, read_content
 from pipeline.manifest import ROW_TYPES, read_lines
+from pipeline.validate_benchmark import benchmark_checks
 from pipeline.validate_frames import deep_checks
 
 
@@ -75,8 +76,9 @@ def validate(
     checks = [check(evidence) for check in SHALLOW]
     if evidence.shards.kind == "motion-text":
         checks += [check(evidence) for check in LABELLED]
-    if evidence.manifests:
-        checks += [check(evidence) for check in MANIFESTS]
+        checks += [check(evidence) for check in (MANIFESTS if evidence.manifests else ())]
+    else:
+        checks += benchmark_checks(evidence.shards, evidence.table("videos"))
     if deep:
         checks += deep_checks(evidence.shards, evidence.table("content"))
     if against is not None:
