@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from actionpose import checkpoint, runlog
-from actionpose.batching import Assembler, detector
+from actionpose.batching import detector
 from actionpose.config import from_dict
-from actionpose.data import SampleTable, motion_samples, pair_samples
+from actionpose.data import motion_samples
 from actionpose.evaluate import ScoredTable, held_out, mean_pose_lift, score, summarise
+from actionpose.learned import what_it_learned
 from actionpose.model import ActionPose
 from actionpose.predictions import Kept, about_predictions, write_predictions
 from actionpose.recipe import Recipe
-from actionpose.retrieval import Retrieval, text_motion_retrieval
 from actionpose.runs import CONFIG, RESULTS
 from actionpose.runtime import Runtime, seed_all, start
 from actionpose.shards import ShardSet
@@ -76,7 +72,7 @@ def evaluate(
         result = summarise(score(model.lift, table, recipe.eval, runtime, detect=detect, keep=kept), table)
         if recipe.eval.baselines:
             result["baselines"] = _baselines(recipe, shards, table, runtime)
-        retrieval = _retrieval(found, recipe, shards, runtime)
+        learned = _learned(found, recipe, shards, runtime)
     row = {
         **result,
         "fingerprint": shards.fingerprint,
@@ -95,7 +91,7 @@ def evaluate(
         "version": version,
         "commit": commit or None,
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        **({"retrieval": retrieval} if retrieval else {}),
+        **learned,
     }
     if predictions and kept:
         row["predictions"] = str(predictions)
@@ -120,46 +116,10 @@ def _baselines(recipe: Recipe, shards: ShardSet, table: ScoredTable, runtime: Ru
     return rows
 
 
-def _retrieval(
-    found: checkpoint.Checkpoint, recipe: Recipe, shards: ShardSet, runtime: Runtime
-) -> dict[str, Any] | None:
-    """Search both ways over the labelled clips of the split; None when model or shards have no texts."""
+def _learned(found: checkpoint.Checkpoint, recipe: Recipe, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
+    """What pretraining taught about actions (`learned`); nothing when model or shards have no texts."""
     aligned = found.meta["command"] == "pretrain" and found.meta["recipe"]["loss"]["lambda_con"] > 0
     if not recipe.eval.retrieval or not aligned or not len(shards.pairs["clip"]):
-        return None
-    chosen = held_out_pairs(recipe, shards)
+        return {}
     model = load_model(found, with_text=True).to(runtime.device)
-    assemble = Assembler(table=chosen, detect=detector(recipe.data), augment=False)
-    texts = [str(text) for text in shards.pairs["text"][chosen.pair]]
-    order = chosen.length.argsort(kind="stable")
-    poses: list[Tensor] = []
-    with torch.inference_mode(), runtime.exact():
-        for at in range(0, len(order), recipe.eval.batch):
-            batch = runtime.move(assemble(order[at : at + recipe.eval.batch], 0))
-            poses.append(model.embed_pose(batch["pose2d"], batch["valid"]).cpu())
-        ordered = [texts[i] for i in order.tolist()]
-        words = model.embed_text(ordered).cpu()
-    both = text_motion_retrieval(torch.cat(poses).numpy(), words.numpy(), ordered)
-    return {name: _retrieval_row(way) for name, way in both.items()}
-
-
-def _retrieval_row(found: Retrieval) -> dict[str, Any]:
-    return {
-        **{f"r{k}": value for k, value in found.recall.items()},
-        "median_rank": found.median_rank,
-        "candidates": found.gallery,
-        "queries": found.queries,
-        "chance": {f"r{k}": value for k, value in found.chance.items()},
-    }
-
-
-def held_out_pairs(recipe: Recipe, shards: ShardSet) -> SampleTable:
-    """Labelled windows of the split to measure on."""
-    config = recipe.eval
-    chosen = dataclasses.replace(
-        recipe.data,
-        split=config.split,
-        subjects_include=config.subjects_include,
-        subjects_exclude=config.subjects_exclude,
-    )
-    return pair_samples(shards, chosen)
+    return what_it_learned(model, recipe, shards, runtime)
