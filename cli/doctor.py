@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from pipeline.config import DataConfig
     from pipeline.doctor import Diagnosis
 
+NEEDED = ("amass", "babel", "body", "regressor")
+"""Inputs without which no pairs are built."""
+
 _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "missing": "red"}
 
 
 @click.command(cls=Command)
 @config_options("pipeline")
-@input_options("amass", "babel", "body", "regressor")
+@input_options("amass", "babel", "body", "regressor", "dmpls", "h36m", "mpi_inf_3dhp")
 @click.option(
     "--out", type=PathLike, default=Path("shards"), show_default=True, help="Where a build would write: free disk."
 )
@@ -30,13 +33,14 @@ _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "missing": "red"
 @click.option("--deep", is_flag=True, help="Read every motion whole: values that are not finite, exact copies.")
 @format_option
 def doctor(settings: Settings, out: Path, quick: bool, deep: bool, format: str, **given: Any) -> None:
-    """Look at AMASS, BABEL, body and regressor by content; one verdict and one next action per item.
+    """Look at AMASS, BABEL, body, regressor and benchmarks by content; one verdict and one next action per item.
 
     Give any of the inputs. Exit status 1 when something given is wrong or missing, else 0: warnings stop no build.
 
     \b
     ap-data doctor --amass AMASS --babel BABEL --body BODY --regressor R.npy
     ap-data doctor --amass AMASS --quick
+    ap-data doctor --h36m H36M --mpi-inf-3dhp 3DHP
     ap-data doctor -c my.toml --format json
     """
     from pipeline.doctor import diagnose
@@ -87,14 +91,24 @@ def _wrapped(text: str, width: int, *, first: int, rest: int) -> str:
 
 def _next(found: Diagnosis, config: DataConfig, out: Path) -> str:
     stopping = [finding for finding in found.findings if finding.stops]
-    if not any(getattr(config.inputs, name) for name in ("amass", "babel", "body", "regressor")):
+    benchmarks = {name: Path(value) for name in ("h36m", "mpi_inf_3dhp") if (value := getattr(config.inputs, name))}
+    given = {name: value for name in NEEDED if (value := getattr(config.inputs, name))}
+    if not given and not benchmarks and not config.inputs.dmpls:
         return "Nothing was given. To see everything without any licence: ap-data demo --out demo"
     if stopping:
         things = "1 thing" if len(stopping) == 1 else f"{len(stopping)} things"
         return f"{things} to mend first: follow the arrows, then run this command again."
+    if not given and benchmarks:
+        return f"Ready. Next: {' ; '.join(_builds(benchmarks))}"
     if found.not_given:
         return f"What was given can be used. A build also needs --{', --'.join(found.not_given)}."
-    inputs = config.inputs
-    given = {name: getattr(inputs, name) for name in ("amass", "babel", "body", "regressor")}
     options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items())
     return f"Ready. Next: ap-data build-babel {options} --out {out}"
+
+
+def _builds(benchmarks: dict[str, Path]) -> list[str]:
+    option = {"h36m": "build-h36m --h36m", "mpi_inf_3dhp": "build-3dhp --mpi-inf-3dhp"}
+    folder = {"h36m": "shards-h36m", "mpi_inf_3dhp": "shards-3dhp"}
+    return [
+        f"ap-data {option[name]} {shlex.quote(str(place))} --out {folder[name]}" for name, place in benchmarks.items()
+    ]

@@ -11,7 +11,9 @@ from typing import Any
 from pipeline.config import DataConfig
 from pipeline.doctor_amass import AmassLook, look_at_amass
 from pipeline.doctor_babel import BabelLook, look_at_babel
+from pipeline.doctor_bench import BENCHMARKS, look_at_benchmarks
 from pipeline.doctor_body import look_at_body, look_at_regressor
+from pipeline.doctor_dmpls import look_at_dmpls
 from pipeline.doctor_finding import Finding
 from pipeline.doctor_join import copies_between_splits, join, join_findings, known_datasets, wanted_datasets
 from pipeline.doctor_sets import missing_datasets
@@ -94,10 +96,16 @@ def diagnose(config: DataConfig, *, out: Path, quick: bool = False, deep: bool =
         findings += bodies
     if "regressor" in paths:
         findings.append(look_at_regressor(paths["regressor"], model))
+    if config.inputs.dmpls or config.keypoints.dmpls:
+        findings += look_at_dmpls(config.inputs.dmpls, _genders(amass, config), model)
     findings += _disk(amass, babel, findings, config, out)
+    benchmarks = {name: Path(value).expanduser() for name in BENCHMARKS if (value := getattr(config.inputs, name))}
+    findings += look_at_benchmarks(benchmarks)
     absent = tuple(name for name in NEEDS["pack"] if name not in paths)
-    if not paths:
+    if not findings:
         findings = [Finding(item=name, verdict="missing", message="not given", action=WHERE[name]) for name in absent]
+    if benchmarks and not paths:
+        absent = ()  # a benchmark alone is a whole thing
     return Diagnosis(findings=tuple(findings), not_given=absent)
 
 

@@ -245,6 +245,26 @@ def find(place: Path) -> Found:
     return Found(used=tuple(used), spare=tuple(spare), refused=tuple(refused))
 
 
+def conflict(used: Sequence[Looked], asked: Asked = "auto") -> UserError | None:
+    """Why these files cannot go into one build: a video twice, or both kinds of 3D; None when they can."""
+    first: dict[str, Path] = {}
+    for looked in used:
+        path = looked.contents.path
+        for video in looked.contents.videos:
+            if first.setdefault(video.motion_id, path) != path:
+                return UserError(
+                    f"{first[video.motion_id]} and {path} both hold {video.motion_id}",
+                    "give the folder of one of them, or one file",
+                )
+    if asked == "auto" and {"universal", "metric"} <= {looked.kind for looked in used}:
+        each = "; ".join(f"{looked.contents.path.name}: {looked.kind}" for looked in used)
+        return UserError(
+            f"univ_annot3 and annot3 are mixed ({each}): a model trained on one cannot be measured on the other",
+            "give files of one kind, or say which it is: --annotation universal",
+        )
+    return None
+
+
 def chosen(place: Path, asked: Asked = "auto") -> tuple[Looked, ...]:
     """The files a build uses.
 
@@ -260,20 +280,8 @@ def chosen(place: Path, asked: Asked = "auto") -> tuple[Looked, ...]:
         if found.refused:
             raise found.refused[0][1]
         raise UserError(f"{place} holds no file of MPI-INF-3DHP", source())
-    ids = [(video.motion_id, x.contents.path) for x in found.used for video in x.contents.videos]
-    first: dict[str, Path] = {}
-    for motion_id, path in ids:
-        if first.setdefault(motion_id, path) != path:
-            raise UserError(
-                f"{first[motion_id]} and {path} both hold {motion_id}", "give the folder of one of them, or one file"
-            )
-    kinds = {x.kind if asked == "auto" else asked for x in found.used}
-    if {"universal", "metric"} <= kinds:
-        each = "; ".join(f"{x.contents.path.name}: {x.kind}" for x in found.used)
-        raise UserError(
-            f"{place} mixes univ_annot3 and annot3 ({each}): a model trained on one cannot be measured on the other",
-            "give files of one kind, or say which it is: --annotation universal",
-        )
+    if (error := conflict(found.used, asked)) is not None:
+        raise error
     if asked == "auto":
         return found.used
     return tuple(

@@ -1,0 +1,133 @@
+"""A look at the benchmarks: what the user's Human3.6M and MPI-INF-3DHP files are, and which protocols they permit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from actionpose.errors import UserError
+from pipeline import h36m, mpi3dhp
+from pipeline.benchmark import BenchmarkFile, describe
+from pipeline.doctor_finding import Finding, counted, from_error, listed, some
+from pipeline.mpi3dhp_files import source
+
+BENCHMARKS = ("h36m", "mpi_inf_3dhp")
+"""Inputs that this module looks at."""
+
+
+def look_at_h36m(place: Path) -> list[Finding]:
+    """Read the files a build would start from.
+
+    Returns:
+        A finding `h36m.<layout>` per file that is used, or one `h36m` that says what is in the way.
+    """
+    if not place.exists():
+        message = f"no Human3.6M files at {place}"
+        return [Finding(item="h36m", verdict="missing", message=message, action="--h36m DIR; docs/benchmark-data.md")]
+    findings, mains = _surveyed(place) if place.is_dir() else ([], [place])
+    for path in mains:
+        try:
+            opened = h36m.open_h36m(path)
+        except UserError as error:
+            findings.append(from_error("h36m", error))
+        else:
+            findings += [_of_file(f"h36m.{file.layout}", file, "") for file in opened.files]
+    return findings
+
+
+def _surveyed(folder: Path) -> tuple[list[Finding], list[Path]]:
+    """Findings on what cannot be read, and the files that builds start from; the folder itself when there are none."""
+    mains: list[Path] = []
+    spoilt: list[UserError] = []
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
+        try:
+            layout = h36m.layout_of(path)
+        except UserError as error:
+            spoilt.append(error)
+            continue
+        if layout in ("web-page", "empty"):
+            spoilt.append(UserError(f"{path} is {h36m.SENTENCES[layout]}", "download it again, logged in"))
+        elif layout in h36m.PROTOCOLS:
+            mains.append(path)
+    findings = [from_error("h36m.files", error, "warning" if mains else "wrong") for error in spoilt]
+    return findings, mains or ([] if spoilt else [folder])
+
+
+def look_at_3dhp(place: Path) -> list[Finding]:
+    """Read every file that may hold the dataset.
+
+    Returns:
+        Findings `3dhp.train` and `3dhp.test`, `3dhp` when files contradict each other, and `3dhp.files` for what is
+        refused.
+    """
+    try:
+        found = mpi3dhp.find(place)
+    except UserError as error:
+        return [from_error("3dhp", error, "missing")]
+    findings = [_of_file(f"3dhp.{x.contents.split}", x.file, _advice_3dhp(x)) for x in found.used]
+    for looked in found.spare:
+        message = f"{looked.contents.path} is not used: a converted file holds the same split"
+        findings.append(Finding(item=f"3dhp.{looked.contents.split}", verdict="ok", message=message))
+    if (conflict := mpi3dhp.conflict(found.used)) is not None:
+        findings.append(from_error("3dhp", conflict))
+    findings += _refused(found)
+    if not found.used and not found.refused:
+        message = f"{place} holds no file of MPI-INF-3DHP"
+        findings.append(Finding(item="3dhp", verdict="missing", message=message, action=source()))
+    if place.is_dir() and found.used:
+        for split, what in (("train", "nothing to train on"), ("test", "nothing to evaluate on")):
+            if split not in found.splits:
+                message = f"no {split} videos in {place}: {what}"
+                findings.append(Finding(item=f"3dhp.{split}", verdict="warning", message=message, action=source()))
+    return findings
+
+
+def _of_file(item: str, file: BenchmarkFile, action: str) -> Finding:
+    """What a readable file is; what differs from the published one makes it a warning."""
+    permits = f"permits {', '.join(file.protocols)}" if file.protocols else ""
+    message = "; ".join(part for part in (f"{file.path.name}: {file.sentence}", permits) if part)
+    return Finding(
+        item=item,
+        verdict="warning" if file.problems else "ok",
+        message=message,
+        action=(action or "read the lines above; build it as it is when this is meant") if file.problems else "",
+        lines=some(file.problems),
+        details=describe(file),
+    )
+
+
+def _advice_3dhp(looked: mpi3dhp.Looked) -> str:
+    if looked.kind == "unknown":
+        return "say which 3D it is: ap-data build-3dhp --annotation universal (univ_annot3) or metric (annot3)"
+    if looked.kind == "metric":
+        return f"for protocol 3dhp take univ_annot3: {source()}"
+    return f"build it as it is when that is meant; for the published files {source()}"
+
+
+def _refused(found: mpi3dhp.Found) -> list[Finding]:
+    """Refusals, those with the same reason together; they stop a build that lacks a split."""
+    alike: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for path, error in found.refused:
+        alike[error.message.replace(str(path), "").strip(), error.hint].append(path)
+    stops = found.splits != {"train", "test"}
+    findings = []
+    for (reason, hint), paths in alike.items():
+        message = f"{paths[0]} {reason}"
+        if len(paths) > 1:
+            message = f"{counted(len(paths), 'file')} ({listed([path.name for path in paths])}): {reason}"
+        findings.append(
+            Finding(
+                item="3dhp.files",
+                verdict="wrong" if stops else "warning",
+                message=message,
+                action=hint if stops else "nothing: both splits are there without it",
+                details={"files": [str(path) for path in paths]},
+            )
+        )
+    return findings
+
+
+def look_at_benchmarks(places: dict[str, Path]) -> list[Finding]:
+    """Look at those that are given, by the names of `BENCHMARKS`."""
+    looks = {"h36m": look_at_h36m, "mpi_inf_3dhp": look_at_3dhp}
+    return [finding for name in BENCHMARKS if name in places for finding in looks[name](places[name])]
