@@ -130,6 +130,7 @@ def summarise(
         "frames": len(scores.error),
         "motions": len(np.unique(scores.motion)),
         "protocol": protocol.name,
+        "title": protocol.title,
         "average": f"of the {protocol.average}" if headline is not everyone else "over frames",
         "frame_mpjpe_mm": everyone["mpjpe_mm"],
         "frame_p_mpjpe_mm": everyone["p_mpjpe_mm"],
@@ -226,8 +227,8 @@ COLUMNS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "pck", "auc", "velocity_mm", 
 """Errors as a table shows them, from the left."""
 
 BESIDE = (
-    "protocol", "average", "source_2d", "target", "unit_from", "clip_frames", "windowing", "drop_tails", "flip_tta",
-    "legacy_ts56", "frames", "left_out", "split", "fingerprint", "commit", "version",
+    "protocol", "title", "average", "source_2d", "target", "unit_from", "clip_frames", "windowing", "drop_tails",
+    "flip_tta", "legacy_ts56", "frames", "left_out", "split", "fingerprint", "commit", "version",
 )  # fmt: skip
 """What a number cannot be compared without."""
 

@@ -80,7 +80,8 @@ class Scored(NamedTuple):
         if self.span < self.length:
             places = places[np.append(np.diff(source[places]) > 0, True)]
         if len(valid) < frames:
-            places = places[np.isin(source[places], valid)]
+            at = np.searchsorted(valid, source[places])
+            places = places[np.append(valid, -1)[at] == source[places]]
         return source[places], places
 
 

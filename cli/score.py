@@ -31,7 +31,7 @@ def in_words(row: Mapping[str, Any]) -> str:
     numbers = f"MPJPE {row['mpjpe_mm']:.1f} mm, P-MPJPE {row['p_mpjpe_mm']:.1f} mm"
     if "pck" in row:
         numbers = f"MPJPE {row['mpjpe_mm']:.1f} mm, PCK {row['pck']:.1f}, AUC {row['auc']:.1f}"
-    return f"{numbers} ({row['protocol']}, mean {row['average']}, {row['frames']} frames)"
+    return f"{numbers} ({row['protocol']}, average {row['average']}, {row['frames']} frames)"
 
 
 @click.command(cls=Command)

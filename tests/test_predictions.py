@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -129,6 +130,10 @@ def test_a_run_and_its_predictions_file_have_the_same_numbers(protocol, mpi, h36
     done = run("evaluate", tmp_path / "run", "--data", data, "--predictions", file, "--format", "json")
     assert done.exit_code == 0, done.stderr
     measured, again = json.loads(done.stdout), scored(file, "--data", data)
+    assert {"title", "source_2d", "target", "flip_tta", "fingerprint", "version", "commit", "clip_frames"} <= set(
+        measured
+    )
+    assert measured["commit"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", measured["commit"])
     same = (
         "mpjpe_mm",
         "p_mpjpe_mm",

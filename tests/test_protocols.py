@@ -240,6 +240,17 @@ def test_motion_errors_per_second_use_the_rate_of_the_video(h36m):
     assert result["acceleration_mm"] > 0
 
 
+def test_windows_at_every_frame_score_each_once_and_chunks_some_twice(tmp_path):
+    shards = ShardSet(make_benchmark(tmp_path / "a", "h36m-a", (40, 32, 10)))
+    every, _ = measured(shards, dataclasses.replace(EVAL, windowing="every-frame"))
+    chunks, _ = measured(shards)
+    assert (every["frames"], every["windowing"]) == (82, "every-frame")
+    assert (chunks["frames"], chunks["windowing"]) == (48 + 32 + 10, "chunks")
+    for result in (every, chunks):
+        assert result["mpjpe_mm"] == pytest.approx(0, abs=2e-4)
+        assert result["left_out"] == 0
+
+
 def test_every_protocol_reports_all_errors(shards):
     result, _ = measured(shards, change=lambda pose: pose * 0.9)
     keys = {
