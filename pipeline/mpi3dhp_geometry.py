@@ -54,7 +54,7 @@ def joint_order(pose3d: Floats) -> Order | None:
         off = np.linalg.norm(pose3d[:, pelvis] - middle, axis=-1)
         distance[order] = float(np.median(off / np.maximum(width, 1e-9)))
     best = min(distance, key=distance.__getitem__)
-    return best if distance[best] < 0.5 else None
+    return best if distance[best] < 0.25 else None
 
 
 def in_metres(pose3d: Floats, order: Order) -> bool:
