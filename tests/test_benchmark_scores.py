@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +13,21 @@ from click.testing import CliRunner
 from shard_maker import make_shards
 
 from actionpose import metrics
+from actionpose.predictions import target_mm, write_predictions
 from actionpose.shards import ShardSet
 from cli.data import main as ap_data
 from cli.train import main as ap_train
 from pipeline.demo_3dhp import write_demo_3dhp
+from pipeline.demo_h36m import write_demo_h36m
 
 
 def typed(program, *arguments: object):
     done = CliRunner().invoke(program, [str(a) for a in arguments])
     assert done.exit_code == 0, done.output
     return done
+
+
+# --- MPI-INF-3DHP -----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +74,80 @@ def test_the_published_truth_is_a_perfect_prediction_of_its_shards(mpi, tmp_path
     assert row["mpjpe_mm"] < 1e-3  # shards are float32
     assert row["pck"] == 100
     assert row["auc"] == pytest.approx(96.774, abs=1e-3)
+
+
+# --- Human3.6M --------------------------------------------------------------------------------
+
+SKIPPED = {"s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01"}
+"""What MotionBERT's evaluation leaves out, by name."""
+
+
+@pytest.fixture(scope="module")
+def h36m(tmp_path_factory):
+    """Look-alikes of the published files, and shards of both protocols."""
+    home = tmp_path_factory.mktemp("h36m")
+    motion = ShardSet(make_shards(home / "motion", lengths=(60, 80, 70), splits=("train", "val")))
+    write_demo_h36m(home / "files", motion)
+    pickled = home / "files/h36m_sh_conf_cam_source_final.pkl"
+    typed(ap_data, "build-h36m", "--h36m", pickled, "--out", home / "b")
+    seen = home / "files/data_2d_h36m_cpn_ft_h36m_dbb.npz"
+    places = ("--detections", seen, "--cameras", home / "files/metadata.xml")
+    typed(ap_data, "build-h36m", "--h36m", home / "files/data_3d_h36m.npz", *places, "--out", home / "a")
+    return pickled, home / "b", home / "a"
+
+
+def published_b(test: dict, predicted: np.ndarray, size: int) -> dict[str, list[float]]:
+    """Action → errors of frames, as MotionBERT's evaluation counts them, one frame at a time."""
+    errors: dict[str, list[float]] = {}
+    for source, group in groupby(range(len(test["source"])), key=lambda frame: test["source"][frame]):
+        frames = list(group)
+        kept = frames[: len(frames) // size * size] or frames  # a short one is stretched, each frame counts once
+        if source[:-6] in SKIPPED:
+            continue
+        for frame in kept:
+            p, g = predicted[frame], test["joints_2.5d_image"][frame]
+            distance = np.linalg.norm((p - p[0]) - (g - g[0]), axis=-1)
+            errors.setdefault(str(test["action"][frame]), []).append(float(distance.mean()))
+    return errors
+
+
+def test_protocol_b_of_shards_is_the_published_arithmetic_on_the_published_file(h36m, tmp_path):
+    pickled, shards, _ = h36m
+    test = pickle.loads(pickled.read_bytes())["test"]  # a look-alike that this test wrote itself
+    truth = np.asarray(test["joints_2.5d_image"], dtype=np.float64)
+    predicted = truth + np.random.default_rng(0).normal(size=truth.shape) * 40
+    videos = {}
+    for source, group in groupby(range(len(truth)), key=lambda frame: test["source"][frame]):
+        videos[source] = predicted[list(group)]
+    np.savez(tmp_path / "p.npz", **videos)
+    row = json.loads(
+        typed(ap_train, "score", tmp_path / "p.npz", "--data", shards, "--window", 27, "--format", "json").stdout
+    )
+    errors = published_b(test, predicted, 27)
+    assert row["protocol"] == "h36m-b"
+    assert row["frames"] == sum(len(values) for values in errors.values())
+    assert set(row["actions"]) == set(errors)
+    assert row["mpjpe_mm"] == pytest.approx(np.mean([np.mean(values) for values in errors.values()]), abs=1e-2)
+    assert row["frame_mpjpe_mm"] == pytest.approx(np.mean([e for values in errors.values() for e in values]), abs=1e-2)
+    assert len(row["skipped"]) == 4
+    assert (row["target"], row["unit_from"]) == ("image-2.5d", "stored")
+
+
+def test_protocol_a_and_b_are_not_interchangeable(h36m, tmp_path):
+    _, b, a = h36m
+    shards = ShardSet(a)
+    chosen = np.flatnonzero(shards.motions["split"] == "test").tolist()
+    whole = {str(shards.motions["motion_id"][m]): np.arange(len(shards.motion_frames(m))) for m in chosen}
+    poses = {name: target_mm(shards, m, frames) for m, (name, frames) in zip(chosen, whole.items(), strict=True)}
+    write_predictions(tmp_path / "perfect.npz", poses, {})
+    row = json.loads(typed(ap_train, "score", tmp_path / "perfect.npz", "--data", a, "--format", "json").stdout)
+    assert (row["protocol"], row["windowing"], row["target"]) == ("h36m-a", "chunks", "camera")
+    assert row["mpjpe_mm"] == 0
+    assert len(row["skipped"]) == 4
+    assert all("S11" in name for name in row["skipped"])
+    for folder, other in ((a, "h36m-b"), (b, "h36m-a")):
+        done = CliRunner().invoke(
+            ap_train, ["score", str(tmp_path / "perfect.npz"), "--data", str(folder), "--protocol", other]
+        )
+        assert done.exit_code == 1
+        assert f"protocol '{other}' does not fit" in done.stderr
