@@ -42,17 +42,19 @@ def write_demo_3dhp(folder: Path, shards: ShardSet, *, annotation: str = "univer
 
     Args:
         folder: where; files of the same names are replaced.
-        shards: of kind motion-text, whose motions are filmed.
+        shards: of kind motion-text; people of train are filmed for training, those of val for the test.
         annotation: `universal` as in the published files, or `metric` as in annot3.
 
     Returns:
         `train` and `test` → the file.
 
     Raises:
-        UserError: the shards have no motion.
+        UserError: the shards have no motion of one of the two.
     """
-    people = _motions(shards)
-    files: dict[Split, dict[str, Any]] = {"train": _train(people, annotation), "test": _test(people, annotation)}
+    files: dict[Split, dict[str, Any]] = {
+        "train": _train(_motions(shards, "train"), annotation),
+        "test": _test(_motions(shards, "val"), annotation),
+    }
     paths = {}
     for split, data in files.items():
         paths[str(split)] = folder / f"data_{split}_3dhp.npz"
@@ -62,16 +64,17 @@ def write_demo_3dhp(folder: Path, shards: ShardSet, *, annotation: str = "univer
     return paths
 
 
-def _motions(shards: ShardSet) -> list[tuple[Floats, float]]:
-    """Every person's longest motions, a person at a time: (T, 17, 3) metres z up, and frames per second."""
-    names = [str(name) for name in shards.motions["subject"]]
+def _motions(shards: ShardSet, split: str) -> list[tuple[Floats, float]]:
+    """Everybody's longest motion, then everybody's next: (T, 17, 3) metres z up, and frames per second."""
+    rows = [row for row, name in enumerate(shards.motions["split"]) if name == split]
+    if not rows:
+        raise UserError(f"{shards.folder} has no motion of {split}", "build it again")
+    names, ids = shards.motions["subject"], shards.motions["motion_id"]
     length = shards.motions["stop"] - shards.motions["start"]
-    if not len(names):
-        raise UserError(f"{shards.folder} has no motion", "build it again")
-    order = sorted(range(len(names)), key=lambda row: (-int(length[row]), str(shards.motions["motion_id"][row])))
-    turn = {row: sum(names[other] == names[row] for other in order[:place]) for place, row in enumerate(order)}
-    order.sort(key=lambda row: (turn[row], names[row]))
-    return [(np.asarray(shards.motion_frames(row), dtype=np.float64), shards.fps) for row in order]
+    rows.sort(key=lambda row: (-int(length[row]), str(ids[row])))
+    turn = {row: sum(names[other] == names[row] for other in rows[:place]) for place, row in enumerate(rows)}
+    rows.sort(key=lambda row: (turn[row], str(names[row])))
+    return [(np.asarray(shards.motion_frames(row), dtype=np.float64), shards.fps) for row in rows]
 
 
 def _at_rate(motion: tuple[Floats, float], fps: float, seconds: float) -> Floats:
@@ -105,7 +108,7 @@ def _test(people: Sequence[tuple[Floats, float]], annotation: str) -> dict[str, 
     data: dict[str, Any] = {}
     for number, row in enumerate(table("mpi_inf_3dhp")["test"]["video"]):
         name = row["name"]
-        world = _at_rate(people[(number + SUBJECTS) % len(people)], fps, SECONDS)
+        world = _at_rate(people[number % len(people)], fps, SECONDS)
         lens = lenses[name]
         clip = _filmed(world, 75.0 * number, focal_of(name), picture_of(name), annotation, tuple(lens["centre"]))
         valid = np.zeros(len(world), dtype=np.float64)

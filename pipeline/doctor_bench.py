@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionpose.errors import UserError
-from pipeline import h36m, mpi3dhp
+from pipeline import h36m, h36m_pickle, h36m_world, mpi3dhp
 from pipeline.benchmark import BenchmarkFile, describe
 from pipeline.doctor_finding import Finding, counted, from_error, listed, some
 from pipeline.mpi3dhp_files import source
@@ -24,33 +25,52 @@ def look_at_h36m(place: Path) -> list[Finding]:
     if not place.exists():
         message = f"no Human3.6M files at {place}"
         return [Finding(item="h36m", verdict="missing", message=message, action="--h36m DIR; docs/benchmark-data.md")]
-    findings, mains = _surveyed(place) if place.is_dir() else ([], [place])
-    for path in mains:
-        try:
-            opened = h36m.open_h36m(path)
-        except UserError as error:
-            findings.append(from_error("h36m", error))
-        else:
-            findings += [_of_file(f"h36m.{file.layout}", file, "") for file in opened.files]
+    if place.is_file():
+        return _opened(place, None)
+    there = _surveyed(place)
+    findings = [from_error("h36m.files", error, "warning" if there.mains else "wrong") for error in there.spoilt]
+    if not there.mains and not there.spoilt:
+        return _opened(place, None)
+    for path in there.mains:
+        takes_2d = h36m.layout_of(path) != h36m_pickle.LAYOUT and len(there.detections) > 1
+        for detections in there.detections if takes_2d else [None]:
+            known = {finding.details.get("path") for finding in findings}
+            findings += [f for f in _opened(path, detections) if f.stops or f.details.get("path") not in known]
     return findings
 
 
-def _surveyed(folder: Path) -> tuple[list[Finding], list[Path]]:
-    """Findings on what cannot be read, and the files that builds start from; the folder itself when there are none."""
-    mains: list[Path] = []
-    spoilt: list[UserError] = []
+def _opened(path: Path, detections: Path | None) -> list[Finding]:
+    try:
+        opened = h36m.open_h36m(path, None, detections)
+    except UserError as error:
+        return [from_error("h36m", error)]
+    return [_of_file(f"h36m.{file.layout}", file, "") for file in opened.files]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Survey:
+    """Files of a folder: those that builds start from, 2D for them, and those that cannot be read."""
+
+    mains: list[Path] = field(default_factory=list)
+    detections: list[Path] = field(default_factory=list)
+    spoilt: list[UserError] = field(default_factory=list)
+
+
+def _surveyed(folder: Path) -> _Survey:
+    there = _Survey()
     for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
         try:
             layout = h36m.layout_of(path)
         except UserError as error:
-            spoilt.append(error)
+            there.spoilt.append(error)
             continue
         if layout in ("web-page", "empty"):
-            spoilt.append(UserError(f"{path} is {h36m.SENTENCES[layout]}", "download it again, logged in"))
+            there.spoilt.append(UserError(f"{path} is {h36m.SENTENCES[layout]}", "download it again, logged in"))
         elif layout in h36m.PROTOCOLS:
-            mains.append(path)
-    findings = [from_error("h36m.files", error, "warning" if mains else "wrong") for error in spoilt]
-    return findings, mains or ([] if spoilt else [folder])
+            there.mains.append(path)
+        elif layout == h36m_world.LAYOUT_2D:
+            there.detections.append(path)
+    return there
 
 
 def look_at_3dhp(place: Path) -> list[Finding]:
@@ -85,12 +105,15 @@ def look_at_3dhp(place: Path) -> list[Finding]:
 def _of_file(item: str, file: BenchmarkFile, action: str) -> Finding:
     """What a readable file is; what differs from the published one makes it a warning."""
     permits = f"permits {', '.join(file.protocols)}" if file.protocols else ""
+    action = action or "build it as it is when that is meant; else get the published file again"
     message = "; ".join(part for part in (f"{file.path.name}: {file.sentence}", permits) if part)
     return Finding(
         item=item,
         verdict="warning" if file.problems else "ok",
         message=message,
-        action=(action or "read the lines above; build it as it is when this is meant") if file.problems else "",
+        action=(action or "build it as it is when that is meant; else get the published file again")
+        if file.problems
+        else "",
         lines=some(file.problems),
         details=describe(file),
     )

@@ -34,7 +34,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def filmed(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return ShardSet(make_shards(tmp_path_factory.mktemp("filmed"), (70, 65, 80, 74, 60, 75)))
+    return ShardSet(make_shards(tmp_path_factory.mktemp("filmed"), (70, 65, 80, 74, 60, 75), splits=("train", "val")))
 
 
 @pytest.fixture(scope="module")
