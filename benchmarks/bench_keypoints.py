@@ -9,7 +9,8 @@ contestants take turns, so that a noisy machine slows all alike. Peers run at th
 - fast: pipeline.collapse
 - mesh: pipeline.mesh, all vertices through smplx, then the regressor
 - body-models: `forward_points` of the package of that name, if it is there. No dependency of ours; get it aside:
-  `pip install --target DIR --no-deps body-models==0.26.2 jaxtyping wadler-lindig`, then `PYTHONPATH=DIR`
+  `pip install --target DIR --no-deps body-models==0.26.2 jaxtyping wadler-lindig nanomanifold
+  scipy trimesh platformdirs`, then `PYTHONPATH=DIR`
 
 In the same rounds, from AMASS-like files of 16 s at 120 Hz (float64, with markers), stored and deflated, in frames of
 the result at 30 Hz: reading alone, reading and computing, the work of the stages index (a checksum of each file)
@@ -44,7 +45,7 @@ from pipeline.mesh import mesh_keypoints
 from pipeline.testing import FULL_SIZE, random_motion, synthetic_body, synthetic_regressor, write_body
 
 Contestant = Callable[[int], np.ndarray]
-PEER = "body-models==0.26.2 jaxtyping wadler-lindig"
+PEER = "body-models==0.26.2 jaxtyping wadler-lindig nanomanifold scipy trimesh platformdirs"
 BATCHES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
