@@ -23,7 +23,7 @@ from pipeline import mpi3dhp
 from pipeline.demo_3dhp import write_demo_3dhp
 from pipeline.manifest import FailureRow, read_rows
 from pipeline.mpi3dhp_geometry import from_h36m, joint_order, to_h36m
-from pipeline.tables import table
+from pipeline.tables import manifests_folder, table
 
 FACTS = table("mpi_inf_3dhp")
 
@@ -509,6 +509,21 @@ def test_the_tables_hold_the_published_counts():
     }
     first, last, step = FACTS["score"]["auc_mm"]
     assert len(range(first, last + 1, step)) == 31
+
+
+def test_every_key_of_the_table_is_explained_on_top_of_it_and_every_fact_has_its_reason():
+    lines = (manifests_folder() / "mpi_inf_3dhp.toml").read_text(encoding="utf-8").splitlines()
+    top = "\n".join(lines[: lines.index("")])
+    assert {key for key in keys(FACTS) if key not in top} == set()
+    for section in ("picture", "unit", "joints", "score", "annotation", "train", "test"):
+        assert len(FACTS[section]["reason"]) > 20, section
+    assert all(row["reason"] for row in [*FACTS["intrinsics"], *FACTS["picture"]["exceptions"]])
+
+
+def keys(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    return set().union(*map(keys, value)) if isinstance(value, list) else set()
 
 
 def test_the_28_joints_of_the_official_files_are_thinned_in_the_published_order(files: Path, tmp_path: Path):

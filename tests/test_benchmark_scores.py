@@ -34,7 +34,7 @@ def typed(program, *arguments: object):
 def mpi(tmp_path_factory):
     """A look-alike of the published test file, and shards built from it."""
     home = tmp_path_factory.mktemp("mpi")
-    motion = ShardSet(make_shards(home / "motion", lengths=(60, 80, 70, 90)))
+    motion = ShardSet(make_shards(home / "motion", lengths=(60, 80, 70, 90), splits=("train", "val")))
     files = write_demo_3dhp(home / "files", motion)
     typed(
         ap_data, "build-3dhp", "--mpi-inf-3dhp", home / "files", "--annotation", "universal", "--out", home / "shards"
