@@ -12,7 +12,7 @@ from typing import Any
 
 from actionpose.ablate_config import LABELS
 
-METRICS = ("mpjpe_mm", "p_mpjpe_mm", "pck_150", "auc")
+METRICS = ("mpjpe_mm", "p_mpjpe_mm", "pck", "auc")
 """Numbers of an evaluation that a table may have; those that no cell has are left out."""
 
 Cells = Sequence[Mapping[str, Any]]
@@ -121,7 +121,7 @@ def markdown(table: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> st
     return "\n".join(text) + "\n"
 
 
-TITLES = {"mpjpe_mm": "MPJPE (mm)", "p_mpjpe_mm": "P-MPJPE (mm)", "pck_150": "PCK@150 (%)", "auc": "AUC (%)"}
+TITLES = {"mpjpe_mm": "MPJPE (mm)", "p_mpjpe_mm": "P-MPJPE (mm)", "pck": "PCK@150 (%)", "auc": "AUC (%)"}
 
 
 def _plus_minus(value: float | None, spread: float | None, *, sign: bool = False) -> str:
