@@ -1,0 +1,42 @@
+"""Contestants take turns, so that a noisy machine slows all alike; ratios come from such rounds alone."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+Seconds = dict[str, list[float]]
+
+
+def cpu_seconds(run: Callable[[], object]) -> float:
+    """CPU time of this process, all its threads."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def take_turns(
+    contestants: Mapping[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[Callable[[], object]], float] = cpu_seconds,
+) -> Seconds:
+    """Seconds of each contestant in each round, after one unmeasured call of all."""
+    for run in contestants.values():
+        run()
+    seconds: Seconds = {name: [] for name in contestants}
+    for number in range(rounds):
+        order = list(contestants.items())
+        for name, run in order if number % 2 == 0 else order[::-1]:
+            seconds[name].append(clock(run))
+    return seconds
+
+
+def times_faster(seconds: Seconds, fast: str, slow: str) -> float:
+    """Median over rounds of slow / fast."""
+    return statistics.median(s / f for f, s in zip(seconds[fast], seconds[slow], strict=True))
+
+
+def best(seconds: Seconds, name: str) -> float:
+    """The contestant's least disturbed round."""
+    return min(seconds[name])

@@ -1,0 +1,115 @@
+"""What the benchmarks of the model rest on: the peer is the same function, costs are counted, clips are the same."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from actionpose.batching import Assembler, epoch_batches
+from actionpose.corrupt import CorruptConfig
+from actionpose.data import DataConfig, pair_samples
+from actionpose.losses import LossConfig
+from actionpose.model import ActionPose
+from actionpose.pose import PoseConfig, PoseEncoder
+from actionpose.shards import ShardSet
+from actionpose.tasks import PretrainTask
+
+torch.set_num_threads(1)
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+SMALL = {"dim_feat": 16, "dim_rep": 12, "depth": 3, "heads": 2, "max_frames": 24, "middle": 2}
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """Import a module of benchmarks/, which is a folder of scripts and no package."""
+    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # the scripts set them; here they must not outlive the test
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_the_textbook_form_is_the_same_function_with_the_same_weights(bench, token):
+    config = PoseConfig(**SMALL, class_token=token)
+    torch.manual_seed(0)
+    ours = PoseEncoder(config)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.normal_(std=0.3)
+    textbook = bench("textbook").TextbookEncoder(config)
+    textbook.load_state_dict(ours.state_dict())
+    inputs = torch.randn(3, 20, 17, 3)
+    for one, two in zip(ours(inputs), textbook(inputs), strict=True):
+        if one is None:
+            assert two is None
+        else:
+            torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "frames", "billions"),
+    [({}, 243, 185.4), ({}, 81, 59.5), ({"dim_feat": 256, "mlp_ratio": 4.0}, 243, 71.0)],
+)
+def test_multiply_adds_are_those_published(bench, size, frames, billions):
+    config = PoseConfig(class_token=False, **size)
+    assert bench("costs").encoder_macs(config, 1, frames) / 1e9 == pytest.approx(billions, abs=0.05)
+
+
+def test_multiply_adds_are_those_that_torch_counts(bench):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = PoseConfig(**SMALL)
+    textbook = bench("textbook").TextbookEncoder(config)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        textbook(torch.zeros(2, 20, 17, 3))
+    assert 2 * bench("costs").encoder_macs(config, 2, 20) == counter.get_total_flops()
+
+
+def test_lengths_are_those_of_babel(bench):
+    lengths = bench("bench_pretrain_lengths").babel_lengths(4000)
+    assert lengths.mean() == pytest.approx(123, abs=1)
+    assert (lengths.min(), np.median(lengths), lengths.max()) == (15, 94, 243)
+
+
+def test_bucketed_batches_train_on_the_same_losses_as_clips_padded_to_the_longest(bench, tmp_path):
+    lengths = bench("bench_pretrain_lengths")
+    shards = bench("swinging").write_shards(tmp_path / "shards", lengths.babel_lengths(32).tolist())
+    table = pair_samples(ShardSet(shards), DataConfig())
+    torch.manual_seed(0)
+    model = ActionPose(PoseConfig(**(SMALL | {"max_frames": 243, "depth": 1, "middle": 1})))
+    task = PretrainTask(model, CorruptConfig(), LossConfig(lambda_con=0.0), seed=0)
+    assemble, seen = Assembler(table=table), 0
+    for ids in epoch_batches(table.length, 4, seed=0, epoch=0)[:4]:
+        batch = assemble(ids, 0)
+        wide = lengths.padded(batch)
+        assert wide["pose2d"].shape[1] == 243
+        assert (wide["valid"].sum(dim=1) == batch["valid"].sum(dim=1)).all()
+        slopes = []
+        for form in (batch, wide):
+            model.zero_grad()
+            terms = task(form)[0]
+            sum(terms.values()).backward()
+            slopes.append((terms, [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+        for name in slopes[0][0]:
+            torch.testing.assert_close(slopes[0][0][name], slopes[1][0][name], atol=1e-6, rtol=1e-5)
+        for one, two in zip(slopes[0][1], slopes[1][1], strict=True):
+            torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
+        seen += int(batch["valid"].shape[1] < 243)
+    assert seen > 0
+
+
+def test_shards_and_pickles_give_the_same_clips(bench, tmp_path):
+    loader = bench("bench_train_loader")
+    table = loader.samples(bench("swinging").write_shards(tmp_path / "shards", [324, 405]))
+    plan = epoch_batches(table.length, 2, seed=0, epoch=0)
+    folder = loader.write_pickles(table, tmp_path / "pickles", with_input=True)
+    loader.check(table, plan, folder)
+    wrong = sorted(folder.iterdir())
+    wrong[0].write_bytes(wrong[-1].read_bytes())
+    with pytest.raises(SystemExit, match="same clips"):
+        loader.check(table, list(np.arange(len(table))[:, None]), folder)
