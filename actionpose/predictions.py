@@ -124,7 +124,7 @@ class Rules:
     """What of a protocol may be chosen; None and empty take what the file says, else the protocol's own."""
 
     protocol: str = ""
-    split: str = "test"
+    split: str = ""
     windowing: str = ""
     clip_frames: int | None = None
     drop_tails: bool | None = None
@@ -146,60 +146,71 @@ def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> dic
     Raises:
         UserError: shards the protocol does not fit, a video without prediction, a number of frames that is neither.
     """
-    wanted = select_motions(shards, DataConfig(split=rules.split))
-    protocol = protocol_of(shards, rules.protocol or str(found.about.get("protocol", "")), wanted)
-    if protocol.name == "orthographic":
-        raise UserError(
-            f"{shards.folder} holds projected motion, which has no fixed frames to hand over",
-            "measure a run with `ap-train evaluate`, or give benchmark shards",
-        )
-    if found.about.get("fingerprint", shards.fingerprint) != shards.fingerprint:
-        raise UserError(
-            f"{found.path} was made from other shards ({found.about['fingerprint'][:15]}…) than {shards.folder} "
-            f"({shards.fingerprint[:15]}…)",
-            "score it on those it was made from",
-        )
-    ways = _resolve(protocol, found, rules)
-    motions = [int(m) for m in np.flatnonzero(wanted)]
+    split = rules.split or str(found.about.get("split", "test"))
+    wanted = select_motions(shards, DataConfig(split=split))
+    ways = _resolve(shards, found, rules, wanted)
     extras, names = shards.motions["extra"], shards.motions["motion_id"]
-    skipped = {str(names[m]): reason for m in motions if (reason := skip_reason(extras[m], protocol))}
-    kept = [m for m in motions if str(names[m]) not in skipped]
-    poses = _matched(shards, found, kept)
-    parts, left_out, doubt = [], 0, ""
-    for motion in kept:
-        frames = _counted(shards, motion, ways)
-        left_out += len(valid_frames(extras[motion], _length(shards, motion))) - len(np.unique(frames))
-        predicted, target = (
-            _chosen(shards, found, motion, poses[motion], frames, ways),
-            target_mm(shards, motion, frames),
-        )
-        doubt = doubt or _doubt(found, predicted, target)
-        parts.append(scorer.score_video(predicted, target, frames, motion=motion))
-    result = scorer.summarise(scorer.Scores.joined(parts), shards, protocol)
+    reasons = {int(m): skip_reason(extras[m], ways.protocol) for m in np.flatnonzero(wanted)}
+    kept = [motion for motion, reason in reasons.items() if not reason]
+    counted = {motion: _counted(shards, motion, ways) for motion in kept}
+    valid = {motion: len(valid_frames(extras[motion], _length(shards, motion))) for motion in kept}
+    scores, doubt = _score_videos(shards, found, counted, ways)
     stored = {key: scorer.said(shards, kept, key) for key in ("source_2d", "target", "unit_from")}
-    kept_about: dict[str, Any] = {
-        key: found.about[key] for key in ("flip_tta", "legacy_ts56", "run", "checkpoint") if key in found.about
-    }
     return {
-        **result,
+        **scorer.summarise(scores, shards, ways.protocol),
         **stored,
         "source_2d": str(found.about.get("source_2d", f"not said (shards: {stored['source_2d']})")),
         "clip_frames": ways.size if ways.windowing in ("stitched", "chunks") else found.about.get("clip_frames"),
         "windowing": ways.windowing,
         "drop_tails": ways.drop_tails,
-        "skipped": skipped,
-        "left_out": left_out,
+        "skipped": {str(names[m]): reason for m, reason in reasons.items() if reason},
+        "left_out": sum(valid[motion] - len(np.unique(frames)) for motion, frames in counted.items()),
         "fingerprint": shards.fingerprint,
-        "split": rules.split,
+        "split": split,
         "predictions": str(found.path),
         "joints": found.joints,
-        **kept_about,
+        **{key: found.about[key] for key in CARRIED if key in found.about},
         **({"doubt": doubt} if doubt else {}),
     }
 
 
-def _resolve(protocol: Protocol, found: Predictions, rules: Rules) -> _Resolved:
+CARRIED = ("flip_tta", "legacy_ts56", "run", "checkpoint")
+"""What a file says of itself that its result row repeats."""
+
+
+def _score_videos(
+    shards: ShardSet, found: Predictions, counted: Mapping[int, NDArray[np.int64]], ways: _Resolved
+) -> tuple[scorer.Scores, str]:
+    """Errors of every video's frames that count, and what is doubtful about the file."""
+    poses = _matched(shards, found, list(counted))
+    parts, doubt = [], ""
+    for motion, frames in counted.items():
+        predicted = _chosen(shards, found, motion, poses[motion], frames, ways)
+        target = target_mm(shards, motion, frames)
+        doubt = doubt or _doubt(found, predicted, target)
+        parts.append(scorer.score_video(predicted, target, frames, motion=motion))
+    return scorer.Scores.joined(parts), doubt
+
+
+def _resolve(shards: ShardSet, found: Predictions, rules: Rules, wanted: NDArray[np.bool_]) -> _Resolved:
+    """What was asked for, else what the file says, else the protocol's own.
+
+    Raises:
+        UserError: shards without fixed videos, other shards than the file was made from, a protocol that does not fit.
+    """
     about = found.about
+    protocol = protocol_of(shards, rules.protocol or str(about.get("protocol", "")), wanted)
+    if protocol.name == "orthographic":
+        raise UserError(
+            f"{shards.folder} holds projected motion, which has no fixed frames to hand over",
+            "measure a run with `ap-train evaluate`, or give benchmark shards",
+        )
+    if about.get("fingerprint", shards.fingerprint) != shards.fingerprint:
+        raise UserError(
+            f"{found.path} was made from other shards ({about['fingerprint'][:15]}…) than {shards.folder} "
+            f"({shards.fingerprint[:15]}…)",
+            "score it on those it was made from",
+        )
     drop = rules.drop_tails if rules.drop_tails is not None else about.get("drop_tails")
     return _Resolved(
         protocol=protocol,
@@ -321,8 +332,8 @@ class Kept:
 
 
 ABOUT_KEYS = (
-    "protocol", "windowing", "clip_frames", "drop_tails", "flip_tta", "legacy_ts56", "source_2d", "fingerprint", "run",
-    "checkpoint",
+    "protocol", "split", "windowing", "clip_frames", "drop_tails", "flip_tta", "legacy_ts56", "source_2d",
+    "fingerprint", "run", "checkpoint",
 )  # fmt: skip
 
 

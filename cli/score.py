@@ -38,7 +38,7 @@ def in_words(row: Mapping[str, Any]) -> str:
 @click.argument("predictions", type=PathLike)
 @click.option("--data", type=PathLike, metavar="SHARDS", required=True, help="Benchmark shards with the ground truth.")
 @click.option("--protocol", type=click.Choice(SCORED), help="By default what the file or the shards say.")
-@click.option("--split", metavar="NAME", default="test", show_default=True, help="Split that the file covers.")
+@click.option("--split", metavar="NAME", help="Split that the file covers [default: the file's, or test].")
 @click.option(
     "--joints",
     type=click.Choice(["h36m", "3dhp"]),
@@ -59,7 +59,7 @@ def score(
     predictions: Path,
     data: Path,
     protocol: str | None,
-    split: str,
+    split: str | None,
     joints: Any,
     window: int | None,
     windowing: str | None,
@@ -75,7 +75,7 @@ def score(
     from actionpose.shards import ShardSet
 
     rules = Rules(
-        protocol=protocol or "", split=split, windowing=windowing or "", clip_frames=window, drop_tails=drop_tails
+        protocol=protocol or "", split=split or "", windowing=windowing or "", clip_frames=window, drop_tails=drop_tails
     )
     shards = ShardSet(data)
     row = score_predictions(shards, read_predictions(predictions, joints), rules)

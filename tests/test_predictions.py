@@ -329,6 +329,18 @@ def test_other_shards_and_other_protocols_are_refused(mpi, h36m, tmp_path):
         write_predictions(tmp_path / "p.csv", {}, {})
 
 
+def test_a_file_says_itself_which_split_and_windows_it_covers(h36m, tmp_path):
+    shards = ShardSet(h36m)
+    train = np.flatnonzero(shards.motions["split"] == "train").tolist()
+    poses = {str(shards.motions["motion_id"][m]): target_mm(shards, m, np.arange(30)) for m in train}
+    about = {"protocol": "h36m-b", "split": "train", "clip_frames": 15, "drop_tails": True}
+    write_predictions(tmp_path / "train.npz", poses, about)
+    row = scored(tmp_path / "train.npz", "--data", h36m)
+    assert (row["split"], row["clip_frames"], row["frames"], row["left_out"]) == ("train", 15, 120, 40)
+    assert row["mpjpe_mm"] == 0
+    assert "no prediction" in run("score", tmp_path / "train.npz", "--data", h36m, "--split", "test").stderr
+
+
 def test_skipped_takes_need_no_prediction(tmp_path):
     videos = [benchmark_video("h36m-b", number, 20) for number in range(3)]
     videos[1]["extra"]["skip"] = {"h36m-b": "damaged"}
