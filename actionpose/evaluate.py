@@ -128,19 +128,16 @@ def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTa
     drop_tails = protocol.drop_tails if config.drop_tails is None else config.drop_tails
     extras, names = shards.motions["extra"], shards.motions["motion_id"]
     reasons = {int(m): skip_reason(extras[m], protocol) for m in np.flatnonzero(wanted)}
-    windows: dict[int, list[Scored]] = {}
-    for motion in (m for m, reason in reasons.items() if not reason):
+
+    def cut(motion: int) -> list[Scored]:
         frames = _frames(shards, motion)
-        windows[motion] = scored_windows(
-            protocol, windowing, frames=frames, size=data.clip_frames, drop_tails=drop_tails,
-            valid=valid_frames(extras[motion], frames),
-        )  # fmt: skip
-    if not any(windows.values()):
-        raise UserError(
-            f"{shards.folder}: the chosen motions hold no frame that {protocol.name} counts",
-            "choose others with eval.split and eval.subjects_*",
+        valid = valid_frames(extras[motion], frames)
+        return scored_windows(
+            protocol, windowing, frames=frames, size=data.clip_frames, drop_tails=drop_tails, valid=valid
         )
-    table = sample_table(shards, chosen, _rows(shards, windows))
+
+    windows = {motion: cut(motion) for motion, reason in reasons.items() if not reason}
+    table = sample_table(shards, chosen, _rows(shards, windows, protocol))
     every = [window for many in windows.values() for window in many for _ in table.views]
     counted_from, counted_to = (
         np.asarray([getattr(w, key) for w in every], dtype=np.int64) for key in Scored._fields[3:]
@@ -157,7 +154,12 @@ def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTa
     )
 
 
-def _rows(shards: ShardSet, windows: dict[int, list[Scored]]) -> Iterator[Row]:
+def _rows(shards: ShardSet, windows: dict[int, list[Scored]], protocol: Protocol) -> Iterator[Row]:
+    if not any(windows.values()):
+        raise UserError(
+            f"{shards.folder}: the chosen motions hold no frame that {protocol.name} counts",
+            "choose others with eval.split and eval.subjects_*",
+        )
     for motion, many in windows.items():
         heading = float(shards.motions["heading"][motion])
         for window in many:
