@@ -67,11 +67,20 @@ class EvalConfig:
     flip_tta: bool = setting(True, "average the answers for a clip and its mirror image (MotionBERT)")
     batch: int = setting(32, "clips lifted at once; does not change the result")
     baselines: bool = setting(False, "also score the training motions' mean pose and an untrained model")
-    retrieval: bool = setting(True, "for models with text: how often a motion finds its label, and a label its motion")
+    retrieval: bool = setting(
+        True, "after pretraining: what it learned about actions, by search, naming and a linear probe (docs/learned.md)"
+    )
+    retrieval_clips: int = setting(
+        1000, "while pretraining: at most this many labelled clips, always the same; 0: all, as after training"
+    )
+    probe_categories: int = setting(20, "the linear probe tells this many most frequent categories apart; 0: no probe")
+    probe_clips: int = setting(5000, "the linear probe learns from at most this many clips of data.split; 0: all")
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError("batch must be at least 1")
+        if min(self.retrieval_clips, self.probe_categories, self.probe_clips) < 0:
+            raise ValueError("retrieval_clips, probe_categories and probe_clips cannot be negative")
         if self.windowing and self.protocol and self.windowing not in PROTOCOLS[self.protocol].windowings:
             raise ValueError(f"windowing '{self.windowing}' does not belong to protocol {self.protocol}")
 

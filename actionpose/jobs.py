@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +18,7 @@ from actionpose.config import Resolved, differences, from_dict, to_dict
 from actionpose.data import SampleTable, motion_samples, pair_samples
 from actionpose.errors import UserError
 from actionpose.evaluate import held_out, score, summarise
+from actionpose.learned import aligned, held_out_clips, in_words, mean_recall
 from actionpose.model import ActionPose
 from actionpose.negatives import Texts
 from actionpose.pose import PoseConfig
@@ -23,10 +27,12 @@ from actionpose.runs import open_run, write_config
 from actionpose.runtime import Runtime, seed_all, start
 from actionpose.shards import ShardSet
 from actionpose.tasks import FinetuneTask, PretrainTask
-from actionpose.trainer import Trainer
+from actionpose.text import label_spread
+from actionpose.trainer import Measured, StageConfig, Trainer
 from actionpose.weights import load_pose_weights
 
 Command = Literal["pretrain", "finetune"]
+LABELS_CHECKED = 256
 
 # --- training ---------------------------------------------------------------------------------
 
@@ -95,10 +101,12 @@ def train(
         loader = Loader(assemble, workers=recipe.run.workers, start=recipe.run.worker_start, pin=pin)
         trainer = Trainer(
             task=task, model=model, loader=loader, stage=stage, run=recipe.run, runtime=runtime, folder=out,
-            about=about, validate=_validation(recipe, shards, model, runtime, stage.eval_every),
+            about=about, validate=_validation(recipe, shards, model, runtime, stage),
         )  # fmt: skip
         if runtime.main and found is None:
             write_config(out, about, recipe, resolved.origins)
+            if texts is not None:
+                trainer.log.event("labels", step=0, count=len(texts.vocabulary), spread=check_labels(model, texts))
         return _fit(trainer, found, command, out)
 
 
@@ -152,14 +160,22 @@ def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command
         "epoch": state.epoch,
         "seconds": round(seconds, 2),
         "clips_per_s": round((state.step - first) * trainer.stage.batch / max(seconds, 1e-9), 2),
-        "best_mpjpe_mm": state.best,
+        "best_mpjpe_mm": state.best if trainer.stage.best_by == "mpjpe" else None,
         "best_step": state.best_step,
     }
 
 
-def _validation(recipe: Recipe, shards: ShardSet, model: ActionPose, runtime: Runtime, every: int) -> Any:
+def _validation(
+    recipe: Recipe, shards: ShardSet, model: ActionPose, runtime: Runtime, stage: StageConfig
+) -> Callable[[], Measured] | None:
     """The measure that chooses the best checkpoint; None without a split to measure on."""
-    if not every:
+    by_retrieval = stage.best_by == "retrieval"
+    if by_retrieval and model.text is None:
+        raise UserError(
+            "best_by=retrieval needs a model that is aligned with text",
+            "choose the best by mpjpe, or pretrain with a text.model and loss.lambda_con above 0",
+        )
+    if not stage.eval_every:
         return None
     try:
         table = held_out(shards, recipe.data, recipe.eval)
@@ -167,13 +183,45 @@ def _validation(recipe: Recipe, shards: ShardSet, model: ActionPose, runtime: Ru
         if runtime.main:
             runlog.warn(f"no evaluation while training: {error.message}")
         return None
+    clips = None
+    if model.text is not None and (recipe.eval.retrieval or by_retrieval):
+        try:
+            clips = held_out_clips(recipe, shards, limit=recipe.eval.retrieval_clips)
+        except UserError as error:
+            if by_retrieval:
+                raise
+            if runtime.main:
+                runlog.warn(f"no retrieval while training: {error.message}")
 
-    def validate() -> tuple[float, dict[str, Any]]:
-        model.eval()
+    def validate() -> Measured:
         row = summarise(score(model.lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
-        return row["mpjpe_mm"], {key: row[key] for key in ("mpjpe_mm", "p_mpjpe_mm", "frames", "protocol")}
+        kept = {key: row[key] for key in ("mpjpe_mm", "p_mpjpe_mm", "frames", "protocol")}
+        words = f"mpjpe_mm {row['mpjpe_mm']:.2f}, p_mpjpe_mm {row['p_mpjpe_mm']:.2f}"
+        if clips is None:
+            return Measured(error=row["mpjpe_mm"], row=kept, words=words)
+        found = aligned(model, clips, recipe, runtime)
+        error = -mean_recall(found) if by_retrieval else row["mpjpe_mm"]
+        return Measured(error=error, row=kept | found, words=f"{words}, {in_words(found)}")
 
     return validate
+
+
+def check_labels(model: ActionPose, texts: Texts) -> float | None:
+    """How far the labels' text embeddings are apart before training, with a note when they are next to the same.
+
+    Looks at no more than 256 labels, evenly spread over the vocabulary.
+    """
+    vocabulary = sorted(texts.vocabulary)
+    some = vocabulary[:: math.ceil(len(vocabulary) / LABELS_CHECKED)]
+    if model.text is None or len(some) < 2:
+        return None
+    model.text.eval()
+    with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        spread = label_spread(model.text(some))
+    for warning in caught:
+        runlog.warn(str(warning.message))
+    return spread
 
 
 # --- first weights ----------------------------------------------------------------------------

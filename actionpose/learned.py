@@ -1,40 +1,246 @@
-"""What pretraining taught a model about actions, measured on held-out clips."""
+"""What pretraining taught a model about actions: search, naming and a linear probe over labelled clips.
+
+The unit is a clip. Its windows and views are encoded each by itself, and their vectors averaged (embeddings to unit
+length again), so that a long clip counts once and a gallery holds no near copies. Retrieval, naming and probe of a
+split share one pass over it.
+
+Shape suffixes: N clips, U texts, D shared features, F features, B windows, T frames, J joints, C pose features.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from actionpose.batching import Assembler, detector
-from actionpose.data import SampleTable, pair_samples
+from actionpose.data import DataConfig, SampleTable, pair_samples
+from actionpose.errors import UserError
+from actionpose.keyed import keys, uniform
 from actionpose.model import ActionPose
+from actionpose.probe import linear_probe
 from actionpose.recipe import Recipe
-from actionpose.retrieval import Retrieval, text_motion_retrieval
-from actionpose.runtime import Runtime
+from actionpose.retrieval import Floats, Retrieval, text_motion_retrieval, truth
+from actionpose.runtime import Runtime, seed_all
 from actionpose.shards import ShardSet
+from actionpose.zeroshot import Naming, zero_shot
+
+Encode = Callable[[Tensor, Tensor], Tensor]
+"""(pose2d (B, T, J, 3), valid (B, T)) → one row of features each, (B, F)."""
+
+TEXTS_AT_ONCE = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledClips:
+    """Clips of one split, N of them, in the order of the shards.
+
+    Attributes:
+        table: their windows and views; each clip once, whatever the number of its texts.
+        clip: (samples,) which of the N clips a sample belongs to.
+        texts: all texts of each clip.
+        categories: all BABEL categories (`act_cat`) of each clip; may be empty.
+    """
+
+    table: SampleTable
+    clip: NDArray[np.int64]
+    texts: list[list[str]]
+    categories: list[list[str]]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def labelled_clips(shards: ShardSet, config: DataConfig, *, limit: int = 0) -> LabelledClips:
+    """The labelled clips that the filters leave; at most `limit` of them (0: all), the same ones every time.
+
+    Raises:
+        UserError: no such clips.
+    """
+    table = pair_samples(shards, dataclasses.replace(config, shuffle_labels=False, balance="none"))
+    pairs = shards.pairs
+    used = np.unique(table.pair)
+    clip_of = pairs["clip"][used]
+    clips = np.unique(clip_of)
+    if limit and len(clips) > limit:
+        # Keyed on the clip's row, not on what else is there.
+        lot = uniform(keys(0, 0, torch.from_numpy(clips.astype(np.int64))), 0).numpy()
+        clips = np.sort(clips[np.argsort(lot, kind="stable")[:limit]])
+    texts: dict[int, dict[str, None]] = {int(clip): {} for clip in clips}
+    categories: dict[int, dict[str, None]] = {int(clip): {} for clip in clips}
+    speaker: dict[int, int] = {}  # the pair whose windows stand for the clip
+    for clip, pair in sorted(zip(clip_of.tolist(), used.tolist(), strict=True)):
+        if clip in texts:
+            texts[clip][str(pairs["text"][pair])] = None
+            categories[clip] |= dict.fromkeys(map(str, pairs["act_cat"][pair]))
+            speaker.setdefault(clip, pair)
+    chosen = np.flatnonzero(np.isin(table.pair, list(speaker.values())))
+    number = {clip: place for place, clip in enumerate(texts)}
+    of_sample = np.array([number[clip] for clip in pairs["clip"][table.pair[chosen]].tolist()], dtype=np.int64)
+    return LabelledClips(
+        table=_rows(table, chosen),
+        clip=of_sample,
+        texts=[list(of_clip) for of_clip in texts.values()],
+        categories=[list(of_clip) for of_clip in categories.values()],
+    )
+
+
+def _rows(table: SampleTable, chosen: NDArray[np.int64]) -> SampleTable:
+    """Some samples of a table."""
+    columns = {field.name: getattr(table, field.name) for field in dataclasses.fields(SampleTable)}
+    picked: dict[str, Any] = {name: c[chosen] for name, c in columns.items() if isinstance(c, np.ndarray)}
+    return dataclasses.replace(table, **picked)
+
+
+def held_out_clips(recipe: Recipe, shards: ShardSet, *, limit: int = 0) -> LabelledClips:
+    """Labelled clips of the split to measure on."""
+    config = recipe.eval
+    chosen = dataclasses.replace(
+        recipe.data,
+        split=config.split,
+        subjects_include=config.subjects_include,
+        subjects_exclude=config.subjects_exclude,
+    )
+    return labelled_clips(shards, chosen, limit=limit)
+
+
+# --- features ---------------------------------------------------------------------------------
+
+
+def clip_features(
+    encoders: Mapping[str, Encode], clips: LabelledClips, recipe: Recipe, runtime: Runtime
+) -> dict[str, Floats]:
+    """Features (N, F) float64 of each clip under each encoder: the mean over its windows and views."""
+    table = clips.table
+    assemble = Assembler(table=table, detect=detector(recipe.data), augment=False)
+    order = table.length.argsort(kind="stable")
+    count = np.bincount(clips.clip, minlength=len(clips))[:, None]
+    total: dict[str, Floats] = {}
+    with torch.inference_mode(), runtime.exact():
+        for at in range(0, len(order), recipe.eval.batch):
+            ids = order[at : at + recipe.eval.batch]
+            batch = runtime.move(assemble(ids, 0))
+            for name, encode in encoders.items():
+                rows = encode(batch["pose2d"], batch["valid"]).double().cpu().numpy()
+                np.add.at(total.setdefault(name, np.zeros((len(clips), rows.shape[1]))), clips.clip[ids], rows)
+    return {name: summed / count for name, summed in total.items()}
+
+
+def token(model: ActionPose) -> Encode:
+    """The frozen encoder's class token at the middle, averaged over joints: (B, C)."""
+
+    def encode(pose2d_BTJ3: Tensor, valid_BT: Tensor) -> Tensor:
+        return model.pose.token(pose2d_BTJ3, valid_BT).mean(dim=1)
+
+    return encode
+
+
+def pose_statistics(pose2d_BTJ3: Tensor, valid_BT: Tensor) -> Tensor:
+    """What can be had without a network: mean, spread and mean speed of every 2D coordinate, (B, 6 J)."""
+    pose = (pose2d_BTJ3[..., :2] - pose2d_BTJ3[:, :, :1, :2]).flatten(2)
+    pose[:, :, :2] = pose2d_BTJ3[:, :, 0, :2]  # the root itself stays in the screen
+    seen = valid_BT.unsqueeze(-1).to(pose.dtype)
+    frames = seen.sum(dim=1).clamp(min=1)
+    mean = (pose * seen).sum(dim=1) / frames
+    spread = (((pose - mean.unsqueeze(1)) * seen).square().sum(dim=1) / frames).sqrt()
+    both = seen[:, 1:] * seen[:, :-1]
+    speed = (pose.diff(dim=1).abs() * both).sum(dim=1) / both.sum(dim=1).clamp(min=1)
+    return torch.cat([mean, spread, speed], dim=1)
+
+
+def text_embeddings(model: ActionPose, texts: list[str], runtime: Runtime) -> Floats:
+    """Embeddings of distinct texts, (U, D), each encoded once."""
+    with torch.inference_mode(), runtime.exact():
+        parts = [model.embed_text(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, len(texts), TEXTS_AT_ONCE)]
+    return torch.cat(parts).double().cpu().numpy()
+
+
+# --- what is reported -------------------------------------------------------------------------
 
 
 def what_it_learned(model: ActionPose, recipe: Recipe, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
-    """Search both ways over the labelled clips of the split."""
-    chosen = held_out_pairs(recipe, shards)
-    assemble = Assembler(table=chosen, detect=detector(recipe.data), augment=False)
-    texts = [str(text) for text in shards.pairs["text"][chosen.pair]]
-    order = chosen.length.argsort(kind="stable")
-    poses: list[Tensor] = []
-    with torch.inference_mode(), runtime.exact():
-        for at in range(0, len(order), recipe.eval.batch):
-            batch = runtime.move(assemble(order[at : at + recipe.eval.batch], 0))
-            poses.append(model.embed_pose(batch["pose2d"], batch["valid"]).cpu())
-        ordered = [texts[i] for i in order.tolist()]
-        words = model.embed_text(ordered).cpu()
-    both = text_motion_retrieval(torch.cat(poses).numpy(), words.numpy(), ordered)
-    return {"retrieval": {name: _retrieval_row(way) for name, way in both.items()}}
+    """Everything there is to say after training: `retrieval` and `zero_shot` (models with text), and `probe`.
+
+    Args:
+        model: in evaluation mode.
+        recipe: whose `eval` and `data` say what is measured.
+        shards: with texts.
+        runtime: where to compute.
+    """
+    clips = held_out_clips(recipe, shards)
+    found = aligned(model, clips, recipe, runtime) if model.text is not None else {}
+    if recipe.eval.probe_categories and recipe.pose.class_token:
+        probed = probes(model, clips, recipe, shards, runtime)
+        found |= {"probe": probed} if probed else {}
+    return found
 
 
-def _retrieval_row(found: Retrieval) -> dict[str, Any]:
+def aligned(model: ActionPose, clips: LabelledClips, recipe: Recipe, runtime: Runtime) -> dict[str, Any]:
+    """Retrieval both ways, and zero-shot naming over the texts and over the categories of these clips."""
+    pose = clip_features({"": model.embed_pose}, clips, recipe, runtime)[""]
+    pose /= np.maximum(np.linalg.norm(pose, axis=1, keepdims=True), 1e-12)
+    vocabulary = sorted({text for texts in clips.texts for text in texts})
+    names = sorted({name for of_clip in clips.categories for name in of_clip})
+    together = sorted({*vocabulary, *names})
+    row = {text: number for number, text in enumerate(together)}
+    words = text_embeddings(model, together, runtime)
+    text_UD = words[[row[text] for text in vocabulary]]
+    true_NU = truth(clips.texts, vocabulary)
+    both = text_motion_retrieval(pose, text_UD, true_NU)
+    naming = {"texts": naming_row(zero_shot(pose, text_UD, true_NU))}
+    if names:
+        of_category = truth(clips.categories, names)
+        has = of_category.any(axis=1)
+        found = zero_shot(pose[has], words[[row[name] for name in names]], of_category[has])
+        naming["categories"] = naming_row(found)
+    return {"retrieval": {way: retrieval_row(found) for way, found in both.items()}, "zero_shot": naming}
+
+
+def probes(
+    model: ActionPose, clips: LabelledClips, recipe: Recipe, shards: ShardSet, runtime: Runtime
+) -> dict[str, Any]:
+    """Linear probes from the training split's clips to the held-out ones; empty when there are no categories.
+
+    `token` is the model's; with `eval.baselines` also `untrained` (the same network before any training) and
+    `statistics` (no network).
+    """
+    try:
+        train = labelled_clips(shards, recipe.data, limit=recipe.eval.probe_clips)
+    except UserError:  # shards of held-out clips alone: nothing to learn a probe from
+        return {}
+    names = frequent(train, recipe.eval.probe_categories)
+    learn_true, ask_true = truth(train.categories, names), truth(clips.categories, names)
+    learn, ask = learn_true.any(axis=1), ask_true.any(axis=1)
+    if len(names) < 2 or not ask.any():
+        return {}
+    encoders = {"token": token(model)}
+    if recipe.eval.baselines:
+        seed_all(recipe.run.seed)
+        encoders["untrained"] = token(ActionPose(recipe.pose).eval().to(runtime.device))
+        encoders["statistics"] = pose_statistics
+    known, asked = (clip_features(encoders, some, recipe, runtime) for some in (train, clips))
+    rows: dict[str, Any] = {
+        name: naming_row(linear_probe(known[name][learn], learn_true[learn], asked[name][ask], ask_true[ask]))
+        for name in encoders
+    }
+    return {**rows, "learned_from": int(learn.sum())}
+
+
+def frequent(clips: LabelledClips, count: int) -> list[str]:
+    """The most frequent categories; those equally frequent by name."""
+    seen = Counter(name for of_clip in clips.categories for name in of_clip)
+    return sorted(sorted(seen, key=lambda name: (-seen[name], name))[:count])
+
+
+def retrieval_row(found: Retrieval) -> dict[str, Any]:
+    """One direction of search as it stands in results and logs."""
     return {
         **{f"r{k}": value for k, value in found.recall.items()},
         "median_rank": found.median_rank,
@@ -44,13 +250,34 @@ def _retrieval_row(found: Retrieval) -> dict[str, Any]:
     }
 
 
-def held_out_pairs(recipe: Recipe, shards: ShardSet) -> SampleTable:
-    """Labelled windows of the split to measure on."""
-    config = recipe.eval
-    chosen = dataclasses.replace(
-        recipe.data,
-        split=config.split,
-        subjects_include=config.subjects_include,
-        subjects_exclude=config.subjects_exclude,
-    )
-    return pair_samples(shards, chosen)
+def naming_row(found: Naming) -> dict[str, Any]:
+    """Zero-shot or probe accuracies as they stand in results and logs."""
+    return {
+        **{f"top{k}": value for k, value in found.top.items()},
+        **{f"balanced_top{k}": value for k, value in found.balanced.items()},
+        "labels": found.labels,
+        "clips": found.clips,
+        "chance": {f"top{k}": value for k, value in found.chance.items()},
+        "most_frequent": {
+            **{f"top{k}": value for k, value in found.frequent.items()},
+            **{f"balanced_top{k}": value for k, value in found.frequent_balanced.items()},
+        },
+    }
+
+
+def mean_recall(found: Mapping[str, Any]) -> float:
+    """One number for a search both ways: the mean of R@1, R@5 and R@10 over both directions, per cent."""
+    return float(np.mean([way[key] for way in found["retrieval"].values() for key in ("r1", "r5", "r10")]))
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """The headline for a log line, each number beside chance."""
+    short = {"text_to_motion": "text→motion", "motion_to_text": "motion→text"}
+    parts = [
+        f"{short[way]} R@5 {row['r5']:.1f} % (chance {row['chance']['r5']:.1f})"
+        for way, row in found["retrieval"].items()
+    ]
+    named = found["zero_shot"].get("categories")
+    if named:
+        parts.append(f"category {named['top1']:.1f} % (most frequent {named['most_frequent']['top1']:.1f})")
+    return ", ".join(parts)

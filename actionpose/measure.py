@@ -117,9 +117,9 @@ def _baselines(recipe: Recipe, shards: ShardSet, table: ScoredTable, runtime: Ru
 
 
 def _learned(found: checkpoint.Checkpoint, recipe: Recipe, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
-    """What pretraining taught about actions (`learned`); nothing when model or shards have no texts."""
-    aligned = found.meta["command"] == "pretrain" and found.meta["recipe"]["loss"]["lambda_con"] > 0
-    if not recipe.eval.retrieval or not aligned or not len(shards.pairs["clip"]):
+    """What pretraining taught about actions (`learned`); nothing without pretraining or texts."""
+    pretrained = found.meta["command"] == "pretrain"
+    if not recipe.eval.retrieval or not pretrained or not len(shards.pairs["clip"]):
         return {}
     model = load_model(found, with_text=True).to(runtime.device)
     return what_it_learned(model, recipe, shards, runtime)

@@ -5,14 +5,15 @@ Shape suffixes: N clips, U distinct texts, D features, Q queries, G gallery item
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
-Labels = NDArray[np.int64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 TOP_K = (1, 5, 10)
 
@@ -37,68 +38,76 @@ class Retrieval:
 
 
 def text_motion_retrieval(
-    pose_ND: Floats, text_ND: Floats, texts: Sequence[str], *, chunk: int = 1024
+    pose_ND: Floats, text_UD: Floats, true_NU: Flags, *, chunk: int = 1024
 ) -> dict[str, Retrieval]:
-    """Both directions over N pairs of clip and text.
+    """Both directions between N clips and U distinct texts.
 
-    Equal texts are one text: a text finds every clip that bears it, and a clip searches the U distinct texts.
+    A text finds every clip it is true of, and a clip every text that is true of it.
 
     Args:
         pose_ND: clip embeddings.
-        text_ND: embedding of each clip's text, in the same order.
-        texts: the texts themselves.
-        chunk: queries compared at a time; bounds memory at chunk x N.
+        text_UD: text embeddings.
+        true_NU: bool, whether the text is true of the clip; at least one in each row and column.
+        chunk: queries compared at a time; bounds memory.
 
     Returns:
         "text_to_motion" and "motion_to_text".
     """
-    if not len(pose_ND) == len(text_ND) == len(texts) > 0:
-        raise ValueError(f"{len(pose_ND)} clips, {len(text_ND)} text embeddings, {len(texts)} texts")
-    _, first, label_N = np.unique(np.asarray(texts, dtype=object), return_index=True, return_inverse=True)
-    text_UD, label_N = np.asarray(text_ND)[first], label_N.astype(np.int64)
-    label_U = np.arange(len(first), dtype=np.int64)
+    if true_NU.shape != (len(pose_ND), len(text_UD)) or not true_NU.size:
+        raise ValueError(f"{len(pose_ND)} clips, {len(text_UD)} texts, but truth of {true_NU.shape}")
     return {
-        "text_to_motion": summarise(text_UD, pose_ND, label_U, label_N, chunk=chunk),
-        "motion_to_text": summarise(pose_ND, text_UD, label_N, label_U, chunk=chunk),
+        "text_to_motion": summarise(text_UD, pose_ND, true_NU.T, chunk=chunk),
+        "motion_to_text": summarise(pose_ND, text_UD, true_NU, chunk=chunk),
     }
 
 
-def summarise(
-    query_QD: Floats, gallery_GD: Floats, label_Q: Labels, label_G: Labels, *, chunk: int = 1024
-) -> Retrieval:
-    """Search the gallery for every query; an item is correct when its label equals the query's."""
-    rank_Q = ranks(query_QD, gallery_GD, label_Q, label_G, chunk=chunk)
-    correct_Q = np.bincount(label_G, minlength=int(label_Q.max()) + 1)[label_Q]
+def truth(labels: Sequence[Collection[str]], vocabulary: Sequence[str]) -> Flags:
+    """Which of the U texts are true of each clip: (N, U) bool. Labels outside the vocabulary are left out."""
+    place = {text: number for number, text in enumerate(vocabulary)}
+    true_NU = np.zeros((len(labels), len(vocabulary)), dtype=bool)
+    for row, of_clip in zip(true_NU, labels, strict=True):
+        row[[place[text] for text in of_clip if text in place]] = True
+    return true_NU
+
+
+def summarise(query_QD: Floats, gallery_GD: Floats, correct_QG: Flags, *, chunk: int = 1024) -> Retrieval:
+    """Search the gallery for every query."""
+    rank_Q = ranks(query_QD, gallery_GD, correct_QG, chunk=chunk)
+    by_chance = {k: chance(correct_QG.sum(axis=1), correct_QG.shape[1], k) for k in TOP_K}
     return Retrieval(
         recall={k: 100.0 * float(np.mean(rank_Q <= k)) for k in TOP_K},
-        chance={k: 100.0 * float(np.mean(_chance(correct_Q, len(label_G), k))) for k in TOP_K},
+        chance={k: 100.0 * float(np.mean(found)) for k, found in by_chance.items()},
         median_rank=float(np.median(rank_Q)),
-        queries=len(label_Q),
-        gallery=len(label_G),
+        queries=correct_QG.shape[0],
+        gallery=correct_QG.shape[1],
     )
 
 
-def ranks(query_QD: Floats, gallery_GD: Floats, label_Q: Labels, label_G: Labels, *, chunk: int = 1024) -> Labels:
+def ranks(query_QD: Floats, gallery_GD: Floats, correct_QG: Flags, *, chunk: int = 1024) -> Ints:
     """Rank (from 1) of each query's best correct item by dot product: (Q,).
 
     Wrong items that tie with it come first, so that embeddings which are all alike score last, not first.
     A query without any correct item gets rank G + 1.
     """
     gallery = np.asarray(gallery_GD, dtype=np.float64)
-    rank_Q = np.empty(len(label_Q), dtype=np.int64)
-    for start in range(0, len(label_Q), chunk):
+    rank_Q = np.empty(len(query_QD), dtype=np.int64)
+    for start in range(0, len(rank_Q), chunk):
         rows = slice(start, start + chunk)
         # einsum, not @: its sums do not depend on how many rows are computed together, so ties stay ties.
         score = np.einsum("qd,gd->qg", np.asarray(query_QD[rows], dtype=np.float64), gallery)
-        correct = label_Q[rows, None] == label_G[None, :]
-        best = np.where(correct, score, -np.inf).max(axis=1, keepdims=True)
-        rank_Q[rows] = 1 + ((score >= best) & ~correct).sum(axis=1)
-        rank_Q[rows][~correct.any(axis=1)] = len(label_G) + 1
+        rank_Q[rows] = first_correct(score, correct_QG[rows])
     return rank_Q
 
 
-def _chance(correct_Q: Labels, gallery: int, k: int) -> Floats:
-    """Probability that k of `gallery` items drawn at random hold one of the `correct_Q` right ones."""
+def first_correct(score_QG: Floats, correct_QG: Flags) -> Ints:
+    """Rank (from 1) of the best correct item of each row, wrong ones that tie with it first; G + 1 without any."""
+    best = np.where(correct_QG, score_QG, -np.inf).max(axis=1, keepdims=True)
+    rank = 1 + ((score_QG >= best) & ~correct_QG).sum(axis=1)
+    return np.where(correct_QG.any(axis=1), rank, correct_QG.shape[1] + 1)
+
+
+def chance(correct_Q: Ints, gallery: int, k: int) -> Floats:
+    """(Q,) probability that k of `gallery` items drawn at random hold one of the `correct_Q` right ones."""
     step = np.arange(min(k, gallery))
     missed = np.clip((gallery - correct_Q[:, None] - step) / (gallery - step), 0.0, 1.0)
     return 1.0 - missed.prod(axis=1)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,10 @@ class StageConfig:
     warmup_steps: int = setting(0, "steps over which the learning rate rises from 0; the paper names none")
     clip_norm: float = setting(0.0, "largest gradient norm; 0: not limited, as in MotionBERT")
     eval_every: int = setting(0, "epochs between evaluations on eval.split, which also choose the best; 0: never")
+    best_by: Literal["mpjpe", "retrieval"] = setting(
+        "mpjpe",
+        "what the best checkpoint is best in: held-out MPJPE, or (pretraining) mean R@1, 5, 10 of both directions",
+    )
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.accumulate) < 1 or min(self.steps, self.warmup_steps, self.eval_every) < 0:
@@ -77,6 +81,21 @@ class Meter:
     since: float = field(default_factory=time.monotonic)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A model on held-out data.
+
+    Attributes:
+        error: the smaller, the better; chooses the best checkpoint.
+        row: goes into the log.
+        words: the same in short, for people.
+    """
+
+    error: float
+    row: dict[str, Any]
+    words: str
+
+
 class Trainer:
     """Minimise a task's losses over a loader's batches.
 
@@ -89,7 +108,7 @@ class Trainer:
         runtime: device and processes.
         folder: the run folder.
         about: recipe, data and versions, for checkpoints.
-        validate: the model's error (smaller is better) and what to log about it; None: there is nothing to measure on.
+        validate: measures the model, in evaluation mode; None: there is nothing to measure on.
     """
 
     def __init__(
@@ -103,7 +122,7 @@ class Trainer:
         runtime: Runtime,
         folder: Path,
         about: Mapping[str, Any],
-        validate: Callable[[], tuple[float, dict[str, Any]]] | None = None,
+        validate: Callable[[], Measured] | None = None,
     ) -> None:
         check_batch(stage, runtime.world, len(loader.assemble.table))
         self.task, self.model, self.loader, self.validate = task, model, loader, validate
@@ -285,16 +304,15 @@ class Trainer:
         """Measure on the main process; True when it is the best so far."""
         better = False
         if self.runtime.main and self.validate:
-            error, row = self.validate()
+            self.model.eval()
+            measured = self.validate()
             self.model.train()
-            better = self.state.best is None or error < self.state.best
+            better = self.state.best is None or measured.error < self.state.best
             if better:
-                self.state.best, self.state.best_step = error, self.state.step
-            self.log.event("eval", step=self.state.step, epoch=self.state.epoch, **row)
-            shown = ", ".join(f"{name} {value:.2f}" for name, value in row.items() if isinstance(value, float))
-            self.log.say(
-                f"step {self.state.step} epoch {self.state.epoch} | evaluated: {shown}{' (best)' if better else ''}"
-            )
+                self.state.best, self.state.best_step = measured.error, self.state.step
+            self.log.event("eval", step=self.state.step, epoch=self.state.epoch, **measured.row)
+            best = " (best)" if better else ""
+            self.log.say(f"step {self.state.step} epoch {self.state.epoch} | evaluated: {measured.words}{best}")
         return self.runtime.any(better)
 
     # --- stopping and going on ------------------------------------------------------------------
