@@ -16,6 +16,7 @@ from actionpose.errors import UserError
 from actionpose.geometry import root_relative, screen_to_pixel
 from actionpose.shards import ShardSet
 from cli.data import main
+from cli.train import main as score_main
 from pipeline.demo_h36m import place_of, write_demo_h36m
 from pipeline.h36m import build_h36m, layout_of, open_h36m, recognise
 from pipeline.h36m_cameras import camera_named, world_to_camera
@@ -308,6 +309,47 @@ def test_detections_of_other_joints_are_refused(demo, tmp_path):
         result = run("--h36m", demo / "data_3d_h36m.npz", "--detections", tmp_path / "d.npz", "--out", tmp_path / "o")
         assert result.exit_code == 1
         assert layout in result.stderr
+
+
+# --- and scored -------------------------------------------------------------------------------
+
+
+def scored(path, videos, shards, *options):
+    np.savez(path, **videos)
+    result = CliRunner().invoke(
+        score_main, ["score", str(path), "--data", str(shards.folder), "--format", "json", *options]
+    )
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_millimetres_straight_from_the_files_score_zero_and_left_out_takes_do_not_count(demo, a, b, tmp_path):
+    fields = loaded(demo)["test"]
+    source = np.array(fields["source"])
+    truth_b = {name: fields["joints_2.5d_image"][source == name].astype(np.float64) for name in sorted(set(source))}
+    world = np.load(demo / "data_3d_h36m.npz", allow_pickle=True)["positions_3d"].item()
+    kept = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
+    truth_a = {
+        name: 1000
+        * world_to_camera(
+            world[row["subject"]][row["extra"]["take"]][:, kept].astype(np.float64),
+            place_of(int(row["subject"][1:]), camera_named(row["extra"]["camera"])),
+        )
+        for name, (row, _, _) in videos(a).items()
+        if row["split"] == "test"
+    }
+    for shards, truth, left_out, actions in (
+        (b, truth_b, "s_09_act_05_subact_02", {"Greeting", "Directions", "Walking"}),
+        (a, truth_a, "S11_Directions.", {"Greeting", "Directions", "Walking"}),
+    ):
+        perfect = scored(tmp_path / "perfect.npz", truth, shards, "--window", "10")
+        assert perfect["mpjpe_mm"] < 0.01
+        assert set(perfect["actions"]) == actions
+        wrong = {n: v + 1e6 * np.arange(17)[:, None] if left_out in n else v for n, v in truth.items()}
+        assert scored(tmp_path / "wrong.npz", wrong, shards, "--window", "10")["mpjpe_mm"] < 0.01
+        moved = {n: v + np.array([30.0, 0, 40.0]) * (np.arange(17) > 0)[:, None] for n, v in truth.items()}
+        off = scored(tmp_path / "moved.npz", moved, shards, "--window", "10")["mpjpe_mm"]
+        assert off == pytest.approx(50 * 16 / 17, abs=0.01)  # the root counts, with 0
 
 
 # --- the folder that is made ------------------------------------------------------------------
