@@ -12,14 +12,18 @@ DIR/table.json, table.md, ablation.png
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from actionpose import checkpoint, jobs, measure
@@ -31,6 +35,7 @@ from actionpose.errors import UserError
 from actionpose.evaluate import held_out
 from actionpose.files import write_text
 from actionpose.recipe import Recipe
+from actionpose.runlog import duration
 from actionpose.runs import CONFIG
 from actionpose.shards import ShardSet
 
@@ -183,10 +188,14 @@ class Grid:
         """
         work = _Work(self, argv=argv, version=version, minutes=minutes, say=say)
         reason = "done"
-        for number, cell in enumerate(self.cells, 1):
-            reason = work.cell(cell, f"cell {number} of {len(self.cells)}, {cell.name}")
-            if reason != "done":
-                break
+        try:
+            with _stoppable():
+                for number, cell in enumerate(self.cells, 1):
+                    reason = work.cell(cell, f"cell {number} of {len(self.cells)}, {cell.name}")
+                    if reason != "done":
+                        break
+        except _Stopped as stopped:
+            reason = str(stopped)
         return Outcome(reason=reason, results=self.results(), missing=self.missing())
 
     def results(self) -> list[dict[str, Any]]:
@@ -226,6 +235,28 @@ class Grid:
         )
 
 
+class _Stopped(Exception):
+    """A signal outside of training; what was at work is done again."""
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and Ctrl-C end a measurement at once; while it lasts, training looks after them itself, and saves."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Stopped(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class _Work:
     """One call's share of a grid: knows the time, and stops at the first reason to."""
 
@@ -235,6 +266,7 @@ class _Work:
         self.grid, self.argv, self.version, self.say = grid, argv, version, say
         self.until = time.monotonic() + 60 * minutes if minutes else None
         self.begun = False
+        self.started = time.monotonic()
 
     def cell(self, cell: Cell, name: str) -> str:
         """Pretrain, fine-tune, measure; what is there already is kept."""
@@ -288,6 +320,7 @@ class _Work:
         )
         about = {"row": cell.row.name, "seed": cell.seed, "key": self.grid.key(found)}
         write_text(cell.folder / RESULT, json.dumps({**row, **about}, indent=1, ensure_ascii=False) + "\n")
+        self.say(f"{name}: MPJPE {row['mpjpe_mm']:.2f} mm; {duration(time.monotonic() - self.started)} since the start")
         return "done"
 
     def _measure_pretraining(self, cell: Cell, name: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_maker import edit, make_shards, options, tiny
 
-from actionpose import ablate, charts, checkpoint, jobs
+from actionpose import ablate, charts, checkpoint, jobs, measure
 from actionpose.ablate_config import ROWS, AblateConfig, AblateRecipe, rows_of
 from actionpose.ablate_folder import cells_of
 from actionpose.ablate_table import markdown, summarise, terminal_rows
@@ -221,6 +223,20 @@ def test_a_signal_saves_says_so_and_ends_with_status_1(arguments, tmp_path, monk
     assert "SIGTERM" in last_line(result)
     assert "1 of 8 cells done" in last_line(result)
     assert [c["row"] for c in json.loads(result.stdout)["cells"]] == ["baseline"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_while_measuring_ends_the_measurement_and_leaves_a_table(done, arguments, tmp_path, monkeypatch, name):
+    out = shutil.copytree(done[0], tmp_path / "grid")
+    (out / "both-seed1" / "result.json").unlink()
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patched:
+        patched.setattr(measure, "evaluate", lambda *more, **named: os.kill(os.getpid(), signal.Signals[name]))
+        result = run("ablate", *arguments, "--out", str(out), "--resume")
+    assert result.exit_code == 1
+    assert f"stopped by {name} with 7 of 8 cells done, all saved; missing: both-seed1" in last_line(result)
+    assert json.loads((out / "table.json").read_text())["missing"] == ["both-seed1"]
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_what_is_finished_is_left_alone_and_rows_and_seeds_can_be_added(done, arguments, tmp_path, monkeypatch):
