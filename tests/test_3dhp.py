@@ -520,6 +520,17 @@ def test_every_key_of_the_table_is_explained_on_top_of_it_and_every_fact_has_its
     assert all(row["reason"] for row in [*FACTS["intrinsics"], *FACTS["picture"]["exceptions"]])
 
 
+def test_better_words_make_no_shards_stale_but_other_facts_do(monkeypatch: pytest.MonkeyPatch):
+    before = mpi3dhp.table_fingerprint()
+    changed = json.loads(json.dumps(FACTS))
+    monkeypatch.setattr(mpi3dhp, "table", lambda name: changed)
+    changed["unit"]["reason"] = "said better"
+    changed["picture"]["exceptions"][0]["reason"] = "said better"
+    assert mpi3dhp.table_fingerprint() == before
+    changed["picture"]["exceptions"][0]["width"] = 1280
+    assert mpi3dhp.table_fingerprint() != before
+
+
 def keys(value: Any) -> set[str]:
     if isinstance(value, dict):
         return set(value).union(*map(keys, value.values()))
