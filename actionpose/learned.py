@@ -281,3 +281,26 @@ def in_words(found: Mapping[str, Any]) -> str:
     if named:
         parts.append(f"category {named['top1']:.1f} % (most frequent {named['most_frequent']['top1']:.1f})")
     return ", ".join(parts)
+
+
+def table_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A result's search, naming and probes as one table: each number, what knowing nothing gives, out of how many."""
+    rows = []
+    for way, found in row.get("retrieval", {}).items():
+        for k in ("r1", "r5", "r10"):
+            name, size = f"{way.replace('_', ' ')} R@{k[1:]}", f"{found['queries']} in {found['candidates']}"
+            rows.append(_line(name, found[k], found["chance"][k], None, size))
+        rows.append(_line(f"{way.replace('_', ' ')} median rank", found["median_rank"], None, None, size))
+    namings = {f"zero-shot {name}": found for name, found in row.get("zero_shot", {}).items()}
+    namings |= {f"probe {n}": found for n, found in row.get("probe", {}).items() if isinstance(found, Mapping)}
+    for name, found in namings.items():
+        size = f"{found['clips']} in {found['labels']}"
+        for key in ("top1", "top5", "balanced_top1"):
+            blind = found["chance"].get(key)
+            rows.append(_line(f"{name} {key.replace('_', ' ')}", found[key], blind, found["most_frequent"][key], size))
+    return rows
+
+
+def _line(name: str, value: float, by_chance: float | None, most: float | None, size: str) -> dict[str, str]:
+    shown = ["" if number is None else f"{number:.1f}" for number in (value, by_chance, most)]
+    return dict(zip(("learned", "found", "chance", "most_frequent", "asked"), (name, *shown, size), strict=True))

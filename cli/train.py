@@ -160,6 +160,7 @@ def evaluate(
         return
     from actionpose import checkpoint, measure
     from actionpose.evaluate import held_out
+    from actionpose.learned import table_rows
     from actionpose.recipe import Recipe
     from actionpose.shards import ShardSet
 
@@ -177,6 +178,9 @@ def evaluate(
         run, data, recipe, argv=_argv(), version=toolkit_version(), commit=toolkit_commit(), predictions=predictions
     )
     show_result(row, format)
+    if format == "table" and (rows := table_rows(row)):
+        click.echo()
+        emit(rows, format)
     next_step(f"{in_words(row)} of {found.path}. Next: ap-train inspect {found.path.parent.parent}")
 
 

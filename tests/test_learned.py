@@ -208,6 +208,11 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     assert row["probe"]["statistics"]["top1"] > 40  # the figures' labels are visible without any network
     assert row["zero_shot"]["texts"]["top1"] == row["retrieval"]["motion_to_text"]["r1"]
     assert read_lines(tmp_path / "run/results.jsonl")[0]["probe"] == row["probe"]
+    lines = {line["learned"]: line for line in learned.table_rows(row)}
+    assert lines["text to motion R@5"]["asked"] == "8 in 8"
+    assert lines["probe untrained top1"]["chance"] == f"{100 / 7:.1f}"
+    assert lines["zero-shot categories top1"]["most_frequent"] == "25.0"  # two of eight clips wave
+    assert learned.table_rows({"mpjpe_mm": 1.0}) == []
     again = measure.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
     assert [again[k] for k in ("retrieval", "zero_shot", "probe")] == [
         row[k] for k in ("retrieval", "zero_shot", "probe")
