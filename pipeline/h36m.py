@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from pipeline import h36m_pickle, h36m_world, tables
@@ -241,7 +243,8 @@ def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) 
     )
     positions = h36m_world.read_positions(path)
     takes = sum(len(by_take) for by_take in positions.values())
-    frames = sum(len(take) for by_take in positions.values() for take in by_take.values())
+    shapes = [take.shape for by_take in positions.values() for take in by_take.values() if isinstance(take, np.ndarray)]
+    frames = sum(shape[0] for shape in shapes if shape)
     counts = {"subjects": len(positions), "takes": takes, "frames": frames}
     files = [replace(recognise(path), counts=counts), places_file]
     seen, notes = _opened_detections(beside, detections, files)

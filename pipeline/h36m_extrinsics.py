@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from pipeline.h36m_cameras import Camera, Extrinsics, camera_named, cameras, rotation_of
 from pipeline.npz import NpzError, open_npz
-from pipeline.pickled import glimpse, load_pickle
+from pipeline.pickled import glimpse, load_pickle, numbers
 
 HINT = (
     "give --cameras the metadata.xml of the dataset, mmpose's cameras.pkl, or a JSON of VideoPose3D's table; "
@@ -58,7 +58,7 @@ def read_places(path: Path) -> Places:
     read, sentence = _FORMS[form]
     try:
         at = dict(read(path))
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, NpzError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError, NpzError) as error:
         raise UserError(f"{path}: {sentence}, but damaged: {type(error).__name__}: {error}", HINT) from error
     if not at:
         raise UserError(f"{path}: {sentence}, without a single camera in it", HINT)
@@ -175,9 +175,11 @@ def _subject(name: object) -> str:
 
 def _place(rotation: Any, position: Any) -> Extrinsics:
     """A quaternion or a matrix, and a position in metres or millimetres."""
-    given = np.asarray(rotation, dtype=np.float64)
+    given = numbers(rotation).astype(np.float64)
+    if not np.isfinite(given).all() or not given.any():
+        raise ValueError("a rotation that is none")
     turned = rotation_of(given) if given.size == 4 else given.reshape(3, 3)
-    where = np.asarray(position, dtype=np.float64).reshape(3)
+    where = numbers(position).astype(np.float64).reshape(3)
     if not np.allclose(turned @ turned.T, np.eye(3), atol=1e-4) or np.linalg.det(turned) < 0:
         raise ValueError("a rotation that is none")
     if not np.isfinite(where).all():

@@ -22,7 +22,7 @@ from actionpose.skeleton import BONES, N_JOINTS
 from pipeline import tables
 from pipeline.benchmark import SPLITS, BenchmarkMotion, Rejected
 from pipeline.h36m_cameras import Camera, camera_named
-from pipeline.pickled import load_pickle
+from pipeline.pickled import load_pickle, numbers
 
 Array = NDArray[np.floating]
 
@@ -103,8 +103,11 @@ def read_content(path: Path) -> Content:
     problems = [f"it has no {name} part" for name in SPLITS if name not in found]
     splits = []
     for name in found:
-        splits.append(_split(path, name, parts[name], problems))
-        problems += _oddities(splits[-1])
+        try:
+            splits.append(_split(path, name, parts[name], problems))
+            problems += _oddities(splits[-1])
+        except (ValueError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
+            raise UserError(f"{path}: {name} is not laid out as in the published file: {error}", WHERE) from error
     return Content(name=path.name, splits=tuple(splits), problems=tuple(problems))
 
 
@@ -130,7 +133,7 @@ def _split(path: Path, name: str, part: Mapping[Any, Any], problems: list[str]) 
     image = _array(path, name, "joint3d_image", fields["joint3d_image"], (N_JOINTS, 3))
     n = len(image)
     for field, value in fields.items():
-        if np.ndim(value) != 0 and len(value) != n:
+        if len(value) != n:
             raise UserError(f"{path}: {name} has {n:,} frames of joint3d_image but {len(value):,} of {field}", WHERE)
     joint_2d, confidence = _detections(path, name, fields, problems)
     millimetres = None
@@ -152,22 +155,22 @@ def _split(path: Path, name: str, part: Mapping[Any, Any], problems: list[str]) 
 
 
 def _array(path: Path, split: str, field: str, value: Any, shape: tuple[int, ...]) -> Array:
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu" or array.shape[1:] != shape or not len(array):
+    array = numbers(value)
+    if array.shape[1:] != shape or not len(array):
         raise UserError(f"{path}: {split} {field} is {array.dtype} {array.shape}, expected (N, {shape})", WHERE)
     return array
 
 
 def _detections(path: Path, name: str, fields: Mapping[str, Any], problems: list[str]) -> tuple[Array, Array | None]:
     """2D (N, 17, 2) and confidence (N, 17), which may be a field, a third channel, or not there."""
-    given = np.asarray(fields["joint_2d"])
+    given = numbers(fields["joint_2d"])
     wide = given.ndim == 3 and given.shape[2] == 3
     joint_2d = _array(path, name, "joint_2d", given, (N_JOINTS, 3 if wide else 2))
     if "confidence" not in fields:
         if not wide:
             problems.append(f"{name} has no confidences: all count as 1")
         return joint_2d[..., :2], joint_2d[..., 2] if wide else None
-    stored = np.asarray(fields["confidence"])
+    stored = numbers(fields["confidence"])
     stored = stored[..., 0] if stored.ndim == 3 and stored.shape[2] == 1 else stored
     return joint_2d[..., :2], _array(path, name, "confidence", stored, (N_JOINTS,))
 
@@ -187,7 +190,7 @@ def _scale(
             return None, "computed"
         problems.append(f"{name} has no 2.5d_factor: fitted to joints_2.5d_image")
         return _fitted(image, millimetres), "computed"
-    factor = np.asarray(stored, dtype=np.float64).reshape(-1)
+    factor = numbers(stored).astype(np.float64).reshape(len(image))
     known = tables.table("h36m")["image_scale"]
     middle = float(np.median(factor))
     if known["low_inverse"] <= middle <= known["high_inverse"]:

@@ -22,7 +22,7 @@ from pipeline.benchmark import BenchmarkMotion, Rejected
 from pipeline.h36m_cameras import Camera, Extrinsics, cameras, project, world_to_camera
 from pipeline.h36m_extrinsics import Places
 from pipeline.h36m_pickle import action_names, screen_pose, skipped
-from pipeline.pickled import load_objects
+from pipeline.pickled import load_objects, numbers
 
 Array = NDArray[np.floating]
 Takes = Mapping[str, Mapping[str, Any]]
@@ -63,10 +63,10 @@ def read_detections(path: Path) -> Detections:
     """
     takes = _takes(path, load_objects(path, "positions_2d"), "positions_2d")
     metadata = load_objects(path, "metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    joints = int(metadata.get("num_joints", N_JOINTS))
-    sides = [sorted(int(j) for j in side) for side in metadata.get("keypoints_symmetry", (LEFT, RIGHT))]
-    layout = str(metadata.get("layout_name", "h36m"))
+    try:
+        joints, sides, layout = _joints_of(metadata if isinstance(metadata, dict) else {})
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: its metadata cannot be read: {error}", WHERE) from error
     if joints != N_JOINTS or sides != [sorted(LEFT), sorted(RIGHT)]:
         raise UserError(
             f"{path} has {joints} joints of layout '{layout}', left {sides[0]}: not the 17 of Human3.6M",
@@ -74,6 +74,13 @@ def read_detections(path: Path) -> Detections:
         )
     words = re.split(r"[^a-z0-9]+", path.stem.lower())
     return Detections(file=path.name, name=next((d for d in _DETECTORS if d in words), "detected"), takes=takes)
+
+
+def _joints_of(metadata: Mapping[str, Any]) -> tuple[int, list[list[int]], str]:
+    """Number of joints, those of the left and of the right, and the layout's name."""
+    left, right = metadata.get("keypoints_symmetry", (LEFT, RIGHT))
+    sides = [sorted(int(joint) for joint in side) for side in (left, right)]
+    return int(metadata.get("num_joints", N_JOINTS)), sides, str(metadata.get("layout_name", "h36m"))
 
 
 def _takes(path: Path, loaded: Any, member: str) -> Takes:
@@ -166,12 +173,21 @@ def _action_of(take: str) -> str:
     raise _Unfit("unknown action", f"'{take}' begins with no action of the dataset")
 
 
+def _numbers(value: Any) -> NDArray[Any]:
+    try:
+        return numbers(value)
+    except ValueError as error:
+        raise _Unfit("unreadable", str(error)) from error
+
+
 def _in_camera(stored: Any, place: Extrinsics) -> Array:
-    points = np.asarray(stored)
-    if points.ndim != 3 or points.shape[1:] not in ((_STORED_JOINTS, 3), (N_JOINTS, 3)) or points.dtype.kind != "f":
+    points = _numbers(stored)
+    if points.ndim != 3 or points.shape[1:] not in ((_STORED_JOINTS, 3), (N_JOINTS, 3)):
         raise _Unfit("wrong shape", f"positions are {points.dtype} {points.shape}, expected (T, {_STORED_JOINTS}, 3)")
     if points.shape[1] == _STORED_JOINTS:
         points = points[:, tables.table("h36m")["joints"]]
+    if not points.size or not np.isfinite(points).all():
+        raise _Unfit("not finite" if points.size else "no frames", f"positions of {len(points)} frames")
     turned = world_to_camera(points.astype(np.float64), place)
     if not (turned[..., 2] > _NEAREST_M).all():
         raise _Unfit("behind the camera", f"a joint is {turned[..., 2].min():.2f} m before the camera")
@@ -185,15 +201,19 @@ def _seen(
     if detections is None:
         return screen_pose(projected, 1.0, camera), "gt"
     views = detections.takes.get(subject, {}).get(take)
-    if views is None or len(views) <= camera.number:
+    if not isinstance(views, list | tuple) and not (isinstance(views, np.ndarray) and views.ndim):
+        views = ()
+    if len(views) <= camera.number:
         raise _Unfit("no detections", f"{detections.file} has no {subject} {take} of camera {camera.number}")
-    pixels = np.asarray(views[camera.number])
+    pixels = _numbers(views[camera.number])
     if pixels.ndim != 3 or pixels.shape[1] != N_JOINTS or pixels.shape[2] not in (2, 3):
         raise _Unfit("wrong shape", f"detections are {pixels.shape}, expected (T, {N_JOINTS}, 2)")
     n = len(projected)
     if len(pixels) < n:
         raise _Unfit("detections too short", f"{len(pixels)} frames of 2D for {n} of 3D")
     pixels = pixels[:n]
+    if not np.isfinite(pixels).all():
+        raise _Unfit("not finite", f"2D of {int((~np.isfinite(pixels)).any(axis=(1, 2)).sum())} frames")
     apart = float(np.median(np.linalg.norm(pixels[..., :2] - projected, axis=-1)))
     if not apart <= tables.table("h36m")["agreement"]["pixels"]:
         raise _Unfit("cameras do not fit", f"2D and projected 3D are {apart:.0f} pixels apart in the median")

@@ -1,8 +1,8 @@
 """Pickles of plain data read without running them: numbers, texts, containers and numpy arrays, nothing else.
 
-Unpickling calls whatever a file names, so the names allowed are a short table, asked from numpy itself because the
-modules that hold them moved between numpy 1 and 2. Any other name is refused before it is looked up. Object arrays
-inside an `.npz` are pickles too and are read the same way.
+Unpickling calls whatever a file names, so the names allowed are a short table, under both places where numpy 1 and 2
+keep them, and arrays are put together by `checked_arrays`. Any other name is refused before it is looked up. Object
+arrays inside an `.npz` are pickles too and are read the same way.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actionpose.errors import UserError
+from pipeline import checked_arrays
 from pipeline.npz import NpzError, object_member
 
 _BUILTINS = ("set", "frozenset", "complex", "bytearray", "object", "list", "dict", "tuple", "int", "float", "bool")
@@ -40,17 +42,16 @@ def _encoded(text: Any, encoding: Any = "latin1", *_: Any) -> bytes:
 
 def array_names() -> dict[tuple[str, str], Any]:
     """(module, name) → what it stands for: all that pickles of plain containers and numpy arrays ask for."""
-    array, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
     names: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): checked_arrays.ArrayName,
+        ("numpy", "dtype"): checked_arrays.Dtype,
         ("collections", "OrderedDict"): OrderedDict,
         ("_codecs", "encode"): _encoded,
     }
     for core in ("numpy.core", "numpy._core"):
-        names[f"{core}.multiarray", "_reconstruct"] = array
-        names[f"{core}.multiarray", "scalar"] = scalar
-        names[f"{core}.numeric", "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
+        names[f"{core}.multiarray", "_reconstruct"] = checked_arrays.reconstruct
+        names[f"{core}.multiarray", "scalar"] = checked_arrays.scalar
+        names[f"{core}.numeric", "_frombuffer"] = checked_arrays.from_buffer
     for module in ("__builtin__", "builtins"):
         names.update({(module, name): getattr(builtins, name) for name in _BUILTINS})
     return names
@@ -118,6 +119,21 @@ def _load(handle: IO[bytes], path: Path) -> Any:
         raise UserError(
             f"{path} is no pickle, cut short, or damaged ({type(error).__name__}: {error})", "download it again"
         ) from error
+
+
+def numbers(value: Any) -> NDArray[Any]:
+    """What a file holds in place of an array of numbers, as one.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:  # lists of unequal length
+        raise ValueError(f"no array of numbers: {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{array.dtype} {array.shape}, no array of numbers")
+    return array
 
 
 # --- a first look -----------------------------------------------------------------------------

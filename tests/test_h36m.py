@@ -1,42 +1,32 @@
-"""ap-data build-h36m: every layout end to end, copies that differ, and files that are something else or worse."""
+"""ap-data build-h36m: every layout end to end, copies that differ, and what is made of them."""
 
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections import Counter
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from shard_maker import make_shards
+from h36m_maker import PICKLE, dumped, loaded, make_h36m, run
 
-from actionpose.errors import UserError
 from actionpose.geometry import root_relative, screen_to_pixel
 from actionpose.shards import ShardSet
 from cli.data import main
 from cli.train import main as score_main
-from pipeline.demo_h36m import place_of, write_demo_h36m
-from pipeline.h36m import build_h36m, layout_of, open_h36m, recognise
+from pipeline.demo_h36m import place_of
+from pipeline.h36m import build_h36m, open_h36m
 from pipeline.h36m_cameras import camera_named, world_to_camera
 from pipeline.h36m_pickle import read_content
 
-PICKLE = "h36m_sh_conf_cam_source_final.pkl"
 MODULES = (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, ["build-h36m", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """The look-alikes of a few short takes; read-only."""
-    folder = tmp_path_factory.mktemp("h36m")
-    filmed = make_shards(tmp_path_factory.mktemp("filmed"), lengths=(20, 31, 26, 40), splits=("train", "val"))
-    write_demo_h36m(folder, ShardSet(filmed))
-    return folder
+    return make_h36m(tmp_path_factory.mktemp("h36m"))
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +46,6 @@ def a(demo, tmp_path_factory):
     result = run("--h36m", demo / "data_3d_h36m.npz", "--detections", cpn, "--out", out)
     assert result.exit_code == 0, result.stderr
     return ShardSet(out)
-
-
-def loaded(demo):
-    with open(demo / PICKLE, "rb") as handle:
-        return pickle.load(handle)
-
-
-def dumped(path, data, protocol=4):
-    path.write_bytes(pickle.dumps(data, protocol=protocol))
-    return path
 
 
 def videos(shards):
@@ -406,114 +386,3 @@ def test_a_folder_of_something_else_is_not_overwritten(demo, tmp_path):
     assert result.exit_code == 1
     assert "never overwrites" in result.stderr
     assert (tmp_path / "thesis.txt").exists()
-
-
-# --- what the files are -----------------------------------------------------------------------
-
-
-def test_files_are_told_by_content_whatever_they_are_called(demo, tmp_path):
-    for name in os.listdir(demo):
-        anonymous = tmp_path / "download (1)"
-        anonymous.write_bytes((demo / name).read_bytes())
-        assert layout_of(anonymous) == recognise(demo / name).layout != ""
-
-
-def others(folder):
-    """Files of other kinds under the wanted name, each with a word its refusal has to say."""
-    clip = {"data_input": np.zeros((27, 17, 3)), "data_label": np.zeros((27, 17, 3))}
-    frames = [{"videoid": 1, "cameraid": 0, "joint_3d_image": np.zeros((17, 3)), "subject": 1}]
-    detections = {
-        s: {"joint3d_image": np.zeros((4, 17, 3)), "confidence": np.zeros((4, 17, 1))} for s in ("train", "test")
-    }
-    yield dumped(folder / "clip.pkl", clip), "clips have neither"
-    yield dumped(folder / "lcn.pkl", frames), "LCN"
-    yield dumped(folder / "lcn_detections.pkl", detections), "LCN's detections"
-    yield dumped(folder / "weights.pkl", {"weights": np.zeros(3)}), "no file|nothing this reader knows"
-    for name, members, word in (
-        ("mmpose.npz", {"imgname": np.zeros(1), "S": np.zeros(1), "part": np.zeros(1)}, "mmpose"),
-        ("3dhp.npz", {"data": np.zeros(1)}, "build-3dhp"),
-        ("amass.npz", {"poses": np.zeros((1, 156)), "trans": np.zeros(3)}, "build-babel"),
-    ):
-        np.savez(folder / name, **members)
-        yield folder / name, word
-    for name, content, word in (
-        ("login.pkl", b"<!DOCTYPE html><html>log in</html>", "web page"),
-        ("empty.pkl", b"", "empty"),
-        ("text.pkl", b"hello", "nothing this reader knows"),
-    ):
-        (folder / name).write_bytes(content)
-        yield folder / name, word
-
-
-def test_another_file_is_refused_by_its_name_with_what_to_get(tmp_path):
-    import re
-
-    for path, word in others(tmp_path):
-        result = run("--h36m", path, "--out", tmp_path / "o")
-        assert result.exit_code == 1, path
-        assert path.name in result.stderr
-        assert re.search(word, result.stderr), (path, result.stderr)
-        assert "bug" not in result.stderr
-        assert "→" in result.stderr
-    assert not (tmp_path / "o").exists()
-
-
-def test_a_folder_of_clips_is_told_as_such(tmp_path):
-    (tmp_path / "H36M-243" / "train").mkdir(parents=True)
-    dumped(tmp_path / "H36M-243/train/00000000.pkl", {"data_input": np.zeros((2, 17, 3)), "data_label": np.zeros(1)})
-    assert "a folder of clips" in run("--h36m", tmp_path / "H36M-243", "--out", tmp_path / "o").stderr
-
-
-def test_files_cut_short_are_refused_wherever_they_end(demo, tmp_path):
-    for name in (PICKLE, "data_3d_h36m.npz"):
-        whole = (demo / name).read_bytes()
-        for share in (0.001, 0.3, 0.7, 0.999):
-            path = tmp_path / f"cut-{name}"
-            path.write_bytes(whole[: int(share * len(whole))])
-            result = run("--h36m", path, "--cameras", demo / "metadata.xml", "--out", tmp_path / "o")
-            assert result.exit_code == 1
-            assert path.name in result.stderr
-            assert "bug" not in result.stderr, result.stderr
-
-
-class Payload:
-    """Runs a command when it is unpickled the usual way."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.path}",)
-
-
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_pickle_that_would_run_something_is_refused_and_runs_nothing(demo, tmp_path, protocol):
-    mark = tmp_path / "ran"
-    evil = dumped(tmp_path / "evil.pkl", {"train": {"joint_2d": Payload(mark)}, "test": {}}, protocol)
-    np.savez(tmp_path / "evil.npz", positions_3d=np.array({"S1": {"Walking": Payload(mark)}}, dtype=object))
-    np.savez(tmp_path / "evil2.npz", positions_2d=np.array(Payload(mark), dtype=object), metadata=np.zeros(1))
-    positions = ("--h36m", demo / "data_3d_h36m.npz", "--detections", tmp_path / "evil2.npz")
-    evil_cameras = dumped(
-        tmp_path / "cameras.pkl", {("S1", "54138969"): dict.fromkeys("RTfc", Payload(mark))}, protocol
-    )
-    for arguments in (
-        ("--h36m", evil),
-        ("--h36m", tmp_path / "evil.npz", "--cameras", demo / "metadata.xml"),
-        positions,
-        ("--h36m", demo / "data_3d_h36m.npz", "--cameras", evil_cameras),
-    ):
-        result = run(*arguments, "--out", tmp_path / "o")
-        assert result.exit_code == 1
-        assert "is refused" in result.stderr or "no cameras" in result.stderr, result.stderr
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize("packed", [True, False])
-def test_a_flipped_byte_in_positions_is_noticed(demo, tmp_path, packed):
-    positions = np.load(demo / "data_3d_h36m.npz", allow_pickle=True)["positions_3d"]
-    (np.savez_compressed if packed else np.savez)(tmp_path / "whole.npz", positions_3d=positions)
-    damaged = bytearray((tmp_path / "whole.npz").read_bytes())
-    damaged[len(damaged) // 2] ^= 0x55
-    (tmp_path / "data_3d_h36m.npz").write_bytes(damaged)
-    with pytest.raises(UserError, match="data_3d_h36m"):
-        open_h36m(tmp_path / "data_3d_h36m.npz", demo / "metadata.xml", demo / "data_2d_h36m_gt.npz")
