@@ -188,6 +188,32 @@ def test_groups_of_clips_give_what_the_whole_batch_gives(monkeypatch):
         torch.testing.assert_close(grouped, whole, atol=1e-4, rtol=1e-4)
 
 
+def test_inference_gives_what_the_pass_with_gradients_gives(monkeypatch):
+    encoder, inputs = small(), clips(3, 16)
+    valid = torch.arange(16) < torch.tensor([16, 9, 12])[:, None]
+    slow = encoder(inputs, valid)
+    with torch.no_grad():
+        fast = encoder(inputs, valid)
+        monkeypatch.setattr(pose_module, "_HAS_ONEDNN", False)
+        plain = encoder(inputs, valid)
+    for one, two, three in zip(slow, fast, plain, strict=True):
+        torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(two, three, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not pose_module._HAS_ONEDNN, reason="this torch has no oneDNN")
+def test_inference_on_a_cpu_takes_the_faster_product_and_exported_graphs_do_not():
+    encoder, inputs = small(depth=1, middle=1), clips(1, 16)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile, torch.no_grad():
+        encoder(inputs)
+    assert any("mkldnn::_linear_pointwise" in event.key for event in profile.key_averages())
+    with torch.no_grad():
+        graph = torch.export.export(encoder, (inputs,)).graph
+    called = {str(node.target) for node in graph.nodes}
+    assert any("linear" in name for name in called)
+    assert not any("mkldnn" in name for name in called)
+
+
 def test_the_token_alone_equals_the_token_of_a_whole_pass():
     encoder, inputs = small(), clips(2, 6)
     valid = torch.arange(6) < torch.tensor([6, 4])[:, None]
