@@ -1,6 +1,6 @@
 """Our pose encoder against the textbook form of the same network (`textbook.py`) with the same weights.
 
-    python benchmarks/bench_encoder.py [--sizes base,lite] [--pairs 1] [--rounds 5] [--device cpu|cuda] [--compile]
+    python benchmarks/bench_encoder.py [--sizes base,lite] [--pairs 1] [--rounds 3] [--device cpu|cuda] [--compile]
 
 Forward without gradients, and forward with backward, on clips of 243 frames and on short ones. Contestants take turns;
 ratios are medians over rounds. Outputs and gradients are compared first, with all five pairs of blocks.
@@ -134,7 +134,8 @@ def race(size: str, options: argparse.Namespace, device: torch.device, rate: flo
     for batch, frames in GPU_BATCHES if device.type == "cuda" else CPU_BATCHES:
         inputs = clips(batch, frames, device)
         for work, (do, passes) in WORK.items():
-            seconds = take_turns({n: partial(do, r, inputs) for n, r in runners.items()}, options.rounds, clock)
+            turns = {name: partial(do, encoder, inputs) for name, encoder in runners.items()}
+            seconds = take_turns(turns, options.rounds, clock, warm=device.type == "cpu")
             flops = 2 * passes * encoder_macs(config, batch, frames)
             print_race(f"{size} {batch} x {frames} {work}", seconds, flops, rate)
         if device.type == "cuda":

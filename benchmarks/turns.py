@@ -20,9 +20,11 @@ def take_turns(
     contestants: Mapping[str, Callable[[], object]],
     rounds: int,
     clock: Callable[[Callable[[], object]], float] = cpu_seconds,
+    *,
+    warm: bool = False,
 ) -> Seconds:
-    """Seconds of each contestant in each round, after one unmeasured call of all."""
-    for run in contestants.values():
+    """Seconds of each contestant in each round; after one unmeasured call of all, unless they are warm."""
+    for run in contestants.values() if not warm else ():
         run()
     seconds: Seconds = {name: [] for name in contestants}
     for number in range(rounds):
