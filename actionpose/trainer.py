@@ -307,7 +307,7 @@ class Trainer:
             self.model.eval()
             measured = self.validate()
             self.model.train()
-            better = self.state.best is None or measured.error < self.state.best
+            better = measured.error < (math.inf if self.state.best is None else self.state.best)
             if better:
                 self.state.best, self.state.best_step = measured.error, self.state.step
             self.log.event("eval", step=self.state.step, epoch=self.state.epoch, **measured.row)

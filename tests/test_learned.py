@@ -155,6 +155,14 @@ def test_a_limit_keeps_the_same_clips_each_time(folder):
     assert set(few.clip.tolist()) == {0, 1, 2}
 
 
+def test_a_run_whose_labels_were_shuffled_is_measured_on_the_true_ones(folder):
+    shards = ShardSet(folder)
+    plain, shuffled = (
+        learned.labelled_clips(shards, recipe(f"data.shuffle_labels={s}").value.data) for s in ("false", "true")
+    )
+    assert shuffled.texts == plain.texts == [[text] for text in shards.pairs["text"][: len(plain)]]
+
+
 def test_statistics_of_a_padded_clip_are_those_of_the_bare_one(folder):
     table = pair_samples(ShardSet(folder), recipe().value.data)
     assemble = Assembler(table=table, augment=False)

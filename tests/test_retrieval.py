@@ -92,3 +92,8 @@ def test_a_clip_with_several_texts_is_found_by_each_and_finds_any():
     result = text_motion_retrieval(pose, text, true)
     assert result["text_to_motion"].recall[1] == result["motion_to_text"].recall[1] == 100
     assert result["motion_to_text"].chance[1] == pytest.approx(100 * (2 / 3 + 1 / 3) / 2)
+
+
+def test_embeddings_that_are_no_numbers_score_last():
+    result = text_motion_retrieval(np.full((20, 3), np.nan), np.ones((20, 3)), np.eye(20, dtype=bool))
+    assert [way.median_rank for way in result.values()] == [20, 20]

@@ -101,6 +101,14 @@ def test_resuming_keeps_the_best_so_far(shards, tmp_path, monkeypatch):
     assert (made["best_mpjpe_mm"], made["best_step"]) == (40.0, made["step"])
 
 
+def test_an_error_that_is_no_number_is_never_the_best(shards, tmp_path, monkeypatch):
+    errors = iter([float("nan"), 60.0])
+    honest = jobs.summarise
+    monkeypatch.setattr(jobs, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
+    made = train(shards, tmp_path / "run", "finetune.eval_every=1", "finetune.epochs=2")
+    assert (made["best_mpjpe_mm"], made["best_step"]) == (60.0, made["step"])
+
+
 @pytest.mark.slow
 def test_two_processes_look_at_held_out_clips_and_learn_as_one_does(bert, tmp_path):
     # Without dropout, which each process draws for itself.
