@@ -33,6 +33,7 @@ from pipeline.mpi3dhp_geometry import (
     sampled,
     to_h36m,
 )
+from pipeline.mpi3dhp_published import differences, published
 from pipeline.tables import table
 
 DATASET = "MPI-INF-3DHP"
@@ -74,7 +75,7 @@ class Looked:
         videos, split = self.contents.videos, self.contents.split
         counts = {"videos": len(videos), "frames": sum(len(video.pose3d) for video in videos)}
         if split == "test":
-            counts["valid_frames"] = sum(int(_flags(video).sum()) for video in videos)
+            counts["valid_frames"] = sum(int(video.scored.sum()) for video in videos)
         names = {video.name for video in videos}
         what = (
             f"{len(names)} training sequences, {len(videos)} videos"
@@ -105,68 +106,12 @@ class Looked:
             yield f"the 3D of {n} videos is in metres and is multiplied by 1,000"
         if n := sum(video.valid is None for video in videos) if self.contents.split == "test" else 0:
             yield f"{n} test videos have no valid flags: all their frames would be scored"
-        yield from _differences(self.contents)
+        yield from differences(self.contents)
 
 
 def protocols_of(kind: Kind) -> tuple[str, ...]:
     """Protocols that a file with this 3D permits; where it cannot be told, none."""
     return tuple(table("mpi_inf_3dhp")["annotation"]["protocol"].get(kind, ()))
-
-
-def _flags(video: Video) -> NDArray[np.bool_]:
-    return video.valid if video.valid is not None else np.ones(len(video.pose3d), dtype=bool)
-
-
-# --- a file against what was published --------------------------------------------------------
-
-
-def _published(split: str) -> dict[str, dict[str, Any]]:
-    return {row["name"]: row for row in table("mpi_inf_3dhp")[split]["video"]}
-
-
-def _differences(contents: Contents) -> Iterator[str]:
-    """Where counts and rates differ from the published files; one sentence for each kind of difference."""
-    known, split = _published(contents.split), contents.split
-    frames: dict[str, str] = {}
-    rates: dict[str, str] = {}
-    valid: dict[str, str] = {}
-    for video in contents.videos:
-        row, n = known.get(video.name), len(video.pose3d)
-        if row is None:
-            frames[video.name] = f"{video.name} is not one of the published sequences"
-            continue
-        if n != row["frames"]:
-            frames.setdefault(video.name, f"{video.name} {n:,} instead of {row['frames']:,}")
-        if split == "train" and video.fps and abs(video.fps - row["fps"]) > 0.01:
-            rates.setdefault(video.name, f"{video.name} {video.fps:g} instead of {row['fps']:g}")
-        if split == "test" and (count := int(_flags(video).sum())) != row["valid"]:
-            valid[video.name] = f"{video.name} {count} instead of {row['valid']}"
-    yield from _said("frames differ from the published files", frames)
-    yield from _said("rates (Hz) differ from the published files", rates)
-    yield from _said("valid frames differ from the published files", valid)
-    missing = [name for name in known if name not in {video.name for video in contents.videos}]
-    if missing and contents.layout != OFFICIAL_TEST:
-        yield f"{len(missing)} of {len(known)} sequences are missing: {', '.join(missing)}"
-    yield from _cameras(contents)
-
-
-def _said(what: str, found: dict[str, str]) -> Iterator[str]:
-    if found:
-        shown = list(found.values())
-        yield f"{what}: {'; '.join(shown[:6])}{f'; … ({len(shown)})' if len(shown) > 6 else ''}"
-
-
-def _cameras(contents: Contents) -> Iterator[str]:
-    if contents.split == "test":
-        return
-    usual = set(table("mpi_inf_3dhp")["train"]["cameras"])
-    names = sorted({video.name for video in contents.videos})
-    of = {name: {video.camera for video in contents.videos if video.name == name} for name in names}
-    odd = {name: ", ".join(sorted(cameras)) for name, cameras in of.items() if cameras != usual}
-    if odd:
-        first, cameras = next(iter(odd.items()))
-        where = f"in {len(odd)} of {len(of)} sequences; {first} has {cameras}"
-        yield f"cameras differ from {', '.join(sorted(usual))} {where}"
 
 
 # --- which files ------------------------------------------------------------------------------
@@ -323,8 +268,8 @@ def _motion(video: Video, looked: Looked, *, permute: bool, metres: bool) -> Ben
     pose3d = target.astype(np.float32)
     if permute:
         pose2d, pose3d = np.asarray(to_h36m(pose2d)), np.asarray(to_h36m(pose3d))
-    published = _published(split).get(video.name, {})
-    fps = video.fps if video.fps > 0 else float(published.get("fps", facts[split]["missing_fps"]))
+    row = published(split).get(video.name, {})
+    fps = video.fps if video.fps > 0 else float(row.get("fps", facts[split]["missing_fps"]))
     return BenchmarkMotion(
         motion_id=video.motion_id,
         dataset=DATASET,
@@ -353,7 +298,7 @@ def _extra(video: Video, kind: Kind, width: int, height: int, split: str) -> dic
         "source_2d": "gt",
     }
     if split == "test":
-        extra["valid"] = runs(_flags(video))
+        extra["valid"] = runs(video.scored)
         if video.name in unit["legacy_sequences"]:
             extra["legacy_unit_mm"] = unit["legacy_mm"]
     return extra

@@ -7,8 +7,6 @@ only one thing is read. Everything else is refused with what it is and what to g
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,12 @@ from actionpose.errors import UserError
 from pipeline.benchmark import Rejected
 from pipeline.body import refuse_wrong_content
 from pipeline.npz import NpzError, open_npz
+from pipeline.pickled import load_objects
 from pipeline.tables import table
-from pipeline.unpickle import as_array, unpickled
+from pipeline.unpickle import as_array
 
 Split = Literal["train", "test"]
 OFFICIAL_TEST = "official-test-mat"
-
-MAX_BYTES = 4_000_000_000
-"""The published training file unpacks to 0.7 GB in double precision."""
 
 _MEMBERS_2D = ("data_2d", "pose_2d", "pose2d", "annot2")
 _MEMBERS_3D = ("data_3d", "pose_3d", "pose3d", "univ_annot3", "annot3")
@@ -64,6 +60,11 @@ class Video:
     def subject(self) -> str:
         """`S1`, `TS1`."""
         return self.name.partition("_")[0]
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """(n,) frames that may be scored: all where the file does not say."""
+        return self.valid if self.valid is not None else np.ones(len(self.pose3d), dtype=bool)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,22 +127,13 @@ def refuse_strange(path: Path) -> None:
 def _read_npz(path: Path) -> Contents:
     try:
         with open_npz(path) as archive:
-            names = archive.names
-            name = _object_member(path, names)
+            name = _object_member(path, archive.names)
             header = archive.header(name)
-        if not header.dtype.hasobject:
-            raise UserError(f"{path}: {name} is {header.dtype} {header.shape}, not a dictionary of videos", source())
-        with zipfile.ZipFile(path) as packed:
-            info = packed.getinfo(f"{name}.npy")
-            if info.file_size > MAX_BYTES:
-                raise UserError(f"{path} announces {info.file_size:,} bytes: no file of this dataset is that large")
-            with packed.open(info) as stream:
-                stream.read(header.start)
-                data = unpickled(stream, path, what="file of MPI-INF-3DHP", hint=source())
-    except (NpzError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (NpzError, KeyError) as error:
         raise UserError(f"{path} is damaged or cut short ({error})", f"download it again: {source()}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}", source()) from error
+    if not header.dtype.hasobject:
+        raise UserError(f"{path}: {name} is {header.dtype} {header.shape}, not a dictionary of videos", source())
+    data = load_objects(path, name)
     data = _unwrapped(data)
     if not isinstance(data, Mapping) or not data:
         raise UserError(f"{path}: {name} holds {_kind(data)}, not a dictionary of videos", source())

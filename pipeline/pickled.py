@@ -7,7 +7,6 @@ arrays inside an `.npz` are pickles too and are read the same way.
 
 from __future__ import annotations
 
-import builtins
 import pickle
 import pickletools
 import zipfile
@@ -24,7 +23,7 @@ from actionpose.errors import UserError
 from pipeline import checked_arrays
 from pipeline.npz import NpzError, object_member
 
-_BUILTINS = ("set", "frozenset", "complex", "bytearray", "object", "list", "dict", "tuple", "int", "float", "bool")
+_TYPES = (set, frozenset, complex, bytes, bytearray, object, list, dict, tuple, int, float, bool)
 _PEEKED = 400
 """Instructions of a pickle that are enough to meet its first keys."""
 
@@ -53,7 +52,7 @@ def array_names() -> dict[tuple[str, str], Any]:
         names[f"{core}.multiarray", "scalar"] = checked_arrays.scalar
         names[f"{core}.numeric", "_frombuffer"] = checked_arrays.from_buffer
     for module in ("__builtin__", "builtins"):
-        names.update({(module, name): getattr(builtins, name) for name in _BUILTINS})
+        names.update({(module, kind.__name__): kind for kind in _TYPES})
     return names
 
 

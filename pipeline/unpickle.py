@@ -12,7 +12,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,34 +89,6 @@ def read_pickle(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise UserError(f"{path} holds a {type(loaded).__name__}, not the members of a model", DOWNLOAD)
     return {str(key): value for key, value in loaded.items()}
-
-
-def unpickled(stream: IO[bytes], path: Path, *, what: str, hint: str) -> Any:
-    """Whatever a pickle of arrays, numbers, text and containers holds; names of anything else are refused.
-
-    Args:
-        stream: where the pickle begins; read to its end, so that a checksum of what wraps it is compared.
-        path: the file, for messages.
-        what: what the file should be, such as `annotation file`.
-        hint: where the right file comes from.
-
-    Raises:
-        UserError: damaged, cut short, or it names something that arrays do not need.
-    """
-    try:
-        loaded = _Reader(stream, encoding="latin1").load()
-        while stream.read(1 << 16):
-            pass
-    except Refused as error:
-        raise UserError(
-            f"{path} is refused: {error}, which no {what} needs; opening it the usual way would run it",
-            f"do not open this file with other tools either; {hint}",
-        ) from error
-    except Exception as error:  # a damaged pickle raises nearly anything; nothing of it has run
-        raise UserError(
-            f"{path} is damaged or cut short ({type(error).__name__}: {error})", f"download it again: {hint}"
-        ) from error
-    return loaded
 
 
 def as_array(value: Any) -> NDArray[Any]:
