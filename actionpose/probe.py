@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actionpose.retrieval import Flags, Floats, first_correct
+from actionpose.retrieval import Flags, Floats
 from actionpose.zeroshot import Naming, naming
 
 PENALTY = 0.01
@@ -36,8 +36,7 @@ def linear_probe(
     learn, ask = (torch.from_numpy((x - shift) / scale).double() for x in (train_NF, test_MF))
     target = torch.from_numpy(true_NU / true_NU.sum(axis=1, keepdims=True)).double()
     weight, bias = fit(learn, target, penalty)
-    score = (ask @ weight + bias).numpy()
-    return naming(first_correct(score, test_true_MU), test_true_MU)
+    return naming((ask @ weight + bias).numpy(), test_true_MU)
 
 
 def fit(x_NF: Tensor, target_NU: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

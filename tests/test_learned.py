@@ -63,7 +63,7 @@ def test_naming_equals_a_plain_count():
         answers = [np.argsort(-(label @ p))[:k] for p in pose]
         hits = [any(t[a] for a in some) for t, some in zip(true, answers, strict=True)]
         assert found.top[k] == pytest.approx(100 * np.mean(hits))
-        by_label = [np.mean([hits[n] for n in range(40) if true[n, u]]) for u in range(9) if true[:, u].any()]
+        by_label = [np.mean([u in answers[n] for n in range(40) if true[n, u]]) for u in range(9) if true[:, u].any()]
         assert found.balanced[k] == pytest.approx(100 * np.mean(by_label))
         drawn = [true[n, rng.permutation(9)[:k]].any() for n in range(40) for _ in range(500)]
         assert found.chance[k] == pytest.approx(100 * np.mean(drawn), abs=1.5)
@@ -78,13 +78,20 @@ def test_always_answering_the_frequent_label_is_no_better_than_the_baseline_says
     assert constant.chance[1] == pytest.approx(100 / 3)
 
 
+def test_balanced_asks_for_each_label_itself():
+    true = truth([["walk", "turn"]] * 3 + [["walk"]], ["turn", "walk"])
+    always_walk = zero_shot(np.ones((4, 1)), np.array([[0.0], [1.0]]), true)
+    assert always_walk.top[1] == 100
+    assert always_walk.balanced[1] == always_walk.frequent_balanced[1] == 50
+
+
 def test_labels_that_are_all_alike_name_nothing():
     assert zero_shot(np.ones((6, 2)), np.ones((6, 2)), np.eye(6, dtype=bool)).top == {1: 0.0, 5: 0.0}
 
 
 def test_a_clip_without_a_true_label_cannot_be_named():
     with pytest.raises(ValueError, match="true label"):
-        naming(np.array([1, 1]), np.array([[True, False], [False, False]]))
+        naming(np.ones((2, 2)), np.array([[True, False], [False, False]]))
 
 
 # --- probe ------------------------------------------------------------------------------------
