@@ -168,13 +168,13 @@ def annotation_of(fits: Sequence[tuple[str, Fit]]) -> Annotation:
     spread = float(np.ptp(heights) / np.mean(heights))
     residual = float(np.median([fit.residual_px for _, fit in fits]))
     as_is = float(np.median([fit.as_is_px for _, fit in fits]))
-    off = float(np.median([abs(scale - 1) for scale in scales.values()]))
+    off = [abs(scale - 1) > rule["scale_tolerance"] for scale in scales.values()]
     alike = len(subjects) >= rule["subjects"] and spread < rule["height_spread"]
     kind: Kind = "metric"
     sentence = f"annot3: the 3D projects onto the 2D as it is (misfit {as_is:.1f} px)"
     if residual > rule["residual_px"]:
         kind, sentence = "unknown", f"the 3D does not project onto the 2D in any size (misfit {residual:.1f} px)"
-    elif alike or off > rule["scale_tolerance"]:
+    elif 2 * sum(off) > len(off) or (alike and any(off)):
         kind = "universal"
         shown = ", ".join(f"{subject} {scale:.3f}" for subject, scale in scales.items())
         sentence = (

@@ -171,6 +171,14 @@ def test_annot3_is_told_from_univ_annot3_by_geometry_and_permits_no_protocol(fil
     assert "annot3 permits no protocol" in " ".join(looks[0].file.problems)
 
 
+def test_one_person_filmed_as_they_are_under_many_names_is_still_metric(tmp_path: Path):
+    one = ShardSet(make_shards(tmp_path / "one", (70,), splits=("train", "val")))
+    write_demo_3dhp(tmp_path / "metric", one, annotation="metric")
+    write_demo_3dhp(tmp_path / "universal", one)
+    assert [x.kind for x in mpi3dhp.chosen(tmp_path / "metric")] == ["metric", "metric"]
+    assert [x.kind for x in mpi3dhp.chosen(tmp_path / "universal")] == ["universal", "universal"]
+
+
 def test_the_scale_that_was_taken_out_of_each_subject_is_found(files: Path):
     (train, _) = mpi3dhp.chosen(files)
     assert train.kind == "universal"
