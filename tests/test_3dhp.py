@@ -179,6 +179,20 @@ def test_one_person_filmed_as_they_are_under_many_names_is_still_metric(tmp_path
     assert [x.kind for x in mpi3dhp.chosen(tmp_path / "universal")] == ["universal", "universal"]
 
 
+@pytest.mark.parametrize("annotation", ["universal", "metric"])
+def test_the_judgement_survives_noisy_and_distorted_2d(annotation: str, filmed: ShardSet, tmp_path: Path):
+    write_demo_3dhp(tmp_path / "clean", filmed, annotation=annotation)
+    rng = np.random.default_rng(0)
+
+    def spoil(data: dict[str, Any]) -> dict[str, Any]:
+        for clip in data.values():
+            x = (clip["data_2d"] - 1024) / 1500
+            clip["data_2d"] = (x * (1 - 0.1 * (x**2).sum(-1, keepdims=True))) * 1500 + 1024 + rng.normal(0, 5, x.shape)
+        return data
+
+    assert mpi3dhp.look(rewritten(tmp_path / "clean", tmp_path / "f", spoil, "test")).kind == annotation
+
+
 def test_the_scale_that_was_taken_out_of_each_subject_is_found(files: Path):
     (train, _) = mpi3dhp.chosen(files)
     assert train.kind == "universal"
