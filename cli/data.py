@@ -260,6 +260,12 @@ def status(settings: Settings, out: Path, work: Path | None, format: str, **give
     \b
     ap-data status --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards
     """
+    from pipeline.inspect import benchmark_status
+
+    if (built := benchmark_status(out)) is not None:
+        emit([built], format)
+        next_step("The command that built it reads the files again and writes nothing when they are the same.")
+        return
     build = build_for(data_config(settings, **given), out, work)
     _print_status(build, format)
 

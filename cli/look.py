@@ -28,13 +28,22 @@ def inspect(path: Path, table: str | None, where: tuple[str, ...], limit: int, f
     ap-data inspect shards --table pairs --where 'label~^transit' --where 'split=val'
     ap-data inspect shards --table failures --format csv --limit 0
     """
-    from pipeline.inspect import kind_of, manifest_of, next_command, select, shard_summary, shard_text, stage_summary
+    from pipeline.inspect import (
+        kind_of,
+        main_table,
+        manifest_of,
+        next_command,
+        select,
+        shard_summary,
+        shard_text,
+        stage_summary,
+    )
 
     kind = kind_of(path)
     if kind == "run":
         raise click.UsageError(f"{path} is a training run; look at it with `ap-train inspect {path}`")
     if kind == "manifest" or table or where:
-        manifest = path if kind == "manifest" else manifest_of(path, table or "pairs")
+        manifest = path if kind == "manifest" else manifest_of(path, table or main_table(path))
         rows = select(manifest, where)
         shown = list(itertools.islice(rows, limit or None))
         emit([_short(row) for row in shown] if format == "table" else shown, format)

@@ -225,6 +225,27 @@ def manifest_of(path: Path, table: str) -> Path:
     raise UserError(f"{path} has no table '{table}'", "it has: " + ", ".join(there))
 
 
+def main_table(path: Path) -> str:
+    """The table of a folder that a condition without `--table` is about: pairs, or a benchmark's videos."""
+    benchmark = (path / INDEX).is_file() and read_index(path)["kind"] == "benchmark"
+    return "videos" if benchmark else "pairs"
+
+
+def benchmark_status(out: Path) -> dict[str, Any] | None:
+    """Where a benchmark's shards come from, as `ap-data status` says it; None when `out` holds none."""
+    if not (out / INDEX).is_file() or (index := read_index(out))["kind"] != "benchmark":
+        return None
+    summary = index["summary"]
+    failed = sum(sum(reasons.values()) for reasons in summary["failures"].values())
+    return {
+        "stage": index["provenance"].get("stage", "build"),
+        "state": "built",
+        "rows": f"{summary['motions']:,} videos" + (f", {failed:,} failed" if failed else ""),
+        "why": "from " + ", ".join(file["file"] for file in summary["source"] if "file" in file),
+        "folder": str(out),
+    }
+
+
 def stage_summary(folder: Path) -> dict[str, Any]:
     """What `meta.json` says of a stage folder."""
     meta = read_meta(folder)

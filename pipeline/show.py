@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.geometry import facing_heading
 from actionpose.shards import INDEX, ShardSet
+from actionpose.skeleton import ROOT
 from pipeline.amass import read_motion
 from pipeline.body import load_body
 from pipeline.config import DataConfig
@@ -38,7 +39,7 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
 
     Args:
         path: a shard folder, or a file that `ap-data keypoints` wrote.
-        clip_id: in a shard folder, which clip; its motion's id gives the whole motion.
+        clip_id: in a shard folder, which clip; its motion's id gives the whole motion. Of a benchmark, which video.
         label: in a shard folder, the first clip with exactly this text, else one that contains it.
 
     Raises:
@@ -51,6 +52,8 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
         raise UserError(f"{path} is neither a shard folder nor a file of keypoints", "give one of the two")
     shards = ShardSet(path)
     motions = list(shards.motions["motion_id"])
+    if shards.kind == "benchmark":
+        return _video(shards, motions, clip_id)
     if clip_id in motions:
         number = motions.index(clip_id)
         frames, heading = shards.motion_frames(number), float(shards.motions["heading"][number])
@@ -63,6 +66,19 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
         fps=shards.fps,
         title=f"{', '.join(texts)}   ({shards.clips['clip_id'][number]})",
     )
+
+
+def _video(shards: ShardSet, motions: list[str], motion_id: str) -> Clip:
+    """A benchmark's video, the first by default, in metres and upright: the front view is what its camera sees."""
+    if motion_id and motion_id not in motions:
+        raise UserError(f"there is no video '{motion_id}'", "list them: ap-data inspect FOLDER --table videos")
+    number = motions.index(motion_id) if motion_id else 0
+    unit_mm = float(np.mean(shards.motions["extra"][number]["unit_mm"]))
+    seen = shards.motion_frames(number) * (unit_mm / 1000)
+    seen = seen - seen[:, ROOT].mean(axis=0)
+    frames = np.stack([seen[..., 0], seen[..., 2], -seen[..., 1]], axis=-1)
+    title = " ".join(filter(None, [motions[number], str(shards.motions["action"][number])]))
+    return Clip(frames=frames, heading=0.0, fps=float(shards.motions["fps_true"][number]), title=title)
 
 
 def _clip_number(shards: ShardSet, clip_id: str, label: str) -> int:

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 from h36m_maker import PICKLE, dumped, loaded, make_h36m, run
 
-from actionpose.geometry import root_relative, screen_to_pixel
+from actionpose.errors import UserError
+from actionpose.geometry import camera_matrix, root_relative, screen_to_pixel, to_camera
 from actionpose.shards import ShardSet
 from cli.data import main
 from cli.train import main as score_main
@@ -19,6 +20,7 @@ from pipeline.demo_h36m import place_of
 from pipeline.h36m import build_h36m, open_h36m
 from pipeline.h36m_cameras import camera_named, world_to_camera
 from pipeline.h36m_pickle import read_content
+from pipeline.show import find_clip
 
 MODULES = (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 
@@ -359,8 +361,24 @@ def test_the_result_can_be_inspected_and_validated(a, b):
         assert {file["layout"] for file in data["source"]} & {"motionbert-pickle", "videopose3d-3d"}
         checked = CliRunner().invoke(main, ["validate", str(shards.folder), "--deep"])
         assert checked.exit_code == 0, checked.stdout
-        rows = CliRunner().invoke(main, ["inspect", str(shards.folder), "--table", "videos", "--format", "json"])
-        assert len(json.loads(rows.stdout)) == 20
+        rows = CliRunner().invoke(main, ["inspect", str(shards.folder), "--where", "subject=S9", "--format", "json"])
+        assert {row["subject"] for row in json.loads(rows.stdout)} == {"S9"}
+        status = CliRunner().invoke(main, ["status", "--out", str(shards.folder), "--format", "json"])
+        assert json.loads(status.stdout)[0]["rows"] == "84 videos"
+
+
+def test_a_preview_shows_the_person_upright_as_the_camera_sees_them(a, b):
+    for shards in (a, b):
+        clip = find_clip(shards.folder)
+        assert clip.title.startswith(str(shards.motions["motion_id"][0]))
+        head, pelvis, ankle = (clip.frames[:, j, 2].mean() for j in (10, 0, 3))
+        assert 0.4 < head - pelvis < 1.0
+        assert 0.5 < pelvis - ankle < 1.2
+        seen = to_camera(clip.frames, camera_matrix("front", clip.heading))
+        stored = shards.motion_frames(0)
+        assert np.corrcoef(seen[..., 0].ravel(), stored[..., 0].ravel())[0, 1] > 0.99
+    with pytest.raises(UserError, match="no video 'h36m/walk'"):
+        find_clip(b.folder, "h36m/walk")
 
 
 def test_dry_run_names_files_and_writes_nothing(demo, tmp_path):
