@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -19,7 +20,7 @@ from cli.train import main as score_main
 from pipeline.demo_h36m import place_of
 from pipeline.h36m import build_h36m, open_h36m
 from pipeline.h36m_cameras import camera_named, world_to_camera
-from pipeline.h36m_pickle import read_content
+from pipeline.h36m_pickle import motions, read_content
 from pipeline.show import find_clip
 
 MODULES = (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
@@ -404,3 +405,18 @@ def test_a_folder_of_something_else_is_not_overwritten(demo, tmp_path):
     assert result.exit_code == 1
     assert "never overwrites" in result.stderr
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_videos_are_cut_one_at_a_time_beside_what_the_pickle_holds(demo):
+    content = read_content(demo / PICKLE)
+    held = sum(array.nbytes for split in content.splits for array in (split.joint_2d, split.image))
+    cut = motions(content)
+    next(cut)  # before the first, some frames of the whole file are looked at
+    tracemalloc.start()
+    try:
+        for video in cut:
+            del video
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < held / 10
