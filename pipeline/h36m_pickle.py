@@ -232,6 +232,20 @@ def _oddities(split: Split) -> list[str]:
     expected = next(row for row in tables.table("h36m")["expected"] if row["layout"] == LAYOUT)[split.name]
     if split.frames != expected:
         found.append(f"{split.name} has {split.frames:,} frames, the published file {expected:,}")
+    return found + _disagreements(split)
+
+
+def _disagreements(split: Split) -> list[str]:
+    """Where the names of videos say something else than the fields beside them."""
+    found = []
+    named = [(parsed, start) for source, start, _ in split.videos if (parsed := _SOURCE.search(source))]
+    if split.actions is not None:
+        pairs = {(parsed[2], str(split.actions[start])) for parsed, start in named}
+        if not len(pairs) == len({number for number, _ in pairs}) == len({label for _, label in pairs}):
+            found.append(f"{split.name} action labels are not those of the videos' names: the names are used")
+    seen = [(int(parsed[4]), camera_named(split.camera_names[start])) for parsed, start in named]
+    if any(camera is not None and number != camera.number + 1 for number, camera in seen):
+        found.append(f"{split.name} camera_name is not the camera of the videos' names: camera_name is used")
     return found
 
 
@@ -268,7 +282,7 @@ def _motion(
         return Rejected(
             motion_id=motion_id, reason=reason or "", message=f"{source}, camera {', '.join(sorted(names))}"
         )
-    subject, number, _, _ = (int(digits) for digits in parsed.groups())
+    subject, number = int(parsed[1]), int(parsed[2])
     unit_mm, unit_from = _unit(split, start, stop, camera, size)
     confidence = 1.0 if split.confidence is None else split.confidence[start:stop]
     skip = skipped(PROTOCOL, f"S{subject}", parsed[0].rpartition("_ca_")[0])
@@ -305,13 +319,11 @@ def _unfit(parsed: re.Match[str] | None, names: set[str], camera: Camera | None,
         return "several cameras"
     if camera is None:
         return "unknown camera"
-    subject, number, _, seen_by = (int(digits) for digits in parsed.groups())
+    subject, number = int(parsed[1]), int(parsed[2])
     if number not in action_names():
         return "unknown action"
     if f"S{subject}" not in tables.table("h36m")["split"][split.name]:
         return f"subject does not belong to {split.name}"
-    if seen_by != camera.number + 1:
-        return "name and camera disagree"
     if split.name == "test" and split.mm_per_pixel is None:
         return "no scale"
     return None

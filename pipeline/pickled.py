@@ -27,6 +27,8 @@ _TYPES = (set, frozenset, complex, bytes, bytearray, object, list, dict, tuple, 
 _PEEKED = 400
 """Instructions of a pickle that are enough to meet its first keys."""
 
+_LONGEST_KEY = 200  # old protocols keep the bytes of arrays as text
+
 REFUSED_HINT = "do not open this file with other tools either; get it again from where it is published"
 
 
@@ -157,7 +159,7 @@ def glimpse(path: Path) -> Glimpse | None:
             for name, value in _instructions(handle):
                 if not container and name in ("EMPTY_LIST", "EMPTY_DICT", "LIST", "DICT", "EMPTY_TUPLE"):
                     container = name.removeprefix("EMPTY_").lower()
-                if isinstance(value, str) and name not in ("GLOBAL", "PUT", "GET"):
+                if isinstance(value, str) and len(value) <= _LONGEST_KEY and name not in ("GLOBAL", "PUT", "GET"):
                     texts.append(value)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error

@@ -194,6 +194,11 @@ def test_what_does_not_fit_together_is_told(demo, tmp_path):
     assert "joint_2d equals joint3d_image" in problems_of(dumped(tmp_path / "3.pkl", data))
     data["train"]["joint_2d"] = data["train"]["joint_2d"] + 500
     assert "pixels from joint3d_image" in problems_of(dumped(tmp_path / "4.pkl", data))
+    data["test"]["action"] = [a.replace("Walking", "Greeting") for a in data["test"]["action"]]
+    data["train"]["camera_name"] = data["train"]["camera_name"][::-1]
+    said = problems_of(dumped(tmp_path / "6.pkl", data))
+    assert "test action labels" in said
+    assert "train camera_name" in said
     del data["train"]
     assert "no train part" in problems_of(dumped(tmp_path / "5.pkl", data))
 
