@@ -127,7 +127,7 @@ def device_seconds(run: Callable[[], object]) -> float:
 def race(size: str, options: argparse.Namespace, device: torch.device, rate: float) -> None:
     config = encoder_config(size, options.pairs)
     both = contestants(config, device)
-    runners: dict[str, Callable[[Tensor], object]] = dict(both)
+    runners: dict[str, nn.Module] = dict(both)
     if options.compile:
         runners["ours, compiled"] = torch.compile(both["ours"], dynamic=False)
     clock = device_seconds if device.type == "cuda" else cpu_seconds
@@ -135,7 +135,7 @@ def race(size: str, options: argparse.Namespace, device: torch.device, rate: flo
         inputs = clips(batch, frames, device)
         for work, (do, passes) in WORK.items():
             turns = {name: partial(do, encoder, inputs) for name, encoder in runners.items()}
-            seconds = take_turns(turns, options.rounds, clock, warm=device.type == "cpu")
+            seconds = take_turns(turns, options.rounds, clock)
             flops = 2 * passes * encoder_macs(config, batch, frames)
             print_race(f"{size} {batch} x {frames} {work}", seconds, flops, rate)
         if device.type == "cuda":
@@ -156,8 +156,10 @@ def print_race(title: str, seconds: Seconds, flops: int, rate: float) -> None:
 # --- memory -----------------------------------------------------------------------------------
 
 
-def print_gpu_memory(title: str, runners: dict[str, Callable[[Tensor], object]], inputs: Tensor) -> None:
+def print_gpu_memory(title: str, runners: dict[str, nn.Module], inputs: Tensor) -> None:
     for name, encoder in runners.items():
+        for parameter in encoder.parameters():
+            parameter.grad = None
         for work, (do, _) in WORK.items():
             torch.cuda.synchronize()
             before = torch.cuda.memory_allocated()
