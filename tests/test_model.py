@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actionpose.model import ActionPose, PoolingConfig
+from actionpose.model import ActionPose, PoolingConfig, PosePool, Standardise
 from actionpose.pose import PoseConfig
 from actionpose.text import TextConfig, load_text_encoder, write_tiny_bert
 
@@ -109,3 +109,42 @@ def test_weights_of_a_whole_model_go_around(model, text_config):
     with torch.no_grad():
         for one, two in zip(model.forward_both(pose2d), other.forward_both(pose2d), strict=True):
             assert torch.equal(one, two)
+
+
+class TestStandardisedToken:
+    """`pooling.standardise`: what all clips share is taken out before the head."""
+
+    @staticmethod
+    def tokens(count, seed=0):
+        return 3.0 + 0.01 * torch.randn(count, 17, 16, generator=torch.Generator().manual_seed(seed))
+
+    def test_clips_that_are_nearly_alike_come_out_apart(self):
+        plain, ours = (PosePool(16, 17, PoolingConfig(dim=20, dropout=0, standardise=on)) for on in (False, True))
+        token = self.tokens(32)
+        cosine = [(pool(token) @ pool(token).T).mean().item() for pool in (plain, ours)]
+        assert cosine[0] > 0.999
+        assert cosine[1] < 0.5
+
+    def test_statistics_come_from_training_alone_and_travel_with_the_weights(self):
+        ours = Standardise(17, 16)
+        fresh = ours.eval()(self.tokens(8))
+        torch.testing.assert_close(fresh, self.tokens(8))
+        for seed in range(60):
+            ours.train()(self.tokens(64, seed))
+        out = ours.eval()(self.tokens(1000, 99))
+        torch.testing.assert_close(out.mean(dim=0), torch.zeros(17, 16), atol=0.4, rtol=0)
+        assert (out.std(dim=0).mean() - 1).abs() < 0.05
+        before = {k: v.clone() for k, v in ours.state_dict().items()}
+        again = Standardise(17, 16).eval()
+        again.load_state_dict(before)
+        torch.testing.assert_close(again(self.tokens(3)), ours(self.tokens(3)))
+        torch.testing.assert_close(ours.state_dict(), before)
+
+    def test_a_batch_is_standardised_by_itself_as_batch_normalisation_does(self):
+        ours, theirs = Standardise(17, 16), torch.nn.BatchNorm1d(17 * 16, affine=False, eps=Standardise.FLOOR)
+        mine, other = (self.tokens(64).requires_grad_() for _ in range(2))
+        weight = torch.randn(64, 17, 16)
+        (ours(mine) * weight).sum().backward()
+        (theirs(other.flatten(1)).view_as(weight) * weight).sum().backward()
+        torch.testing.assert_close(ours(mine), theirs(other.flatten(1)).view_as(weight), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(mine.grad, other.grad, atol=0.05, rtol=1e-3)

@@ -22,7 +22,7 @@ def test_the_defaults_are_the_papers():
 
 
 def test_four_recipes_are_shipped():
-    assert [path.stem for path in SHIPPED] == ["finetune_3dhp", "finetune_h36m", "pretrain", "tiny"]
+    assert [path.stem for path in SHIPPED] == ["finetune_3dhp", "finetune_h36m", "pretrain", "small", "tiny"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
