@@ -111,9 +111,10 @@ def test_an_error_that_is_no_number_is_never_the_best(shards, tmp_path, monkeypa
 
 @pytest.mark.slow
 def test_two_processes_look_at_held_out_clips_and_learn_as_one_does(bert, tmp_path):
-    # Without dropout, which each process draws for itself.
+    # Without dropout, which each process draws for itself; with statistics over the clips of both.
     shards = make_shards(tmp_path / "equal", lengths=(24,) * 8, splits=("train", "val"))
-    more = ("pretrain.epochs=2", "pretrain.eval_every=1", "pooling.dropout=0.0", "text.frozen=true")
+    more = ("pretrain.epochs=2", "pretrain.eval_every=1", "pooling.dropout=0.0", "text.frozen=true",
+            "pooling.standardise=true")  # fmt: skip
     train(shards, tmp_path / "one", *more, command="pretrain", text=bert)
     given = ["pretrain", "--data", str(shards), "--out", str(tmp_path / "two"), *options(tiny(*more, text=bert))]
     program = tmp_path / "ap-train"  # the command as an executable, as `--no-python` wants it
