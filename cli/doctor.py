@@ -107,8 +107,17 @@ def _next(found: Diagnosis, config: DataConfig, out: Path) -> str:
 
 
 def _builds(benchmarks: dict[str, Path]) -> list[str]:
-    option = {"h36m": "build-h36m --h36m", "mpi_inf_3dhp": "build-3dhp --mpi-inf-3dhp"}
-    folder = {"h36m": "shards-h36m", "mpi_inf_3dhp": "shards-3dhp"}
-    return [
-        f"ap-data {option[name]} {shlex.quote(str(place))} --out {folder[name]}" for name, place in benchmarks.items()
-    ]
+    """One command for each build that the files permit, each with a folder of its own."""
+    from pipeline.doctor_bench import starts_h36m
+
+    commands = []
+    if "h36m" in benchmarks:
+        starts = starts_h36m(benchmarks["h36m"])
+        for place, detections in starts:
+            more = f" --detections {shlex.quote(str(detections))}" if detections else ""
+            name = "" if len(starts) == 1 else f"-{(detections or place).stem}"
+            commands.append(f"ap-data build-h36m --h36m {shlex.quote(str(place))}{more} --out shards-h36m{name}")
+    if "mpi_inf_3dhp" in benchmarks:
+        place = shlex.quote(str(benchmarks["mpi_inf_3dhp"]))
+        commands.append(f"ap-data build-3dhp --mpi-inf-3dhp {place} --out shards-3dhp")
+    return commands

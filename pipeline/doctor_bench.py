@@ -73,6 +73,22 @@ def _surveyed(folder: Path) -> _Survey:
     return there
 
 
+def starts_h36m(place: Path) -> list[tuple[Path, Path | None]]:
+    """What `build-h36m` has to be given for every build that a file or folder permits.
+
+    Returns:
+        (--h36m, --detections or None) per build: the place itself where it permits one build, else files by name.
+    """
+    if place.is_file():
+        return [(place, None)]
+    there = _surveyed(place)
+    starts: list[tuple[Path, Path | None]] = []
+    for path in there.mains:
+        choice = h36m.layout_of(path) != h36m_pickle.LAYOUT and len(there.detections) > 1
+        starts += [(path, detections) for detections in there.detections] if choice else [(path, None)]
+    return starts if len(starts) > 1 else [(place, None)]
+
+
 def look_at_3dhp(place: Path) -> list[Finding]:
     """Read every file that may hold the dataset.
 

@@ -217,6 +217,9 @@ def _task(config: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> str:
 
 # --- one evaluation ---------------------------------------------------------------------------
 
+_CONDITIONS = ("split", "flip_tta", "detections", "windowing", "clip_frames", "source_2d")
+"""Entries of a result row that may differ inside a protocol; numbers are compared where all of them agree."""
+
 
 def _result(run: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> list[ResultRow]:
     """The row of a run, and those of the baselines that were measured beside it."""
@@ -233,7 +236,7 @@ def _result(run: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> list
         protocol=str(row.get("protocol") or "not named"),
         data=str(row.get("fingerprint") or ""),
         seed=_int(row.get("seed", _find(config, "seed"))),
-        conditions=tuple(f"{key}={row[key]}" for key in ("split", "flip_tta", "detections") if key in row),
+        conditions=tuple(f"{key}={row[key]}" for key in _CONDITIONS if key in row),
         actions=_actions(row.get("actions")),
         extra={k: v for k in ("pck", "auc") if (v := _float(row.get(k))) is not None},
     )

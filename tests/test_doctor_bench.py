@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,16 @@ def test_benchmarks_alone_are_a_whole_thing_with_the_commands_to_build_them(tdhp
     said = run("--mpi-inf-3dhp", tdhp, "--h36m", pickle)
     assert f"ap-data build-h36m --h36m {pickle} --out" in said.stderr
     assert f"ap-data build-3dhp --mpi-inf-3dhp {tdhp} --out" in said.stderr
+
+
+def test_a_folder_of_several_builds_gets_a_command_for_each_that_runs(h36m: Path):
+    said = run("--h36m", h36m).stderr
+    commands = [part.strip() for part in said[said.index("ap-data") :].split(" ; ")]
+    assert len(commands) == 3  # the pickle, and the positions with either of two sets of detections
+    assert len({command.split("--out")[1] for command in commands}) == 3
+    for command in commands:
+        done = CliRunner().invoke(main, [*shlex.split(command)[1:], "--dry-run"])
+        assert done.exit_code == 0, done.output
 
 
 def test_paths_may_stand_in_a_settings_file(tdhp: Path, tmp_path: Path):

@@ -322,7 +322,11 @@ def test_flat_losses_are_read_too(tmp_path: Path) -> None:
 
 def test_runs_on_other_data_or_protocols_are_never_compared(tmp_path: Path) -> None:
     same = read_run(write_run(tmp_path / "a", results=[result(50)], init="x")).results
-    for k, change in enumerate(({"fingerprint": "other"}, {"protocol": "3dhp"}, {"frames": 7}, {"split": "test"})):
+    changes: tuple[dict[str, Any], ...] = (
+        {"fingerprint": "other"}, {"protocol": "3dhp"}, {"frames": 7}, {"split": "test"},
+        {"windowing": "chunks"}, {"clip_frames": 27}, {"source_2d": "gt"},
+    )  # fmt: skip
+    for k, change in enumerate(changes):
         other = read_run(write_run(tmp_path / f"b{k}", results=[result(70, **change)], init="")).results
         assert differences([*same, *other]) == []
 
