@@ -231,7 +231,7 @@ def with_encoder_of_init(resolved: Resolved[Recipe]) -> Recipe:
     """The recipe with the pose encoder's shape taken from the run it starts from, if it starts from one.
 
     Raises:
-        UserError: the recipe itself asks for another shape.
+        UserError: the recipe itself asks for another shape, or for clips longer than that encoder takes.
     """
     recipe = resolved.value
     path = Path(recipe.init.pose)
@@ -245,7 +245,13 @@ def with_encoder_of_init(resolved: Resolved[Recipe]) -> Recipe:
             f"{path} holds another pose encoder than the recipe asks for: pose." + "; pose.".join(wrong),
             "leave the pose settings out (they are taken from the run), or start from other weights",
         )
-    return dataclasses.replace(recipe, pose=from_dict(PoseConfig, theirs, where=str(path)))
+    pose = from_dict(PoseConfig, theirs, where=str(path))
+    if recipe.data.clip_frames > pose.max_frames:
+        raise UserError(
+            f"{path} takes at most {pose.max_frames} frames at once, and data.clip_frames is {recipe.data.clip_frames}",
+            f"-o data.clip_frames={pose.max_frames}, or pretrain with -o pose.max_frames={recipe.data.clip_frames}",
+        )
+    return dataclasses.replace(recipe, pose=pose)
 
 
 def _is_ours(path: Path) -> bool:

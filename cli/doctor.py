@@ -118,6 +118,6 @@ def _builds(benchmarks: dict[str, Path]) -> list[str]:
             name = "" if len(starts) == 1 else f"-{(detections or place).stem}"
             commands.append(f"ap-data build-h36m --h36m {shlex.quote(str(place))}{more} --out shards-h36m{name}")
     if "mpi_inf_3dhp" in benchmarks:
-        place = shlex.quote(str(benchmarks["mpi_inf_3dhp"]))
-        commands.append(f"ap-data build-3dhp --mpi-inf-3dhp {place} --out shards-3dhp")
+        folder = shlex.quote(str(benchmarks["mpi_inf_3dhp"]))
+        commands.append(f"ap-data build-3dhp --mpi-inf-3dhp {folder} --out shards-3dhp")
     return commands
