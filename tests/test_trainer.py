@@ -334,6 +334,10 @@ def test_finetuning_starts_from_the_pretrained_encoder(shards, bert, tmp_path):
     assert jobs.with_encoder_of_init(plain).pose.dim_feat == 16  # its shape comes along
     with pytest.raises(UserError, match=r"pose\.dim_feat: was 16, now 32"):
         jobs.with_encoder_of_init(recipe(f"init.pose={tmp_path / 'pre'}", "pose.dim_feat=32"))
+    with pytest.raises(UserError, match=r"at most 32 frames at once, and data\.clip_frames is 40") as refused:
+        jobs.with_encoder_of_init(resolve(Recipe, overrides=[f"init.pose={tmp_path / 'pre'}", "data.clip_frames=40",
+                                                             "data.stride=16"]))  # fmt: skip
+    assert "pose.max_frames=40" in refused.value.hint
     with pytest.raises(UserError, match="is not there"):
         train("finetune", recipe("init.pose=/nowhere/run"), shards, tmp_path / "x")
 
