@@ -45,8 +45,9 @@ FLIP_ORDER: tuple[int, ...] = tuple(_PARTNER.get(j, j) for j in range(N_JOINTS))
 MPI_3DHP_ORDER: tuple[int, ...] = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
 """`pose_3dhp[..., MPI_3DHP_ORDER, :]` is a pose in Human3.6M order.
 
-MPI-INF-3DHP's 17 joints as P-STMO's files and the benchmark's own code order them: head top, neck, right arm, left arm,
-right leg, left leg, pelvis, spine, head. Thorax, nose and head are only nearly the same places (its neck, head, head top).
+MPI-INF-3DHP's 17 joints as P-STMO's files and the benchmark's own code order them: head top, neck, right arm, left
+arm, right leg, left leg, pelvis, spine, head. Thorax, nose and head are only nearly the same places (its neck, head,
+head top).
 """
 
 BODY_PARTS: dict[str, tuple[int, ...]] = {
