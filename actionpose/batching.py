@@ -1,13 +1,14 @@
 """From samples to batches: an order that only (seed, epoch) decides, and the arrays of one batch.
 
-Frames are cut from the mapped shards, padded by repeating the last one, turned into the view's camera frame and
-scaled to screen units, all for the whole batch at once.
+Frames are cut from the mapped shards and padded by repeating the last one. What the network sees is made of them
+(`screen`) where the batch is by then: on the GPU, if there is one.
 
 Shape suffixes: B clips, T frames of the longest clip in the batch, J joints.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +22,17 @@ from actionpose import keyed
 from actionpose.corrupt import CorruptConfig, add_noise
 from actionpose.data import DataConfig, Ints, SampleTable
 from actionpose.negatives import Texts, mirror_words
-from actionpose.skeleton import FLIP_ORDER, N_JOINTS, ROOT
+from actionpose.screen import mirror, project, root_relative, zoomed
+from actionpose.skeleton import N_JOINTS, ROOT
 from actionpose.windows import source_frames
 
 Batch = dict[str, Any]
 """pose2d (B, T, 17, 3) float32 x, y in screen units and confidence; pose3d (B, T, 17, 3) float32 root-relative
-screen units; valid (B, T) bool; sample_id (B,) int64; unit_mm (B,) float32; epoch int; for pretraining also text
-list[str] and negatives list[list[str]], K each.
+screen units; valid (B, T) bool; padded bool, whether any frame is not valid; sample_id (B,) int64; unit_mm (B,)
+float32; epoch int; for pretraining also text list[str] and negatives list[list[str]], K each.
+
+As it was read, before `Assembler.finish`: frames (B, T, 17, 3) as stored instead of the poses, with camera (B, 3, 3),
+flipped (B,) bool, zoom (B,) and pelvis (B, 3) where they are needed, or pose2d where that is stored.
 """
 
 Detect = Callable[[Tensor, Tensor], Tensor]
@@ -35,12 +40,6 @@ Detect = Callable[[Tensor, Tensor], Tensor]
 
 BUCKET_FRAMES = 8
 """Lengths that differ by less than this share a bucket and are shuffled together."""
-
-_FLIP_COLUMNS = np.array([3 * joint + axis for joint in FLIP_ORDER for axis in range(3)])
-"""Where the numbers of a mirrored row of joints come from."""
-
-_REPEAT = np.tile(np.eye(3, dtype=np.float32), N_JOINTS)
-"""(3, 51): a product with it repeats a joint for all joints, exactly and several times as fast as `np.tile`."""
 
 FLIP_STREAM, ZOOM_STREAM, ORDER_STREAM = 101, 102, 103
 """Tell draws with the same (seed, epoch) apart."""
@@ -82,7 +81,9 @@ def epoch_batches(
     order = order[: len(order) // batch * batch]
     if not bucket:
         return list(order.reshape(-1, batch))
-    order = order[np.argsort(lengths[order] // BUCKET_FRAMES, kind="stable")]
+    # The longest have a bucket of their own: most are whole windows, and a batch of them needs no mask.
+    buckets = lengths // BUCKET_FRAMES + (lengths == lengths.max())
+    order = order[np.argsort(buckets[order], kind="stable")]
     batches = order.reshape(-1, batch)
     return list(batches[rng.permutation(len(batches))])
 
@@ -124,25 +125,10 @@ def _repeats(table: SampleTable, ids: Ints) -> list[bool]:
     return found
 
 
-def mirror(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:
-    """Mirror some clips of a batch: negate channel 0 and swap left and right joints."""
-    if pose_BTJ3.device.type == "cpu":
-        return _mirrored_rows(pose_BTJ3, flipped_B)
-    mirrored = pose_BTJ3[flipped_B][:, :, list(FLIP_ORDER)]
-    mirrored[..., 0].neg_()
-    out = pose_BTJ3.clone()
-    out[flipped_B] = mirrored
-    return out
-
-
-def _mirrored_rows(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:
-    """The same, clip by clip in the cache, with a frame's numbers in one row: several times as fast on a CPU."""
-    rows = pose_BTJ3.flatten(2).numpy()
-    out = rows.copy()
-    for clip in np.flatnonzero(flipped_B.numpy()):
-        np.take(rows[clip], _FLIP_COLUMNS, axis=1, out=out[clip], mode="clip")
-        np.negative(out[clip, :, ::3], out=out[clip, :, ::3])
-    return torch.from_numpy(out).view(pose_BTJ3.shape)
+@functools.lru_cache(maxsize=4)
+def _draws(seed: int, epoch: int, stream: int, samples: int) -> Tensor:
+    """A uniform number for every sample in this epoch: drawn at once, since a few cost as much as their frames."""
+    return keyed.uniform(keyed.keys(seed, epoch, torch.arange(samples)), stream)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,61 +151,54 @@ class Assembler:
 
     def __call__(self, ids: Ints, epoch: int) -> Batch:
         """The batch of these samples in this epoch."""
+        return self.finish(self.read(ids, epoch))
+
+    def read(self, ids: Ints, epoch: int) -> Batch:
+        """What must come from the shards: frames as stored, and a few numbers and the texts of each clip.
+
+        This alone is done where batches are loaded, in worker processes or ahead of a GPU; `finish` does the rest.
+        """
         table, config = self.table, self.table.config
-        valid = np.arange(int(table.length[ids].max())) < table.length[ids][:, None]
-        pose2d, pose3d = self._stored(ids) if table.stored_2d else self._projected(ids, valid)
-        unit_mm = torch.from_numpy(table.unit_mm[ids])
+        lengths = table.length[ids]
         sample_id = torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64))
-        if self.detect is not None and not table.stored_2d:
-            pose2d = self.detect(pose2d, sample_id)
-        flipped = torch.zeros(len(ids), dtype=torch.bool)
-        if self.augment and config.flip:
-            flipped = keyed.uniform(keyed.keys(self.seed, epoch, sample_id), FLIP_STREAM) < 0.5
-            if flipped.any():
-                pose2d, pose3d = mirror(pose2d, flipped), mirror(pose3d, flipped)
-        if self.augment and config.zoom[1] > config.zoom[0]:
-            low, high = config.zoom
-            factor = low + (high - low) * keyed.uniform(keyed.keys(self.seed, epoch, sample_id), ZOOM_STREAM)
-            pose2d, pose3d, unit_mm = _zoomed(pose2d, pose3d, unit_mm, factor)
-        batch: Batch = {
-            "pose2d": pose2d,
-            "pose3d": pose3d,
-            "valid": torch.from_numpy(valid),
+        raw: Batch = {
+            "frames": torch.from_numpy(cut_frames(table, ids)),
+            "valid": torch.from_numpy(np.arange(int(lengths.max())) < lengths[:, None]),
+            "padded": bool(lengths.min() < lengths.max()),
             "sample_id": sample_id,
-            "unit_mm": unit_mm,
+            "unit_mm": torch.from_numpy(table.unit_mm[ids]),
             "epoch": epoch,
         }
+        if table.stored_2d:
+            raw["pose2d"] = torch.from_numpy(cut_frames(table, ids, "pose2d"))
+        else:
+            raw["camera"] = torch.from_numpy(np.ascontiguousarray(table.cameras(ids)))
+            if config.centre == "clip":
+                raw["pelvis"] = torch.from_numpy(np.stack([self._whole_pelvis(int(i)) for i in ids]))
+        flipped = torch.zeros(len(ids), dtype=torch.bool)
+        if self.augment and config.flip:
+            flipped = raw["flipped"] = _draws(self.seed, epoch, FLIP_STREAM, len(table))[sample_id] < 0.5
+        if self.augment and config.zoom[1] > config.zoom[0]:
+            low, high = config.zoom
+            raw["zoom"] = low + (high - low) * _draws(self.seed, epoch, ZOOM_STREAM, len(table))[sample_id]
         if self.texts is not None:
-            batch["text"], batch["negatives"] = self._texts(ids, epoch, flipped)
-        return batch
+            raw["text"], raw["negatives"] = self._texts(ids, epoch, flipped)
+        return raw
 
-    def _projected(self, ids: Ints, valid: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
-        """Orthographic 2D with confidence 1 and root-relative 3D from world frames.
-
-        Joints are kept side by side in one row of 51 numbers: sums over rows that long are several times faster
-        than over rows of three.
-        """
-        frames = cut_frames(self.table, ids)
-        B, T, J, _ = frames.shape
-        camera = self.table.cameras(ids)
-        to_screen = np.ascontiguousarray(camera.transpose(0, 2, 1))
-        screen = np.matmul(frames.reshape(B, T * J, 3), to_screen).reshape(B, T, J * 3)
-        root = np.ascontiguousarray(screen[:, :, :3])
-        centre = self._centre(ids, root, valid, camera)
-        pose2d = screen - np.tile(centre, J)[:, None]
-        pose2d[:, :, 2::3] = 1.0
-        screen -= np.matmul(root, _REPEAT)
-        return torch.from_numpy(pose2d).view(B, T, J, 3), torch.from_numpy(screen).view(B, T, J, 3)
-
-    def _centre(
-        self, ids: Ints, root_BT3: NDArray[np.float32], valid_BT: NDArray[np.bool_], camera_B33: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """What becomes the screen's centre, (B, 3) screen units: the pelvis' mean over the window or the clip."""
-        if self.table.config.centre == "window":
-            weight = (valid_BT / valid_BT.sum(axis=1, keepdims=True)).astype(np.float32)
-            return np.matmul(weight[:, None], root_BT3)[:, 0]
-        pelvis = np.stack([self._whole_pelvis(int(i)) for i in ids])
-        return np.matmul(camera_B33, pelvis[:, :, None])[:, :, 0]
+    def finish(self, raw: Batch) -> Batch:
+        """A batch from what was read, computed on the device that it is on by now."""
+        batch = {name: raw[name] for name in ("valid", "padded", "sample_id", "unit_mm", "epoch")}
+        batch |= {name: raw[name] for name in ("text", "negatives") if name in raw}
+        if "pose2d" in raw:
+            pose2d, pose3d = raw["pose2d"], root_relative(raw["frames"])
+        else:
+            pose2d, pose3d = project(raw["frames"], raw["camera"], raw["valid"], raw.get("pelvis"))
+            pose2d = self.detect(pose2d, raw["sample_id"]) if self.detect is not None else pose2d
+        if "flipped" in raw:
+            pose2d, pose3d = mirror(pose2d, raw["flipped"]), mirror(pose3d, raw["flipped"])
+        if "zoom" in raw:
+            pose2d, pose3d, batch["unit_mm"] = zoomed(pose2d, pose3d, raw["unit_mm"], raw["zoom"])
+        return batch | {"pose2d": pose2d, "pose3d": pose3d}
 
     def _whole_pelvis(self, sample: int) -> NDArray[np.float32]:
         """World pelvis, mean over the clip that the sample is a window of, or its motion, (3,)."""
@@ -228,11 +207,6 @@ class Assembler:
         if pair < 0:
             return shards.motion_frames(int(self.table.motion[sample]))[:, ROOT].mean(axis=0)
         return shards.clip_frames(int(shards.pairs["clip"][pair]))[:, ROOT].mean(axis=0)
-
-    def _stored(self, ids: Ints) -> tuple[Tensor, Tensor]:
-        """Stored detections as they are, stored 3D made root-relative."""
-        frames = torch.from_numpy(cut_frames(self.table, ids))
-        return torch.from_numpy(cut_frames(self.table, ids, "pose2d")), frames - frames[:, :, ROOT : ROOT + 1]
 
     def _texts(self, ids: Ints, epoch: int, flipped: Tensor) -> tuple[list[str], list[list[str]]]:
         assert self.texts is not None
@@ -244,12 +218,6 @@ class Assembler:
             texts.append(text)
             negatives.append(others)
         return texts, negatives
-
-
-def _zoomed(pose2d: Tensor, pose3d: Tensor, unit_mm: Tensor, factor_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Clips at another size on the screen; in millimetres they stay what they are."""
-    size = factor_B[:, None, None, None]
-    return torch.cat([pose2d[..., :2] * size, pose2d[..., 2:]], dim=-1), pose3d * size, unit_mm / factor_B
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,11 +265,13 @@ class _Batches(torch.utils.data.Dataset[Batch]):
 
     def __getitem__(self, item: tuple[int, Ints]) -> Batch:
         epoch, ids = item
-        return self.assemble(ids, epoch)
+        return self.assemble.read(ids, epoch)
 
 
 class Loader:
-    """Batches of an epoch, in this process or in worker processes; the batches are the same either way.
+    """What batches of an epoch are made of, read in this process or in workers; the same either way.
+
+    `assemble.finish` makes batches of it, once it is on the device.
 
     Args:
         assemble: makes a batch from ids.
@@ -326,11 +296,11 @@ class Loader:
             )
 
     def __call__(self, epoch: int, batches: Sequence[Ints]) -> Iterator[Batch]:
-        """The batches with these ids, in order."""
+        """What was read for these ids, batch by batch."""
         if self._loader is not None:
             self.plan.items = [(epoch, ids) for ids in batches]
             yield from self._loader
             return
         for ids in batches:
-            batch = self.assemble(ids, epoch)
+            batch = self.assemble.read(ids, epoch)
             yield {k: v.pin_memory() if self.pin and isinstance(v, Tensor) else v for k, v in batch.items()}

@@ -8,6 +8,7 @@ is keyed on it, so the same shards and the same settings always give the same sa
 from __future__ import annotations
 
 import difflib
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -116,6 +117,12 @@ def transition_start(frames: int, size: int, border_a: int, border_b: int) -> in
 # --- the table --------------------------------------------------------------------------------
 
 
+@functools.cache
+def _view_matrices(views: tuple[str, ...]) -> NDArray[np.float64]:
+    """(views, 3, 3), made once: batches ask for them all the time."""
+    return np.stack([view_matrix(view) for view in views])
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleTable:
     """Samples as equally long columns, N rows; row number = sample id.
@@ -189,7 +196,7 @@ class SampleTable:
         turn[:, 1, 0] = np.sin(angle)
         turn[:, 0, 1] = -turn[:, 1, 0]
         turn[:, 2, 2] = 1.0
-        matrices = np.stack([view_matrix(view) for view in self.views]) * self.config.scale
+        matrices = _view_matrices(self.views) * self.config.scale
         return (matrices[self.view[ids]] @ turn).astype(np.float32)
 
     def describe(self, sample: int) -> str:

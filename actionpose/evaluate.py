@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionpose import scorer
-from actionpose.batching import Assembler, Batch, Detect, mirror
+from actionpose.batching import Assembler, Batch, Detect
 from actionpose.config import setting
 from actionpose.data import DataConfig, Ints, Row, SampleTable, sample_table, select_motions
 from actionpose.errors import UserError
@@ -32,6 +32,7 @@ from actionpose.protocols import (
 )
 from actionpose.runtime import Runtime
 from actionpose.scorer import Scores, score_video
+from actionpose.screen import mirror
 from actionpose.shards import ShardSet
 from actionpose.skeleton import N_JOINTS, ROOT
 from actionpose.windows import Scored

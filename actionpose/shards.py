@@ -328,8 +328,10 @@ class ShardSet:
             offset, frames = self._offsets[shard][name]
             path = self.folder / self.index["shards"][shard]["file"]
             shape = (frames, N_JOINTS, 3)
-            empty = np.zeros(shape, dtype="<f4")
-            self._maps[key] = np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape) if frames else empty
+            # A plain array over the map: slices of `np.memmap` itself cost more than the frames they name.
+            self._maps[key] = np.asarray(
+                np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape) if frames else np.zeros(shape, "<f4")
+            )
         return self._maps[key]
 
     @property

@@ -60,9 +60,9 @@ class PretrainTask(nn.Module):
             batch["pose2d"], valid_BT, batch["sample_id"], self.corruption, seed=self.seed, epoch=int(batch["epoch"])
         )
         if self.loss.lambda_con == 0:
-            pose_BTJ3 = self.model.lift(spoilt.pose2d_BTJ3, valid_BT)
+            pose_BTJ3 = self.model.lift(spoilt.pose2d_BTJ3, attended(batch))
             return _reconstruction(pose_BTJ3, batch, self.loss)
-        pose_BTJ3, clip_BD = self.model.forward_both(spoilt.pose2d_BTJ3, valid_BT)
+        pose_BTJ3, clip_BD = self.model.forward_both(spoilt.pose2d_BTJ3, attended(batch))
         terms, report = _reconstruction(pose_BTJ3, batch, self.loss)
         aligned, more = self._alignment(clip_BD, batch)
         return terms | aligned, report | more
@@ -113,7 +113,15 @@ class FinetuneTask(nn.Module):
         if self.corruption is not None:
             epoch, ids = int(batch["epoch"]), batch["sample_id"]
             pose2d = corrupt(pose2d, valid_BT, ids, self.corruption, seed=self.seed, epoch=epoch).pose2d_BTJ3
-        return _reconstruction(self.model.lift(pose2d, valid_BT), batch, self.loss)
+        return _reconstruction(self.model.lift(pose2d, attended(batch)), batch, self.loss)
+
+
+def attended(batch: Batch) -> Tensor | None:
+    """The frames that attention may read; None for all of them, which lets it do without a mask.
+
+    Known from the lengths when the batch was read, so that no GPU is asked. A batch that does not say may be padded.
+    """
+    return batch["valid"] if batch.get("padded", True) else None
 
 
 def _reconstruction(pose_BTJ3: Tensor, batch: Batch, config: LossConfig) -> tuple[Terms, Terms]:

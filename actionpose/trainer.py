@@ -181,8 +181,9 @@ class Trainer:
         terms: list[Tensor] = []
         for _ in range(self.stage.accumulate):
             asked = time.monotonic()
-            batch = self.runtime.move(next(parts))
+            raw = self.runtime.move(next(parts))
             self.meter.wait_s += time.monotonic() - asked
+            batch = self.loader.assemble.finish(raw)
             with self.runtime.autocast():
                 losses, report = self.task(batch)
             (sum(losses.values(), torch.zeros((), device=self.runtime.device)) / self.stage.accumulate).backward()

@@ -63,6 +63,7 @@ def padded(batch: Batch) -> Batch:
         **batch,
         **{name: pose.unflatten(2, (17, 3)).contiguous() for name, pose in poses.items()},
         "valid": F.pad(batch["valid"], (0, more)),
+        "padded": True,
     }
 
 
@@ -103,7 +104,10 @@ def race(shards: Path, options: argparse.Namespace, device: torch.device) -> Non
     task = PretrainTask(model, CorruptConfig(), LossConfig(lambda_con=0.0), seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     chosen = spread_batches(table.length, options.batch, options.batches)
-    bucketed = partial(Loader(Assembler(table=table)), 0, chosen)
+    assemble = Assembler(table=table)
+
+    def bucketed() -> Iterator[Batch]:
+        return map(assemble.finish, Loader(assemble)(0, chosen))
 
     def padding() -> Iterator[Batch]:
         return map(padded, bucketed())

@@ -4,9 +4,9 @@
 
 Both sides give the same clips of 243 frames in the same order, in batches, CPU time of one process without workers:
 
-- ours: `actionpose.batching.Loader` over generated shards, windows at stride 81 cut from mapped frames. "frames" is
-  the cutting alone (`cut_frames`); "batch" all that training gets: the view's projection to 2D, centring, 3D relative
-  to the root, masks, ids; "flips" the same with random mirroring.
+- ours: `actionpose.batching.Loader` over generated shards, windows at stride 81 cut from mapped frames. "loader" is
+  what the loading process or its workers do: frames, cameras, masks, ids. "finished" adds what a GPU would do by then,
+  here on the CPU: the view's projection to 2D, centring, 3D relative to the root; "flips" also random mirroring.
 - pickles: a torch DataLoader over files that hold a dict of arrays, as MotionBERT writes them. "label" reads files
   with 3D alone; "input + label" files with 2D and 3D, both finished and just put together: nothing is computed.
   "label, flipped, projected" does clip by clip what training on such files does for synthetic 2D.
@@ -34,17 +34,19 @@ import torch
 from swinging import write_shards
 from turns import best, take_turns, times_faster
 
-from actionpose.batching import Assembler, Loader, cut_frames, epoch_batches
+from actionpose.batching import Assembler, Batch, Loader, epoch_batches
 from actionpose.data import DataConfig, Ints, SampleTable, motion_samples
 from actionpose.geometry import flip
 from actionpose.shards import ShardSet
 
 PAIRS = (
-    ("shards, frames", "pickles, label"),
-    ("shards, batch", "pickles, input + label"),
-    ("shards, batch with flips", "pickles, label, flipped, projected"),
+    ("shards, loader", "pickles, label"),
+    ("shards, loader", "pickles, input + label"),
+    ("shards, finished", "pickles, input + label"),
+    ("shards, finished with flips", "pickles, label, flipped, projected"),
 )
-"""What is compared: the same work on both sides, but for the second, where ours projects and theirs is done."""
+"""What is compared. The first two are reading, from the files to a batch: what the target is about. In the third
+ours projects and theirs is done; in the last both sides do the same work."""
 
 MOTION_FRAMES = 243 + 8 * 81
 """Nine windows a motion."""
@@ -103,14 +105,13 @@ def consume(batches: Callable[[], Iterator[object]]) -> None:
         pass
 
 
-def frames_alone(table: SampleTable, plan: Sequence[Ints]) -> Iterator[np.ndarray]:
-    for ids in plan:
-        yield cut_frames(table, ids)
+def finished(assemble: Assembler, plan: Sequence[Ints]) -> Iterator[Batch]:
+    return map(assemble.finish, Loader(assemble)(0, plan))
 
 
 def check(table: SampleTable, plan: Sequence[Ints], pickles: Path) -> None:
     """Both sides must give the same numbers."""
-    ours = Loader(Assembler(table=table, augment=False))(0, plan)
+    ours = finished(Assembler(table=table, augment=False), plan)
     for batch, (pose2d, pose3d) in zip(ours, pickled_batches(pickles, ("data_input", "data_label"), plan), strict=True):
         if not (
             torch.allclose(batch["pose2d"], pose2d, atol=1e-6) and torch.allclose(batch["pose3d"], pose3d, atol=1e-6)
@@ -133,7 +134,7 @@ def cold(shards: Path, small: Path, batch: int) -> None:
     start = time.perf_counter()
     table = samples(shards)
     plan = epoch_batches(table.length, batch, seed=0, epoch=0)
-    consume(partial(frames_alone, table, plan))
+    consume(partial(Loader(Assembler(table=table)), 0, plan))
     ours = time.perf_counter() - start
     forget(small)
     start = time.perf_counter()
@@ -155,12 +156,12 @@ def race(shards: Path, folder: Path, options: argparse.Namespace) -> None:
     small = write_pickles(table, folder / "label", with_input=False)
     large = write_pickles(table, folder / "both", with_input=True)
     check(table, plan, large)
-    plain, flipping = (Loader(Assembler(table=table, augment=augment)) for augment in (False, True))
+    plain, flipping = (Assembler(table=table, augment=augment) for augment in (False, True))
     both = ("data_input", "data_label")
     contestants = {
-        "shards, frames": partial(consume, partial(frames_alone, table, plan)),
-        "shards, batch": partial(consume, partial(plain, 0, plan)),
-        "shards, batch with flips": partial(consume, partial(flipping, 0, plan)),
+        "shards, loader": partial(consume, partial(Loader(flipping), 0, plan)),
+        "shards, finished": partial(consume, partial(finished, plain, plan)),
+        "shards, finished with flips": partial(consume, partial(finished, flipping, plan)),
         "pickles, label": partial(consume, partial(pickled_batches, small, ("data_label",), plan)),
         "pickles, input + label": partial(consume, partial(pickled_batches, large, both, plan)),
         "pickles, label, flipped, projected": partial(consume, partial(pickled_batches, small, both, plan, True)),

@@ -284,8 +284,8 @@ def test_worker_processes_give_the_same_batches(shards, start):
     table = pair_samples(shards, dataclasses.replace(SMALL, flip=True))
     assemble = Assembler(table=table, seed=1, texts=Texts(table, 4))
     plan = epoch_batches(table.length, 8, seed=1, epoch=0)[:3]
-    here = list(Loader(assemble)(0, plan))
-    there = list(Loader(assemble, workers=1, start=start)(0, plan))
+    loaders = (Loader(assemble), Loader(assemble, workers=1, start=start))
+    here, there = ([assemble.finish(raw) for raw in loader(0, plan)] for loader in loaders)
     assert len(here) == len(there) == 3
     for a, b in zip(here, there, strict=True):
         assert a["text"] == b["text"]

@@ -225,7 +225,7 @@ def test_the_fingerprint_names_the_content_and_not_its_story(tmp_path: Path):
 
 def test_frames_are_mapped_aligned_and_read_only(folder: Path):
     frames = ShardSet(folder).mapped(0)
-    assert isinstance(frames, np.memmap)
+    assert isinstance(frames.base, np.memmap)
     assert frames.ctypes.data % 64 == 0
     assert frames.flags.c_contiguous
     assert frames.dtype == np.dtype("<f4")
