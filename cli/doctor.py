@@ -91,7 +91,8 @@ def _wrapped(text: str, width: int, *, first: int, rest: int) -> str:
 
 def _next(found: Diagnosis, config: DataConfig, out: Path) -> str:
     stopping = [finding for finding in found.findings if finding.stops]
-    benchmarks = {name: Path(value) for name in ("h36m", "mpi_inf_3dhp") if (value := getattr(config.inputs, name))}
+    named = {"h36m": config.inputs.h36m, "mpi_inf_3dhp": config.inputs.mpi_inf_3dhp}
+    benchmarks = {name: Path(place) for name, place in named.items() if place}
     given = {name: value for name in NEEDED if (value := getattr(config.inputs, name))}
     if not given and not benchmarks and not config.inputs.dmpls:
         return "Nothing was given. To see everything without any licence: ap-data demo --out demo"
