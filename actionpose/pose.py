@@ -60,11 +60,6 @@ class PoseConfig:
         "the token sees the frames but no frame sees it, so lifting equals MotionBERT's; the paper lets all see all",
     )
 
-    init_std: float = setting(
-        INIT_STD,
-        "deviation of the linear layers' weights at a random start; 0.02 is MotionBERT's, for 512 features. A narrow "
-        "encoder passes little on with it; one over the square root of dim_feat keeps sizes. Unused when loading",
-    )
     input_std: float = setting(
         INIT_STD,
         "deviation of the first layer's weights for x and y at a random start; 0.02 is MotionBERT's, with which a "
@@ -268,10 +263,8 @@ class PoseEncoder(nn.Module):
                 nn.init.ones_(parameter)
             else:
                 nn.init.trunc_normal_(parameter, std=INIT_STD)
-                if name.endswith("weight"):
-                    parameter.data *= self.config.init_std / INIT_STD
         with torch.no_grad():
-            self.joints_embed.weight[:, :2] *= self.config.input_std / self.config.init_std
+            self.joints_embed.weight[:, :2] *= self.config.input_std / INIT_STD
 
     def forward(self, pose_BTJ3: Tensor, valid_BT: Tensor | None = None) -> PoseFeatures:
         """Encode clips.
