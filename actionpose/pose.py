@@ -65,6 +65,11 @@ class PoseConfig:
         "deviation of the first layer's weights for x and y at a random start; 0.02 is MotionBERT's, with which a "
         "clip's coordinates first drown in the joint embedding and the confidence. Unused when weights are loaded",
     )
+    joint_std: float = setting(
+        INIT_STD,
+        "deviation of the joint embedding at a random start; 0.02 is MotionBERT's. With a wider input_std it has to "
+        "grow along: attention finds the pelvis, which every joint is measured from, by this embedding alone",
+    )
 
     def __post_init__(self) -> None:
         if self.dim_feat % self.heads:
@@ -265,6 +270,7 @@ class PoseEncoder(nn.Module):
                 nn.init.trunc_normal_(parameter, std=INIT_STD)
         with torch.no_grad():
             self.joints_embed.weight[:, :2] *= self.config.input_std / INIT_STD
+            self.pos_embed *= self.config.joint_std / INIT_STD
 
     def forward(self, pose_BTJ3: Tensor, valid_BT: Tensor | None = None) -> PoseFeatures:
         """Encode clips.

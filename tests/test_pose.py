@@ -103,6 +103,16 @@ def test_input_std_widens_the_start_of_x_and_y_and_nothing_else():
     assert torch.equal(wide["joints_embed.weight"][:, 2], usual["joints_embed.weight"][:, 2])
 
 
+def test_joint_std_widens_the_start_of_the_joint_embedding_and_nothing_else():
+    def start(**changes):
+        torch.manual_seed(0)
+        return PoseEncoder(PoseConfig(**(SMALL | changes))).state_dict()
+
+    usual, wide = start(), start(joint_std=0.3)
+    assert {name for name in usual if not torch.equal(usual[name], wide[name])} == {"pos_embed"}
+    torch.testing.assert_close(wide["pos_embed"], 15 * usual["pos_embed"])
+
+
 def test_a_new_encoder_averages_its_streams():
     encoder = PoseEncoder(PoseConfig(**SMALL))
     st, ts = clips(2, 5, seed=2), clips(2, 5, seed=3)
