@@ -270,7 +270,7 @@ class PoseEncoder(nn.Module):
                 nn.init.trunc_normal_(parameter, std=INIT_STD)
         with torch.no_grad():
             self.joints_embed.weight[:, :2] *= self.config.input_std / INIT_STD
-            self.pos_embed *= self.config.joint_std / INIT_STD
+            self.pos_embed.mul_(self.config.joint_std / INIT_STD)
 
     def forward(self, pose_BTJ3: Tensor, valid_BT: Tensor | None = None) -> PoseFeatures:
         """Encode clips.

@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
-CHARTED = ("losses", "report", "lr", "clips_per_s", "wait_s", "step_s", "memory_mb")
+CHARTED = ("losses", "report", "gradients", "lr", "clips_per_s", "wait_s", "step_s", "memory_mb")
 """What TensorBoard shows of an interval."""
 
 
@@ -99,11 +99,14 @@ class RunLog:
                 self._chart(values, "eval")
 
     def steps(self, row: Mapping[str, Any]) -> None:
-        """One interval: `step, epoch, losses, report, lr, clips_per_s, wait_s, step_s, memory_mb, eta_s`."""
+        """One interval: `step, epoch, losses, report, lr, clips_per_s, wait_s, step_s, memory_mb, eta_s`.
+
+        And `gradients`, if asked.
+        """
         if not self.active:
             return
         append_line(self.path, {**row, "elapsed_s": round(time.monotonic() - self.started, 3)})
-        self._chart({key: row[key] for key in CHARTED}, "train", step=row["step"])
+        self._chart({key: row[key] for key in CHARTED if key in row}, "train", step=row["step"])
         losses = " ".join(f"{name} {value:.4g}" for name, value in row["losses"].items())
         self.say(
             f"step {row['step']}/{self.total} epoch {row['epoch']} | {losses} | lr {row['lr']:.2e} | "

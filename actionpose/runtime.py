@@ -37,6 +37,10 @@ class RunConfig:
         "", "how workers start; empty: the platform's way"
     )
     log_every: int = setting(20, "steps between log lines")
+    gradients: bool = setting(
+        False,
+        "log, once an interval, how hard each loss pulls at the weights they share; costs a backward pass for each",
+    )
     save_minutes: float = setting(
         10.0, "minutes between checkpoints; one is also written at the end and for each new best"
     )

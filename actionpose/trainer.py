@@ -24,6 +24,7 @@ from actionpose.batching import Loader, epoch_batches, slice_rank
 from actionpose.config import setting
 from actionpose.data import Ints
 from actionpose.errors import UserError
+from actionpose.gradients import shared_gradient_norms
 from actionpose.runlog import RunLog
 from actionpose.runtime import RunConfig, Runtime, seed_all
 
@@ -78,6 +79,7 @@ class Meter:
     rows: list[tuple[int, Ints, Tensor]] = field(default_factory=list)
     clips: int = 0
     wait_s: float = 0.0
+    gradients: dict[str, Tensor] = field(default_factory=dict)
     since: float = field(default_factory=time.monotonic)
 
 
@@ -186,6 +188,8 @@ class Trainer:
             batch = self.loader.assemble.finish(raw)
             with self.runtime.autocast():
                 losses, report = self.task(batch)
+            if self.run.gradients and (state.step + 1) % self.run.log_every == 0:
+                self.meter.gradients = shared_gradient_norms(losses, self.parameters)
             (sum(losses.values(), torch.zeros((), device=self.runtime.device)) / self.stage.accumulate).backward()
             terms.append(self._terms(losses, report))
         gradients = [p.grad for p in self.parameters if p.grad is not None]
@@ -256,6 +260,7 @@ class Trainer:
                 "epoch": state.epoch,
                 "losses": {"total": math.fsum(means[: len(losses)]), **dict(zip(losses, means, strict=False))},
                 "report": dict(zip(report, means[len(losses) :], strict=True)),
+                **({"gradients": {k: float(v) for k, v in meter.gradients.items()}} if meter.gradients else {}),
                 "lr": self.optimizer.param_groups[0]["lr"],
                 "clips_per_s": round(meter.clips / seconds, 2),
                 "wait_s": round(meter.wait_s, 4),

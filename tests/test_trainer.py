@@ -19,6 +19,7 @@ from actionpose.batching import Assembler, epoch_batches
 from actionpose.config import Resolved, resolve
 from actionpose.data import motion_samples, pair_samples
 from actionpose.errors import UserError
+from actionpose.gradients import shared_gradient_norms
 from actionpose.model import ActionPose
 from actionpose.negatives import Texts
 from actionpose.recipe import Recipe
@@ -379,6 +380,26 @@ def test_a_label_that_only_differs_in_spelling_is_no_negative(tmp_path):
     for sample in range(len(table)):
         text, negatives = texts.draw(sample, 0, 0)
         assert text.casefold() not in {n.casefold() for n in negatives}
+
+
+def test_gradient_norms_are_of_the_weights_that_all_losses_reach():
+    shared, own = torch.tensor([3.0, 4.0], requires_grad=True), torch.tensor([100.0], requires_grad=True)
+    norms = shared_gradient_norms({"a": (shared * shared).sum(), "b": 2 * shared.sum() + own.sum()}, [shared, own])
+    assert {name: pytest.approx(float(norm)) for name, norm in norms.items()} == {"a": 10.0, "b": 8**0.5}
+    assert shared.grad is None
+    alone = shared_gradient_norms({"a": shared.sum(), "b": own.sum()}, [shared, own])
+    assert {name: float(norm) for name, norm in alone.items()} == {"a": 0.0, "b": 0.0}
+
+
+def test_looking_at_gradients_changes_nothing_that_is_learned(shards, bert, tmp_path):
+    settings = ("pretrain.steps=4", "run.log_every=2", "pretrain.eval_every=0")
+    train("pretrain", recipe(*settings, text=bert), shards, tmp_path / "plain")
+    train("pretrain", recipe(*settings, "run.gradients=true", text=bert), shards, tmp_path / "looked")
+    for name, weight in weights(tmp_path / "plain").items():
+        assert torch.equal(weight, weights(tmp_path / "looked")[name]), name
+    rows = [row for row in read_lines(tmp_path / "looked" / "log.jsonl") if "losses" in row]
+    assert [set(row["gradients"]) for row in rows] == [{"3d", "v", "con"}] * 2
+    assert all(value > 0 for row in rows for value in row["gradients"].values())
 
 
 def test_the_loop_fits_a_screen():
