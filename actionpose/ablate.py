@@ -125,7 +125,10 @@ class Grid:
             for stage in ("pretrain", "finetune"):
                 if stage == "finetune" or row.changes is not None:
                     made = jobs.plan(stage, self.resolved_recipe(stage, row, 0), self._folder(stage))
-                    steps[stage] = f"{made['steps']} steps of {made['batch']} over {made['samples']} samples"
+                    steps[stage] = (
+                        f"{made['steps']} steps of {made['batch']} over {made['samples']} samples "
+                        f"of up to {made['longest']} frames"
+                    )
             told.append(
                 {
                     "row": row.name,

@@ -27,7 +27,7 @@ from actionpose.runs import open_run, write_config
 from actionpose.runtime import Runtime, seed_all, start
 from actionpose.shards import ShardSet
 from actionpose.tasks import FinetuneTask, PretrainTask
-from actionpose.text import label_spread
+from actionpose.text import MINILM, label_spread
 from actionpose.trainer import Measured, StageConfig, Trainer
 from actionpose.weights import load_pose_weights
 
@@ -50,19 +50,27 @@ def plan(command: Command, resolved: Resolved[Recipe], data: Path) -> dict[str, 
     stage = recipe.pretrain if command == "pretrain" else recipe.finetune
     steps = stage.epochs * max(1, len(table) // stage.batch)
     labels = len(set(shards.pairs["text"][table.pair].tolist())) if command == "pretrain" else 0
+    text = recipe.text.model if command == "pretrain" and recipe.loss.lambda_con > 0 else ""
     return {
         "command": command,
         "data": str(data),
         "fingerprint": shards.fingerprint,
         "samples": len(table),
         "frames": int(table.length.sum()),
+        "longest": int(table.length.max()),
         "mean_length": float(table.length.mean()),
         "views": list(table.views),
         **({"labels": labels} if labels else {}),
         "steps": min(steps, stage.steps) if stage.steps else steps,
         "batch": stage.batch,
-        "starts_from": recipe.init.pose or "random weights",
+        "starts_from": _there(recipe.init.pose) if recipe.init.pose else "random weights",
+        **({"text_model": text if text == MINILM else _there(text)} if text else {}),
     }
+
+
+def _there(path: str) -> str:
+    """The path, and whether there is anything: a plan may be made before what it needs."""
+    return path if Path(path).exists() else f"{path} (not there)"
 
 
 def train(

@@ -35,7 +35,16 @@ in the caches and in memory the allocator has at hand, where those of the whole 
 ONEDNN_ROWS = 256
 """From so many rows on the other library's products are used; for few rows its preparations cost more."""
 
-_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+def _has_onednn() -> bool:
+    """Whether this torch has oneDNN's product with the arguments we give it; torch promises neither."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    takes = torch.ops.mkldnn._linear_pointwise.default._schema.arguments
+    return [argument.name for argument in takes] == ["X", "W", "B", "attr", "scalars", "algorithm"]
+
+
+_HAS_ONEDNN = _has_onednn()
 
 
 @dataclass(frozen=True, kw_only=True)

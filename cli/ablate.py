@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,12 @@ from cli.common import (
     dry_run_option,
     emit,
     format_option,
+    given,
     next_step,
     note,
     some_failed,
     toolkit_version,
+    typed,
 )
 
 PathLike = click.Path(path_type=Path)
@@ -85,15 +85,15 @@ def ablate(
     grids.refuse_many_processes()
     options = {"init.pose": init, "ablate.seeds": _numbers(seeds), **_row_options(rows, own)}
     resolved = settings.resolve(AblateRecipe, options)
-    data, out = _given(data, "--data"), _given(out, "--out")
+    data, out = given(data, "--data"), given(out, "--out")
     grid = grids.Grid(resolved, data, target, out)
     if dry_run:
         emit(grid.plan(), format)
         next_step(f"nothing was made; without --dry-run this works through {len(grid.cells)} cells in {out}")
         return
-    grid.open(resume=resume, argv=_argv())
+    grid.open(resume=resume, argv=typed("ap-train"))
     minutes = budget_minutes or resolved.value.run.budget_minutes
-    outcome = grid.run(argv=_argv(), version=toolkit_version(), minutes=minutes, say=note)
+    outcome = grid.run(argv=typed("ap-train"), version=toolkit_version(), minutes=minutes, say=note)
     told = report(grid, outcome)
     emit(told if format == "json" else terminal_rows(told["table"]), format)
     if outcome.results and not charts.can_draw():
@@ -184,14 +184,14 @@ def run_robustness(
         base: Any = measure.recipe_of(found)
         recipe = settings.resolve(RobustRecipe, options, base=("the run", base)).value
         subjects.append(Subject(label=label, found=found, recipe=recipe))
-    data = _given(data, "--data")
+    data = given(data, "--data")
     out = out or subjects[0].found.path.parent.parent / "robustness"
     if dry_run:
         wanted = levels(subjects[0].recipe.robust)
         emit({"runs": [str(s.found.path) for s in subjects], "levels": len(wanted), "out": str(out)}, format)
         next_step("nothing was measured or written; leave --dry-run out to do it")
         return
-    whole = measure_all(subjects, data, out, argv=_argv(), version=toolkit_version(), say=note)
+    whole = measure_all(subjects, data, out, argv=typed("ap-train"), version=toolkit_version(), say=note)
     emit(whole if format == "json" else whole["rows"] if format == "csv" else terminal_rows(whole["rows"]), format)
     if not charts.can_draw():
         note(f"no figure was drawn: matplotlib is not installed; {charts.ADVICE}, then the same command again")
@@ -237,13 +237,3 @@ def _numbers(text: str | None) -> list[int] | None:
         return None if text is None else [int(part) for part in _names(text) or []]
     except ValueError as error:
         raise click.UsageError(f"--seeds {text}: not a list of whole numbers such as 0,1,2") from error
-
-
-def _given(value: Path | None, name: str) -> Path:
-    if value is None:
-        raise click.UsageError(f"Missing option '{name}'.")
-    return value
-
-
-def _argv() -> list[str]:
-    return [shlex.quote(part) for part in ("ap-train", *sys.argv[1:])]

@@ -12,6 +12,7 @@ import functools
 import io
 import json
 import math
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,18 @@ class Group(click.Group):
 def version_option() -> Callable[[F], F]:
     """`--version` of the installed toolkit."""
     return click.version_option(package_name="actionpose", message="%(version)s")
+
+
+def given(value: T | None, name: str) -> T:
+    """An option that a command cannot do without, unless it only shows its settings."""
+    if value is None:
+        raise click.UsageError(f"Missing option '{name}'.")
+    return value
+
+
+def typed(program: str) -> list[str]:
+    """The command as it was typed, word by word, quoted where a shell would need it."""
+    return [shlex.quote(part) for part in (program, *sys.argv[1:])]
 
 
 def toolkit_version() -> str:

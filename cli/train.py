@@ -6,8 +6,6 @@ With several GPUs: `torchrun --nproc-per-node 4 --no-python ap-train pretrain â€
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,12 @@ from cli.common import (
     dry_run_option,
     emit,
     format_option,
+    given,
     next_step,
     some_failed,
     toolkit_commit,
     toolkit_version,
+    typed,
     version_option,
 )
 from cli.score import PROTOCOL_HELP, in_words, score, show_result
@@ -98,12 +98,12 @@ def _train(
     from actionpose.recipe import Recipe
 
     resolved = settings.resolve(Recipe, {"init.pose": init, "run.budget_minutes": budget_minutes})
-    data, out = _given(data, "--data"), _given(out, "--out")
+    data, out = given(data, "--data"), given(out, "--out")
     if dry_run:
         emit(jobs.plan(command, resolved, data), format)
         next_step(f"nothing was made; without --dry-run this trains into {out}")
         return
-    made = jobs.train(command, resolved, data, out, resume=resume, argv=_argv(), version=toolkit_version())
+    made = jobs.train(command, resolved, data, out, resume=resume, argv=typed("ap-train"), version=toolkit_version())
     if os.environ.get("RANK", "0") != "0":
         return
     emit(made, format)
@@ -167,7 +167,7 @@ def evaluate(
     found = checkpoint.find(run)
     options = {"eval.protocol": protocol, "eval.split": split}
     recipe = settings.resolve(Recipe, options, base=("the run", measure.recipe_of(found))).value
-    data = _given(data, "--data")
+    data = given(data, "--data")
     if dry_run:
         table = held_out(ShardSet(data), recipe.data, recipe.eval)
         cut = {"protocol": table.protocol.name, "windowing": table.windowing, "windows": len(table)}
@@ -175,7 +175,13 @@ def evaluate(
         next_step(f"nothing was measured or written; without --dry-run this adds a line to {run}")
         return
     row = measure.evaluate(
-        run, data, recipe, argv=_argv(), version=toolkit_version(), commit=toolkit_commit(), predictions=predictions
+        run,
+        data,
+        recipe,
+        argv=typed("ap-train"),
+        version=toolkit_version(),
+        commit=toolkit_commit(),
+        predictions=predictions,
     )
     show_result(row, format)
     if format == "table" and (rows := table_rows(row)):
@@ -197,16 +203,6 @@ def inspect(run: Path, format: str) -> None:
     going_on = not about["state"].get("finished", False)
     advice = "it is not finished: give its command again with --resume" if going_on else "it is finished"
     next_step(f"{run}: {advice}. Measure it: ap-train evaluate {run} --data {data}")
-
-
-def _given(value: Path | None, name: str) -> Path:
-    if value is None:
-        raise click.UsageError(f"Missing option '{name}'.")
-    return value
-
-
-def _argv() -> list[str]:
-    return [shlex.quote(part) for part in ("ap-train", *sys.argv[1:])]
 
 
 for command in (score, ablate, robustness):

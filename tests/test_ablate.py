@@ -361,6 +361,7 @@ def test_a_dry_run_says_what_each_row_does_and_writes_nothing(arguments, tmp_pat
     plan = json.loads(result.stdout)
     assert plan[0]["pretraining"] == "none"
     assert plan[1]["pretraining"].startswith("2 steps of 8")
+    assert plan[1]["pretraining"].endswith("frames")
     assert not (tmp_path / "grid").exists()
 
 

@@ -142,6 +142,15 @@ def test_dry_run_touches_nothing(shards, tmp_path):
     assert "nothing was made" in last_line(done)
 
 
+def test_a_dry_run_says_what_it_would_need_that_is_not_there(shards, tmp_path):
+    wanted = ("--init", "no/weights.bin", "-o", "text.model=no/bert", "-o", "loss.lambda_con=0.1")
+    there = ("pretrain", "--data", str(shards), "--out", str(tmp_path / "run"), "--dry-run", "--format", "json")
+    plan = json.loads(run(*there, *options(tiny()), *wanted).stdout)
+    assert plan["starts_from"] == "no/weights.bin (not there)"
+    assert plan["text_model"] == "no/bert (not there)"
+    assert plan["longest"] <= 243
+
+
 def test_show_config_needs_no_data_and_says_where_values_come_from():
     done = run("pretrain", "-c", "tiny", "-o", "run.seed=7", "--init", "x.bin", "--show-config")
     assert done.exit_code == 0, done.stderr
