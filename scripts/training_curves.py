@@ -1,7 +1,8 @@
 """Draw what pretraining runs logged, one line a run: `python scripts/training_curves.py OUT.png RUN…`.
 
-From each run's `log.jsonl`: reconstruction error on spoilt training clips, alignment loss, how often a clip's own
-text came first among its candidates, and text-to-motion R@5 on held-out clips beside chance.
+From each run's `log.jsonl`: reconstruction error on spoilt training clips (points: on held-out motions, whole),
+alignment loss, how often a clip's own text came first among its candidates, and R@10 on held-out clips, from motion to
+text (squares) and from text to motion (circles), beside chance.
 """
 
 from __future__ import annotations
@@ -33,19 +34,24 @@ def draw(out: Path, runs: list[Path]) -> None:
                     [factor * row["report"][name] for row in steps],
                     color=colour, lw=1.2, label=run.name,
                 )  # fmt: skip
-            _retrieval(axes[-1], [row for row in rows if row.get("event") == "eval"], colour)
+            _held_out(axes, [row for row in rows if row.get("event") == "eval"], colour)
         for axis, (_, _, title, unit) in zip(axes, PANELS, strict=False):
             tidy(axis, x="step", y=unit, title=title)
             axis.set_ylim(bottom=0)
-        tidy(axes[-1], x="step", y="%", title="Text to motion R@5, held out")
+        tidy(axes[-1], x="step", y="%", title="R@10, held out; dotted: chance")
         axes[-1].set_ylim(bottom=0)
+        axes[-1].set_xlim(left=0)
         axes[0].legend(frameon=False, fontsize=8, labelcolor=SOFT)
 
 
-def _retrieval(axis: Any, rows: list[dict[str, Any]], colour: str) -> None:
-    found = [(row["step"], row["retrieval"]["text_to_motion"]) for row in rows if row.get("retrieval")]
-    axis.plot([s for s, _ in found], [way["r5"] for _, way in found], color=colour, marker="o", lw=1.2)
-    axis.plot([s for s, _ in found], [way["chance"]["r5"] for _, way in found], color=SOFT, lw=1, ls=":")
+def _held_out(axes: Any, rows: list[dict[str, Any]], colour: str) -> None:
+    """Points at the end of each epoch: error beside that of training, retrieval both ways above its chance."""
+    steps = [row["step"] for row in rows]
+    axes[0].plot(steps, [row["mpjpe_mm"] for row in rows], color=colour, marker="o", lw=0)
+    found = [(row["step"], row["retrieval"]) for row in rows if row.get("retrieval")]
+    for way, marker in (("motion_to_text", "s"), ("text_to_motion", "o")):
+        axes[-1].plot([s for s, _ in found], [r[way]["r10"] for _, r in found], color=colour, marker=marker, lw=1.2)
+        axes[-1].plot([s for s, _ in found], [r[way]["chance"]["r10"] for _, r in found], color=SOFT, lw=1, ls=":")
 
 
 if __name__ == "__main__":
