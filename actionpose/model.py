@@ -6,7 +6,7 @@ N texts, U distinct texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +65,10 @@ def _over_processes(value: Tensor) -> Tensor:
 
 
 class Standardise(nn.Module):
-    """Bring each feature to mean 0 and deviation 1 over the clips of a batch; running values in evaluation.
+    """Bring each feature to mean 0 and deviation 1 over the clips of a batch; kept values in evaluation.
+
+    What is kept runs along with the batches until `keep` replaces it: training sees spoilt clips, whose mean is off
+    that of whole ones by a third of their deviation.
 
     This is batch normalisation without weights, over all processes together, and with a floor far below PyTorch's:
     at a random start the token's deviation over clips is smaller than that one. The gradient through the statistics
@@ -89,6 +92,17 @@ class Standardise(nn.Module):
         x = x.float()
         mean, variance = self._of_batch(x) if self.training else (self.mean, self.variance)
         return (x - mean) * torch.rsqrt(variance + self.FLOOR)
+
+    @torch.no_grad()
+    def keep(self, tokens: Iterable[Tensor]) -> None:
+        """Evaluate with the statistics of these, each (B, ...), from here on; training goes on with its batches'."""
+        count, total, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
+        for token in tokens:
+            x = token.double()
+            count, total, squares = count + len(x), total + x.sum(dim=0), squares + x.square().sum(dim=0)
+        mean = total / max(count, 1)
+        self.mean.copy_(mean)
+        self.variance.copy_((squares / max(count, 1) - mean.square()).clamp(min=0))
 
     def _of_batch(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean = _over_processes(x.mean(dim=0))

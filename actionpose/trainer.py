@@ -111,6 +111,7 @@ class Trainer:
         folder: the run folder.
         about: recipe, data and versions, for checkpoints.
         validate: measures the model, in evaluation mode; None: there is nothing to measure on.
+        settle: puts the model in order for use at the end of each epoch, in evaluation mode, in every process alike.
     """
 
     def __init__(
@@ -125,9 +126,10 @@ class Trainer:
         folder: Path,
         about: Mapping[str, Any],
         validate: Callable[[], Measured] | None = None,
+        settle: Callable[[], None] | None = None,
     ) -> None:
         check_batch(stage, runtime.world, len(loader.assemble.table))
-        self.task, self.model, self.loader, self.validate = task, model, loader, validate
+        self.task, self.model, self.loader, self.validate, self.settle = task, model, loader, validate, settle
         self.stage, self.run, self.runtime, self.folder, self.about = stage, run, runtime, folder, about
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=True)
@@ -301,6 +303,10 @@ class Trainer:
         state, done = self.state, self.state.finished
         every = self.stage.eval_every
         best = False
+        if self.settle and (done or not reason):
+            self.model.eval()
+            self.settle()
+            self.model.train()
         if self.validate and every and not reason and (state.epoch % every == 0 or done):
             best = self._evaluate()
         if best or reason or done:

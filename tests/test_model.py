@@ -140,6 +140,15 @@ class TestStandardisedToken:
         torch.testing.assert_close(again(self.tokens(3)), ours(self.tokens(3)))
         torch.testing.assert_close(ours.state_dict(), before)
 
+    def test_evaluation_uses_what_was_kept_last(self):
+        ours = Standardise(17, 16)
+        ours.train()(self.tokens(64) + 5.0)
+        whole = self.tokens(100)
+        ours.keep(whole.split(30))
+        out = ours.eval()(whole)
+        torch.testing.assert_close(out.mean(dim=0), torch.zeros(17, 16), atol=1e-2, rtol=0)
+        torch.testing.assert_close(out.std(dim=0, correction=0), torch.ones(17, 16), atol=1e-2, rtol=0)
+
     def test_a_batch_is_standardised_by_itself_as_batch_normalisation_does(self):
         ours, theirs = Standardise(17, 16), torch.nn.BatchNorm1d(17 * 16, affine=False, eps=Standardise.FLOOR)
         mine, other = (self.tokens(64).requires_grad_() for _ in range(2))

@@ -15,7 +15,7 @@ import torch
 from shard_maker import edit, make_shards, options, tiny
 
 from actionpose import checkpoint, jobs
-from actionpose.batching import Assembler, epoch_batches
+from actionpose.batching import Assembler, detector, epoch_batches
 from actionpose.config import Resolved, resolve
 from actionpose.data import motion_samples, pair_samples
 from actionpose.errors import UserError
@@ -400,6 +400,20 @@ def test_looking_at_gradients_changes_nothing_that_is_learned(shards, bert, tmp_
     rows = [row for row in read_lines(tmp_path / "looked" / "log.jsonl") if "losses" in row]
     assert [set(row["gradients"]) for row in rows] == [{"3d", "v", "con"}] * 2
     assert all(value > 0 for row in rows for value in row["gradients"].values())
+
+
+def test_a_finished_model_standardises_by_whole_clips_not_by_spoilt_ones(shards, bert, tmp_path):
+    settings = recipe("pretrain.epochs=2", "pooling.standardise=true", "pretrain.eval_every=0", text=bert)
+    train("pretrain", settings, shards, tmp_path / "run")
+    table = pair_samples(ShardSet(shards), settings.value.data)
+    model, _, _ = jobs.build("pretrain", settings.value, table, loaded=True)
+    model.load_state_dict(weights(tmp_path / "run"))
+    whole = Assembler(table=table, detect=detector(settings.value.data), augment=False)(np.arange(len(table)), 0)
+    with torch.no_grad():
+        token = model.eval().pose.token(whole["pose2d"], whole["valid"])
+        out = model.pose_pool.standardise(token)
+    torch.testing.assert_close(out.mean(dim=0), torch.zeros_like(out[0]), atol=0.02, rtol=0)
+    torch.testing.assert_close(out.std(dim=0, correction=0), torch.ones_like(out[0]), atol=0.02, rtol=0)
 
 
 def test_the_loop_fits_a_screen():
