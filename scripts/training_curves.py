@@ -38,7 +38,7 @@ def draw(out: Path, runs: list[Path]) -> None:
         for axis, (_, _, title, unit) in zip(axes, PANELS, strict=False):
             tidy(axis, x="step", y=unit, title=title)
             axis.set_ylim(bottom=0)
-        tidy(axes[-1], x="step", y="%", title="R@10, held out; dotted: chance")
+        tidy(axes[-1], x="step", y="%", title="R@10 on held-out clips")
         axes[-1].set_ylim(bottom=0)
         axes[-1].set_xlim(left=0)
         axes[0].legend(frameon=False, fontsize=8, labelcolor=SOFT)
