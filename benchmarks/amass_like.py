@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.testing import FULL_SIZE, synthetic_body, synthetic_regressor, write_body
+from benchmarks.bodies import FULL_SIZE, synthetic_body, synthetic_regressor, write_body
 
 FPS = 120.0
 SECONDS = 16.0

@@ -36,13 +36,13 @@ import numpy as np
 import torch
 from amass_like import AMASS_FRAMES, SECONDS, write_inputs, write_motion
 
+from benchmarks.bodies import FULL_SIZE, random_motion, synthetic_body, synthetic_regressor, write_body
 from pipeline.amass import index_items, index_one, motion_row, read_motion
 from pipeline.body import SmplhModel
 from pipeline.collapse import KeypointTable
 from pipeline.config import KeypointConfig
 from pipeline.keypoints import keypoint_items, keypoints_one, motion_keypoints
 from pipeline.mesh import mesh_keypoints
-from pipeline.testing import FULL_SIZE, random_motion, synthetic_body, synthetic_regressor, write_body
 
 Contestant = Callable[[int], np.ndarray]
 PEER = "body-models==0.26.2 jaxtyping wadler-lindig nanomanifold scipy trimesh platformdirs"

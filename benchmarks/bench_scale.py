@@ -26,7 +26,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 
 import numpy as np
 
-from pipeline.testing import synthetic_body, synthetic_regressor, write_body
+from benchmarks.bodies import synthetic_body, synthetic_regressor, write_body
 
 RATES = (60.0, 59.94005994, 100.0)
 SECONDS = 1.5

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from shard_maker import make_shards
 
 from actionpose.errors import UserError
 from actionpose.geometry import screen_to_pixel
@@ -24,6 +23,7 @@ from pipeline.demo_3dhp import write_demo_3dhp
 from pipeline.manifest import FailureRow, read_rows
 from pipeline.mpi3dhp_geometry import from_h36m, joint_order, to_h36m
 from pipeline.tables import manifests_folder, table
+from tests.makers.shards import make_shards
 
 FACTS = table("mpi_inf_3dhp")
 

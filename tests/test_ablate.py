@@ -17,7 +17,6 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_maker import edit, make_shards, options, tiny
 
 from actionpose import ablate, charts, checkpoint, jobs, measure
 from actionpose.ablate_config import ROWS, AblateConfig, AblateRecipe, rows_of
@@ -28,10 +27,11 @@ from actionpose.data import DataConfig, pair_samples
 from actionpose.errors import UserError
 from actionpose.runlog import read_lines
 from actionpose.shards import ShardSet
-from actionpose.text import write_tiny_bert
 from cli.train import main
+from tests.makers.bert import write_tiny_bert
+from tests.makers.places import ROOT
+from tests.makers.shards import edit, make_shards, options, tiny
 
-ROOT = Path(__file__).parents[1]
 LENGTHS = (20, 33, 24, 30, 26, 21, 28, 18)
 STEPS = ("pretrain.steps=2", "finetune.steps=3", "eval.flip_tta=false")
 

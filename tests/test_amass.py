@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import RATES, World, make_world, write_motion
 
 from actionpose.errors import UserError
 from pipeline.amass import index_items, index_one, motion_files, motion_id, read_motion
 from pipeline.stage import Item, ItemError, Skip
+from tests.makers.worlds import RATES, World, make_world, write_motion
 
 CONTEXT = {"rate_overrides": True}
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from shard_maker import make_shards
 
 from actionpose import metrics
 from actionpose.predictions import target_mm, write_predictions
@@ -19,6 +18,7 @@ from cli.data import main as ap_data
 from cli.train import main as ap_train
 from pipeline.demo_3dhp import write_demo_3dhp
 from pipeline.demo_h36m import write_demo_h36m
+from tests.makers.shards import make_shards
 
 
 def typed(program, *arguments: object):

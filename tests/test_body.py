@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from actionpose.errors import UserError
+from benchmarks.bodies import body_members, synthetic_body, write_body
 from cli.data import main
 from pipeline.body import (
     BODY_JOINT_NAMES,
@@ -17,7 +18,6 @@ from pipeline.body import (
     load_body,
     normalise_gender,
 )
-from pipeline.testing import body_members, synthetic_body, write_body
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from worlds import World
 
 from actionpose.geometry import screen_to_camera
 from actionpose.skeleton import JOINT_NAMES
 from cli.data import main
+from tests.makers.worlds import World
 
 
 def run(*args: object) -> Result:

@@ -6,17 +6,15 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
-from shard_maker import make_shards, options, tiny
 
-from actionpose.text import write_tiny_bert
 from cli.train import main
-
-ROOT = Path(__file__).parents[1]
+from tests.makers.bert import write_tiny_bert
+from tests.makers.places import ROOT
+from tests.makers.shards import make_shards, options, tiny
 
 
 @pytest.fixture(autouse=True)

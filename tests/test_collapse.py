@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionpose.errors import UserError
-from pipeline import collapse
-from pipeline.collapse import BLOCK, KeypointTable
-from pipeline.rotations import rotation_matrices
-from pipeline.testing import (
+from benchmarks.bodies import (
     plain_vertices,
     random_motion,
     synthetic_body,
     synthetic_dmpls,
     synthetic_regressor,
 )
+from pipeline import collapse
+from pipeline.collapse import BLOCK, KeypointTable
+from pipeline.rotations import rotation_matrices
 
 BETAS = np.random.default_rng(3).normal(size=16)
 UNEVEN = np.random.default_rng(4).uniform(0.9, 1.1, 17)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_maker import REST, make_shards
 
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
+from benchmarks.bodies import synthetic_body, synthetic_regressor
 from pipeline.content import (
     PARTS,
     SUMS,
@@ -26,7 +26,7 @@ from pipeline.content import (
     sketch,
 )
 from pipeline.manifest import ContentRow, write_rows
-from pipeline.testing import synthetic_body, synthetic_regressor
+from tests.makers.shards import REST, make_shards
 
 
 def moving(frames: int = 120, seed: int = 0) -> np.ndarray:

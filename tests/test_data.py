@@ -6,12 +6,10 @@ import dataclasses
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from shard_maker import ACTIONS, edit, make_shards
 
 from actionpose.batching import Assembler, Loader, epoch_batches, slice_rank
 from actionpose.data import DataConfig, motion_samples, pair_samples, transition_start, window_starts
@@ -20,6 +18,8 @@ from actionpose.geometry import camera_matrix, camera_to_screen, flip, root_rela
 from actionpose.negatives import Texts, mirror_words
 from actionpose.shards import ShardSet, write_index, write_shard
 from actionpose.skeleton import FLIP_ORDER
+from tests.makers.places import ROOT
+from tests.makers.shards import ACTIONS, edit, make_shards
 
 SMALL = DataConfig(clip_frames=32, stride=10, flip=False)
 
@@ -389,4 +389,4 @@ def test_the_mirror_swaps_each_pair_of_joints():
 
 def test_reading_shards_needs_no_transformers():
     code = "import sys, actionpose.batching; sys.exit('transformers' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-MANIFESTS = Path(__file__).parent.parent / "manifests"
+from tests.makers.places import ROOT
+
+MANIFESTS = ROOT / "manifests"
 AMASS = tomllib.loads((MANIFESTS / "amass.toml").read_text(encoding="utf-8"))
 BABEL = tomllib.loads((MANIFESTS / "babel.toml").read_text(encoding="utf-8"))
 DATASETS = {row["canonical"]: row for row in AMASS["dataset"]}

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from worlds import World, write_motion
 
 from actionpose.errors import UserError
+from benchmarks.bodies import plain_vertices, synthetic_dmpls
 from cli.data import main
 from pipeline.amass import read_motion
 from pipeline.body import load_body
@@ -22,7 +22,7 @@ from pipeline.keypoints import keypoints_file, motion_keypoints
 from pipeline.plan import Build
 from pipeline.regressor import load_regressor
 from pipeline.stage import ItemError
-from pipeline.testing import plain_vertices, synthetic_dmpls
+from tests.makers.worlds import World, write_motion
 
 DIRS = synthetic_dmpls(320, seed=3)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from doctor_report import WEB_PAGE, copied, doctor, inputs, replace, screen
-from worlds import World, smooth_motion, write_motion
 
 from cli.data import main
+from tests.makers.doctor import WEB_PAGE, copied, doctor, inputs, replace, screen
+from tests.makers.worlds import World, smooth_motion, write_motion
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from doctor_report import ONLY_TRAIN, WEB_PAGE, babel, copied, doctor, replace
-from worlds import World, annotation, label, sequence, whole, write_motion
+
+from tests.makers.doctor import ONLY_TRAIN, WEB_PAGE, babel, copied, doctor, replace
+from tests.makers.worlds import World, annotation, label, sequence, whole, write_motion
 
 
 @pytest.fixture

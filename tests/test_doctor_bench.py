@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from shard_maker import make_shards
-from worlds import World
 
 from actionpose.shards import ShardSet
+from benchmarks.bodies import body_members, synthetic_body, synthetic_dmpls
 from cli.data import main
 from pipeline.demo_3dhp import write_demo_3dhp
 from pipeline.demo_h36m import write_demo_h36m
-from pipeline.testing import body_members, synthetic_body, synthetic_dmpls
+from tests.makers.shards import make_shards
+from tests.makers.worlds import World
 
 WEB_PAGE = b"<!DOCTYPE html><html><title>Please log in</title></html>"
 

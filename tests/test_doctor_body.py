@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from doctor_report import WEB_PAGE, copied, doctor, replace
-from worlds import World
 
+from benchmarks.bodies import body_members, synthetic_body
 from pipeline.regressor import SPIN_ORDER
-from pipeline.testing import body_members, synthetic_body
+from tests.makers.doctor import WEB_PAGE, copied, doctor, replace
+from tests.makers.worlds import World
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_content import REST
-from worlds import World, annotation, label, make_world, sequence, whole, write_motion
 
 from actionpose.geometry import rotation_z
 from actionpose.shards import ShardSet
@@ -19,6 +17,8 @@ from pipeline.inspect import select
 from pipeline.manifest import DuplicateRow, read_rows
 from pipeline.plan import Build
 from pipeline.validate import validate
+from tests.makers.shards import REST
+from tests.makers.worlds import World, annotation, label, make_world, sequence, whole, write_motion
 
 
 def action(frames: int = 150, seed: int = 0) -> np.ndarray:

@@ -8,7 +8,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from shard_maker import make_shards, tiny
 
 from actionpose import jobs, measure, metrics
 from actionpose.batching import Assembler, detector
@@ -21,7 +20,8 @@ from actionpose.recipe import Recipe
 from actionpose.runlog import read_lines
 from actionpose.runtime import Runtime
 from actionpose.shards import ShardSet
-from actionpose.text import write_tiny_bert
+from tests.makers.bert import write_tiny_bert
+from tests.makers.shards import make_shards, tiny
 
 CPU = Runtime(device=torch.device("cpu"), bf16=False)
 DATA = DataConfig(clip_frames=32, stride=16, detections="clean")

@@ -10,7 +10,6 @@ from collections import Counter
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from h36m_maker import PICKLE, dumped, loaded, make_h36m, run
 
 from actionpose.errors import UserError
 from actionpose.geometry import camera_matrix, root_relative, screen_to_pixel, to_camera
@@ -22,6 +21,7 @@ from pipeline.h36m import build_h36m, open_h36m
 from pipeline.h36m_cameras import camera_named, world_to_camera
 from pipeline.h36m_pickle import motions, read_content
 from pipeline.show import find_clip
+from tests.makers.h36m import PICKLE, dumped, loaded, make_h36m, run
 
 MODULES = (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 

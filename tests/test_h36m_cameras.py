@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from shard_maker import make_shards
 
 from actionpose.errors import UserError
 from actionpose.geometry import pixel_to_screen, screen_to_pixel
@@ -25,6 +24,7 @@ from pipeline.h36m_cameras import (
     world_to_camera,
 )
 from pipeline.h36m_extrinsics import camera_form, metadata_rotation, read_places
+from tests.makers.shards import make_shards
 
 RNG = np.random.default_rng(5)
 

@@ -7,10 +7,10 @@ import re
 
 import numpy as np
 import pytest
-from h36m_maker import PICKLE, dumped, loaded, make_h36m, run
 
 from actionpose.errors import UserError
 from pipeline.h36m import build_h36m, layout_of, open_h36m, recognise
+from tests.makers.h36m import PICKLE, dumped, loaded, make_h36m, run
 
 
 @pytest.fixture(scope="module")

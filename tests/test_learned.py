@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from shard_maker import ACTIONS, edit, make_shards, tiny
 
 from actionpose import jobs, learned, measure
 from actionpose.batching import Assembler
@@ -21,8 +20,9 @@ from actionpose.retrieval import truth
 from actionpose.runlog import read_lines
 from actionpose.runtime import Runtime
 from actionpose.shards import ShardSet
-from actionpose.text import write_tiny_bert
 from actionpose.zeroshot import naming, zero_shot
+from tests.makers.bert import write_tiny_bert
+from tests.makers.shards import ACTIONS, edit, make_shards, tiny
 
 CPU = Runtime(device=torch.device("cpu"), bf16=False)
 

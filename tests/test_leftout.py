@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from test_stage import tree
-from worlds import World, annotation, label, make_world, sequence, whole
 
 from actionpose.shards import ShardSet
 from cli.data import main
@@ -20,6 +18,8 @@ from pipeline.inspect import select
 from pipeline.leftout import BEYOND_CAP, SAME_TAKE
 from pipeline.plan import Build
 from pipeline.validate import validate
+from tests.makers.trees import tree
+from tests.makers.worlds import World, annotation, label, make_world, sequence, whole
 
 CAP = 2
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from actionpose.errors import UserError
 from pipeline import manifest_docs
 from pipeline.manifest import ROW_TYPES, DropRow, PairRow, Row, frame, read_lines, read_rows, row_dict, write_rows
+from tests.makers.places import ROOT
 
 AWKWARD = [
     "NA", "null", "NaN", "None", "", "00000007", "1e5", "true", "-", "a,b", 'say "hi"', "back\\slash", "naïve ß 走る",
@@ -106,7 +107,7 @@ def test_the_two_lines_of_the_page_work(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_page_is_what_the_row_types_say():
-    path = Path(__file__).parent.parent / "manifests" / "README.md"
+    path = ROOT / "manifests" / "README.md"
     assert path.read_text(encoding="utf-8") == manifest_docs.page(), "run `make docs` and commit manifests/README.md"
 
 

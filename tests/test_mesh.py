@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
+from benchmarks.bodies import FULL_SIZE, plain_vertices, random_motion, synthetic_body, synthetic_regressor
 from pipeline.collapse import KeypointTable
 from pipeline.mesh import mesh_keypoints, mesh_vertices
-from pipeline.testing import FULL_SIZE, plain_vertices, random_motion, synthetic_body, synthetic_regressor
 
 BETAS = np.random.default_rng(6).normal(size=16)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from actionpose import metrics
+from tests.makers.places import GOLDEN
 
-GOLDEN = Path(__file__).parent / "golden" / "metrics_h36m.npz"
+GOLDEN_METRICS = GOLDEN / "metrics_h36m.npz"
 
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(GOLDEN, allow_pickle=False) as file:
+    with np.load(GOLDEN_METRICS, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 

@@ -7,7 +7,8 @@ import torch
 
 from actionpose.model import ActionPose, PoolingConfig, PosePool, Standardise
 from actionpose.pose import PoseConfig
-from actionpose.text import TextConfig, load_text_encoder, write_tiny_bert
+from actionpose.text import TextConfig, load_text_encoder
+from tests.makers.bert import write_tiny_bert
 
 torch.set_num_threads(1)  # small tensors: a second thread would only wait
 POSE = PoseConfig(dim_feat=16, dim_rep=12, depth=3, heads=2, max_frames=24, middle=2)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import annotation, label, sequence, whole
 
 from actionpose.errors import UserError
 from pipeline.babel import after, babel_files, before, parse_sequence, read_file
@@ -18,6 +17,7 @@ from pipeline.manifest import MotionRow
 from pipeline.pairing import Clock, plan_sequence
 from pipeline.pairs import Resolver, pair_items, pairs_context, pairs_one, path_key, plan_from_json, plans_by_policy
 from pipeline.stage import ItemError
+from tests.makers.worlds import annotation, label, sequence, whole
 
 CLOCK = Clock(30.0, 300)
 

@@ -10,22 +10,22 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from test_stage import tree
-from worlds import World, make_world
 
 from actionpose.errors import UserError
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.shards import ShardSet
+from benchmarks.bodies import plain_vertices
 from pipeline.body import load_body
 from pipeline.config import KeypointConfig, PackConfig, ProjectConfig, RunOptions
 from pipeline.manifest import ClipRow, MotionRow, PairRow, ViewRow, read_rows
 from pipeline.plan import Build
 from pipeline.regressor import load_regressor
-from pipeline.testing import plain_vertices
+from tests.makers.places import ROOT
+from tests.makers.trees import tree
+from tests.makers.worlds import World, make_world
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +217,8 @@ def test_a_missing_input_and_a_foreign_folder_are_named(world, tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from worlds import World
+sys.path.insert(0, {root!r})
+from tests.makers.worlds import World
 from pipeline.plan import Build
 folder = Path({folder!r})
 Build(World(Path({world!r})).config, folder / "stages", folder / "shards").run()
@@ -232,7 +232,7 @@ def test_a_build_killed_at_any_moment_and_run_again_has_the_same_bytes(tmp_path)
     whole.run()
     took = time.time() - started
     folder = tmp_path / "killed"
-    script = KILLED.format(tests=str(Path(__file__).parent), folder=str(folder), world=str(world.root))
+    script = KILLED.format(root=str(ROOT), folder=str(folder), world=str(world.root))
     kills = 0
     for share in (0.1, 0.35, 0.6):
         process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)

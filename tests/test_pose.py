@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ import torch
 
 from actionpose import pose as pose_module
 from actionpose.pose import PoseConfig, PoseEncoder
+from tests.makers.places import GOLDEN
 
 torch.set_num_threads(1)  # small tensors: a second thread would only wait
-GOLDEN = Path(__file__).parent / "golden"
 SMALL = {"dim_feat": 16, "dim_rep": 12, "depth": 3, "heads": 2, "max_frames": 24, "middle": 2}
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from shard_maker import benchmark_video, make_benchmark, make_shards, options, tiny, write_benchmark_shards
 
 from actionpose import metrics
 from actionpose.errors import UserError
@@ -27,8 +26,9 @@ from actionpose.runlog import read_lines
 from actionpose.shards import ShardSet
 from actionpose.skeleton import MPI_3DHP_ORDER
 from cli.train import main
+from tests.makers.places import ROOT
+from tests.makers.shards import benchmark_video, make_benchmark, make_shards, options, tiny, write_benchmark_shards
 
-ROOT = Path(__file__).parents[1]
 TEST = Rules(split="test")
 
 

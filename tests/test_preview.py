@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from walker import STANDING, walking
 
 from actionpose.errors import UserError
 from pipeline.preview import clip_as_text, draw_clip_png, draw_mesh_png, export_glb, moments
 from pipeline.raster import Frame, render, vertex_normals
+from tests.makers.walker import STANDING, walking
 
 LEFT_RGB, RIGHT_RGB = np.array([0xE0, 0x63, 0x2B]), np.array([0x23, 0x68, 0xC4])
 

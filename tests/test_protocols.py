@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from shard_maker import VALID, benchmark_video, make_benchmark, make_shards, write_benchmark_shards
 
 from actionpose import metrics
 from actionpose.batching import Assembler
@@ -18,6 +17,7 @@ from actionpose.protocols import PROTOCOLS, counted_frames, protocol_of, scored_
 from actionpose.runtime import Runtime
 from actionpose.scorer import score_video, table_rows
 from actionpose.shards import ShardSet
+from tests.makers.shards import VALID, benchmark_video, make_benchmark, make_shards, write_benchmark_shards
 
 CPU = Runtime(device=torch.device("cpu"), bf16=False)
 DATA = DataConfig(clip_frames=16, stride=16)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from actionpose.config import load_config, to_dict, to_toml
 from actionpose.errors import UserError
 from actionpose.recipe import Recipe
+from tests.makers.places import ROOT
 
-SHIPPED = sorted((Path(__file__).parents[1] / "actionpose/recipes").glob("*.toml"))
+SHIPPED = sorted((ROOT / "actionpose/recipes").glob("*.toml"))
 
 
 def test_the_defaults_are_the_papers():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
+from benchmarks.bodies import synthetic_body, synthetic_regressor
 from pipeline.regressor import SPIN_ORDER, load_regressor
-from pipeline.testing import synthetic_body, synthetic_regressor
 
 
 @pytest.fixture(scope="module")

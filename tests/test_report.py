@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from walker import make_shards
 
 from actionpose.errors import UserError
 from actionpose.geometry import camera_matrix
@@ -21,6 +20,7 @@ from pipeline.figures import Axis, Bar, Series, bar_rows, histogram, line_chart,
 from pipeline.report import build_report, summary_text
 from pipeline.report_data import read_failures, sample_clips, viewer_clip
 from pipeline.report_runs import differences, read_run
+from tests.makers.walker import make_shards
 
 NASTY = 'wave <script>alert("1")</script> & sit'
 SUMMARY = {

@@ -12,7 +12,6 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_maker import make_shards, options, tiny
 
 from actionpose import charts, keyed, measure
 from actionpose.batching import Assembler, detector
@@ -38,6 +37,7 @@ from actionpose.spoil import (
     shake,
 )
 from cli.train import main
+from tests.makers.shards import make_shards, options, tiny
 
 CPU = Runtime(device=torch.device("cpu"), bf16=False)
 DATA = DataConfig(clip_frames=32, stride=16)

@@ -19,6 +19,8 @@ from pipeline.config import RunOptions
 from pipeline.journal import Outcome
 from pipeline.manifest import KeypointRow, read_rows
 from pipeline.stage import Item, ItemError, Runner, Skip, Stage, attempt, chunked, run_stage, why_stale
+from tests.makers.places import ROOT
+from tests.makers.trees import tree
 
 
 def square(item: Item, context: dict, folder: Path) -> dict:
@@ -62,10 +64,6 @@ def items(n: int, **raising: str) -> list[Item]:
         Item(f"m{i:03d}", {"value": i, **({"raise": raising[f"m{i:03d}"]} if f"m{i:03d}" in raising else {})})
         for i in range(n)
     ]
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_one_bad_item_does_not_sink_the_rest_and_has_its_reason(tmp_path):
@@ -115,18 +113,18 @@ def test_bytes_do_not_depend_on_workers(tmp_path, workers):
 
 SCRIPT = """
 import sys, logging
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {root!r})
 from pathlib import Path
 from pipeline.config import RunOptions
 from pipeline.stage import Runner, run_stage
-from test_stage import items, stage
+from tests.test_stage import items, stage
 run_stage(stage(), items(40), {{"sleep": 0.02}}, Path({work!r}), Runner(RunOptions()))
 """
 
 
 def test_killed_and_run_again_gives_the_same_bytes(tmp_path):
     whole = run_stage(stage(), items(40), {}, tmp_path / "whole", Runner(RunOptions()))
-    script = SCRIPT.format(tests=str(Path(__file__).parent), work=str(tmp_path / "killed"))
+    script = SCRIPT.format(root=str(ROOT), work=str(tmp_path / "killed"))
     kills = 0
     for wait in (0.25, 0.1, 0.35):
         process = subprocess.Popen([sys.executable, "-c", script])

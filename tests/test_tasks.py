@@ -13,7 +13,8 @@ from actionpose.losses import LossConfig
 from actionpose.model import ActionPose, PoolingConfig
 from actionpose.pose import PoseConfig
 from actionpose.tasks import FinetuneTask, PretrainTask
-from actionpose.text import TextConfig, write_tiny_bert
+from actionpose.text import TextConfig
+from tests.makers.bert import write_tiny_bert
 
 torch.set_num_threads(1)  # small tensors: a second thread would only wait
 POSE = PoseConfig(dim_feat=16, dim_rep=12, depth=2, heads=2, max_frames=24, middle=1)

@@ -12,7 +12,8 @@ import torch
 
 from actionpose import text as text_module
 from actionpose.errors import UserError
-from actionpose.text import TextConfig, label_spread, load_text_encoder, model_folder, write_tiny_bert
+from actionpose.text import TextConfig, label_spread, load_text_encoder, model_folder
+from tests.makers.bert import write_tiny_bert
 
 torch.set_num_threads(1)  # small tensors: a second thread would only wait
 PHRASES = ["walk forward", "walk backward", "sit down", "get up from a chair", "wave hand"]

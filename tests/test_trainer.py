@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from shard_maker import edit, make_shards, options, tiny
 
 from actionpose import checkpoint, jobs
 from actionpose.batching import Assembler, detector, epoch_batches
@@ -26,10 +25,11 @@ from actionpose.recipe import Recipe
 from actionpose.runlog import read_lines
 from actionpose.shards import ShardSet
 from actionpose.tasks import FinetuneTask, PretrainTask
-from actionpose.text import write_tiny_bert
 from actionpose.trainer import StageConfig, Trainer
+from tests.makers.bert import write_tiny_bert
+from tests.makers.places import ROOT
+from tests.makers.shards import edit, make_shards, options, tiny
 
-ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, "-m", "cli.train"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 

@@ -6,11 +6,9 @@ import os
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import pytest
 import torch
-from shard_maker import make_shards, options, tiny
 
 from actionpose import checkpoint, jobs, runlog
 from actionpose.batching import Assembler
@@ -18,9 +16,10 @@ from actionpose.config import resolve
 from actionpose.recipe import Recipe
 from actionpose.runlog import RunLog, read_lines
 from actionpose.shards import ShardSet
-from actionpose.text import write_tiny_bert
+from tests.makers.bert import write_tiny_bert
+from tests.makers.places import ROOT
+from tests.makers.shards import make_shards, options, tiny
 
-ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 

@@ -12,8 +12,6 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from shard_maker import edit, make_shards
-from worlds import World
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
@@ -23,6 +21,8 @@ from cli.data import main
 from pipeline.plan import Build
 from pipeline.validate import validate
 from pipeline.validate_frames import BONE_M
+from tests.makers.shards import edit, make_shards
+from tests.makers.worlds import World
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from shard_maker import make_shards
 
 from actionpose.batching import Assembler, cut_frames
 from actionpose.data import DataConfig, motion_samples
 from actionpose.shards import ShardSet
 from actionpose.windows import every_start, source_frames, split_clips
+from tests.makers.shards import make_shards
 
 LENGTHS = (20, 33, 47, 60, 26, 41, 55, 18)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
-from shard_maker import make_shards
 
 from actionpose.shards import ShardSet
 from cli.data import main
 from pipeline.demo_h36m import write_demo_h36m
+from tests.makers.shards import make_shards
 
 PICKLE = "h36m_sh_conf_cam_source_final.pkl"
 

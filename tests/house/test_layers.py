@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.makers.places import ROOT
+
 PACKAGES = ("actionpose", "cli", "pipeline")
 CONTRACT = ("skeleton", "config", "geometry", "shards", "files", "errors", "balance")
 HEAVY = {"torch", "dask", "distributed", "pandas", "matplotlib", "transformers", "smplx", "trimesh", "scipy"}
@@ -175,7 +176,8 @@ print("LOADED", *sys.modules)
 
 def test_exactly_three_packages_are_installed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert sorted(project["tool"]["setuptools"]["packages"]) == sorted(PACKAGES)
+    found = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert sorted(found) == [f"{package}*" for package in sorted(PACKAGES)]
     installed = {name for name, owners in metadata.packages_distributions().items() if "actionpose" in owners}
     assert {name for name in installed if not name.startswith("__editable__")} == set(PACKAGES)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +17,10 @@ from actionpose.model import ActionPose
 from actionpose.pose import PoseConfig, PoseEncoder
 from actionpose.shards import ShardSet
 from actionpose.tasks import PretrainTask
+from tests.makers.places import ROOT
 
 torch.set_num_threads(1)
-FOLDER = Path(__file__).parent.parent / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 SMALL = {"dim_feat": 16, "dim_rep": 12, "depth": 3, "heads": 2, "max_frames": 24, "middle": 2}
 
 

@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from actionpose.shards import COLUMNS, write_index
+from tests.makers.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 MANIFESTS = ROOT / "manifests" / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", MANIFESTS, *sorted((ROOT / "docs").glob("**/*.md"))]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
-from worlds import World
 
 from cli.data import main
+from tests.makers.worlds import World
 
 WEB_PAGE = "<!DOCTYPE html><html><body>Please sign in</body></html>"
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.makers.places import ROOT
+
 SMALLER = {
     "ap-data demo": ["--minutes", "1.5"],
     "ap-train pretrain": ["-o", "pretrain.steps=3", "-o", "loss.negatives=4"],

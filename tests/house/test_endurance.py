@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_stage import tree
-from worlds import World, make_world, write_motion
 
 from actionpose.errors import UserError
 from pipeline.config import RunOptions
 from pipeline.plan import Build
+from tests.makers.trees import tree
+from tests.makers.worlds import World, make_world, write_motion
 
 COMMAND = [sys.executable, "-m", "cli.data", "build-babel"]
 

@@ -21,8 +21,8 @@ from actionpose.config import (
     to_toml,
 )
 from actionpose.errors import UserError
+from tests.makers.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 SOURCES = [path for package in ("actionpose", "pipeline", "cli") for path in sorted((ROOT / package).rglob("*.py"))]
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "training_curves.py"
+from tests.makers.places import ROOT
+
+SCRIPT = ROOT / "scripts" / "training_curves.py"
 
 
 def write_log(run: Path, *, evaluated: bool) -> Path:

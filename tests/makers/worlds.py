@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bodies import synthetic_body, synthetic_regressor, write_body
 from pipeline.config import DataConfig, Inputs
-from pipeline.testing import synthetic_body, synthetic_regressor, write_body
 
 RATES = {"60": 60.0, "100": 100.0, "120": 120.0, "59.94": 59.94005994, "ssm": 120.00004577636719}
 

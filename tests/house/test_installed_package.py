@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.makers.places import ROOT
+
 PACKAGES = ("actionpose", "cli", "pipeline")
 
 
