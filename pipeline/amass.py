@@ -23,9 +23,9 @@ from pipeline.body import normalise_gender
 from pipeline.config import DataConfig
 from pipeline.dmpls import N_DMPLS
 from pipeline.manifest import MotionRow
-from pipeline.npz import Header, Npz, NpzError, open_npz
 from pipeline.resample import snap_rate
 from pipeline.stage import Item, ItemError, Rows, Skip, Stage
+from pipeline.untrusted.npz import Header, Npz, NpzError, open_npz
 
 POSE_WIDTH = 156
 MAX_FRAMES = 3_000_000

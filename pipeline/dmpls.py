@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from pipeline.body import model_kind, normalise_gender, refuse_wrong_content
-from pipeline.npz import NpzError, open_npz
+from pipeline.untrusted.npz import NpzError, open_npz
 
 N_DMPLS = 8
 

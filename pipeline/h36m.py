@@ -20,8 +20,8 @@ from pipeline.benchmark import MAX_FRAMES, BenchmarkFile, BenchmarkMotion, Rejec
 from pipeline.h36m_cameras import cameras
 from pipeline.h36m_extrinsics import HINT as CAMERAS_HINT
 from pipeline.h36m_extrinsics import camera_form, read_places
-from pipeline.npz import NpzError, open_npz
-from pipeline.pickled import Glimpse, glimpse
+from pipeline.untrusted.npz import NpzError, open_npz
+from pipeline.untrusted.pickles import Glimpse, glimpse
 
 STAGE = "build-h36m"
 VERSION = 1

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from pipeline.h36m_cameras import Camera, Extrinsics, camera_named, cameras, rotation_of
-from pipeline.npz import NpzError, open_npz
-from pipeline.pickled import glimpse, load_pickle, numbers
+from pipeline.untrusted.npz import NpzError, open_npz
+from pipeline.untrusted.pickles import glimpse, load_pickle, numbers
 
 HINT = (
     "give --cameras the metadata.xml of the dataset, mmpose's cameras.pkl, or a JSON of VideoPose3D's table; "

@@ -22,7 +22,7 @@ from actionpose.skeleton import BONES, N_JOINTS
 from pipeline import tables
 from pipeline.benchmark import SPLITS, BenchmarkMotion, Rejected
 from pipeline.h36m_cameras import Camera, camera_named
-from pipeline.pickled import load_pickle, numbers
+from pipeline.untrusted.pickles import load_pickle, numbers
 
 Array = NDArray[np.floating]
 

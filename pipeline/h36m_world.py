@@ -22,7 +22,7 @@ from pipeline.benchmark import BenchmarkMotion, Rejected
 from pipeline.h36m_cameras import Camera, Extrinsics, cameras, project, world_to_camera
 from pipeline.h36m_extrinsics import Places
 from pipeline.h36m_pickle import action_names, screen_pose, skipped
-from pipeline.pickled import load_objects, numbers
+from pipeline.untrusted.pickles import load_objects, numbers
 
 Array = NDArray[np.floating]
 Takes = Mapping[str, Mapping[str, Any]]

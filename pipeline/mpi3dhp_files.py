@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from pipeline.benchmark import Rejected
 from pipeline.body import refuse_wrong_content
-from pipeline.npz import NpzError, open_npz
-from pipeline.pickled import load_objects
 from pipeline.tables import table
 from pipeline.unpickle import as_array
+from pipeline.untrusted.npz import NpzError, open_npz
+from pipeline.untrusted.pickles import load_objects
 
 Split = Literal["train", "test"]
 OFFICIAL_TEST = "official-test-mat"

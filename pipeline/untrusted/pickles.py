@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from pipeline import checked_arrays
-from pipeline.npz import NpzError, object_member
+from pipeline.untrusted import arrays
+from pipeline.untrusted.npz import NpzError, object_member
 
 _TYPES = (set, frozenset, complex, bytes, bytearray, object, list, dict, tuple, int, float, bool)
 _PEEKED = 400
@@ -44,15 +44,15 @@ def _encoded(text: Any, encoding: Any = "latin1", *_: Any) -> bytes:
 def array_names() -> dict[tuple[str, str], Any]:
     """(module, name) → what it stands for: all that pickles of plain containers and numpy arrays ask for."""
     names: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): checked_arrays.ArrayName,
-        ("numpy", "dtype"): checked_arrays.Dtype,
+        ("numpy", "ndarray"): arrays.ArrayName,
+        ("numpy", "dtype"): arrays.Dtype,
         ("collections", "OrderedDict"): OrderedDict,
         ("_codecs", "encode"): _encoded,
     }
     for core in ("numpy.core", "numpy._core"):
-        names[f"{core}.multiarray", "_reconstruct"] = checked_arrays.reconstruct
-        names[f"{core}.multiarray", "scalar"] = checked_arrays.scalar
-        names[f"{core}.numeric", "_frombuffer"] = checked_arrays.from_buffer
+        names[f"{core}.multiarray", "_reconstruct"] = arrays.reconstruct
+        names[f"{core}.multiarray", "scalar"] = arrays.scalar
+        names[f"{core}.numeric", "_frombuffer"] = arrays.from_buffer
     for module in ("__builtin__", "builtins"):
         names.update({(module, kind.__name__): kind for kind in _TYPES})
     return names

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionpose.errors import UserError
-from pipeline.pickled import load_pickle
+from pipeline.untrusted.pickles import load_pickle
 
 ARRAYS = [
     np.arange(12, dtype=np.float32).reshape(3, 4),

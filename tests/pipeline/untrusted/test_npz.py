@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.npz import Npz, NpzError, open_npz
+from pipeline.untrusted.npz import Npz, NpzError, open_npz
 
 METHODS = {
     "stored": zipfile.ZIP_STORED,
@@ -89,8 +89,8 @@ def test_every_method_type_and_order_is_read_as_numpy_reads_it(tmp_path, method,
 def test_any_shape_comes_through_in_steps_of_any_size(shape, method, order, step):
     array = np.asarray(np.arange(np.prod(shape), dtype=np.float32).reshape(shape), order=order)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.npz._STEP", step)
-        patch.setattr("pipeline.npz._SMALL_STEP", step)
+        patch.setattr("pipeline.untrusted.npz._STEP", step)
+        patch.setattr("pipeline.untrusted.npz._SMALL_STEP", step)
         found = read_all(write_zip(Path(folder) / "a.npz", [("a.npy", npy(array))], METHODS[method]))["a"]
     np.testing.assert_array_equal(found, array)
 
