@@ -6,8 +6,8 @@ A full-size synthetic SMPL+H body (6890 vertices, dense pose correctives, a regr
 entries) and random poses; one thread; CPU time. Every ratio is the median over rounds in which the
 contestants take turns, so that a noisy machine slows all alike. Peers run at their best batch size.
 
-- fast: pipeline.collapse
-- mesh: pipeline.mesh, all vertices through smplx, then the regressor
+- fast: pipeline.body.collapse
+- mesh: pipeline.body.mesh, all vertices through smplx, then the regressor
 - body-models: `forward_points` of the package of that name, if it is there. No dependency of ours; get it aside:
   `pip install --target DIR --no-deps body-models==0.26.2 jaxtyping wadler-lindig nanomanifold
   scipy trimesh platformdirs`, then `PYTHONPATH=DIR`
@@ -38,11 +38,11 @@ from amass_like import AMASS_FRAMES, SECONDS, write_inputs, write_motion
 
 from benchmarks.bodies import FULL_SIZE, random_motion, synthetic_body, synthetic_regressor, write_body
 from pipeline.amass import index_items, index_one, motion_row, read_motion
-from pipeline.body import SmplhModel
-from pipeline.collapse import KeypointTable
+from pipeline.body.collapse import KeypointTable
+from pipeline.body.mesh import mesh_keypoints
+from pipeline.body.smplh import SmplhModel
 from pipeline.config import KeypointConfig
 from pipeline.keypoints import keypoint_items, keypoints_one, motion_keypoints
-from pipeline.mesh import mesh_keypoints
 
 Contestant = Callable[[int], np.ndarray]
 PEER = "body-models==0.26.2 jaxtyping wadler-lindig nanomanifold scipy trimesh platformdirs"

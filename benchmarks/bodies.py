@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.body import BODY_JOINT_NAMES, BODY_PARENTS, N_BETAS, N_BODY_JOINTS, N_POSE_FEATURES, SmplhModel
+from pipeline.body.smplh import BODY_JOINT_NAMES, BODY_PARENTS, N_BETAS, N_BODY_JOINTS, N_POSE_FEATURES, SmplhModel
 
 Floats = NDArray[np.float64]
 Correctives = Literal["none", "hands", "dense"]

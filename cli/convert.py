@@ -26,7 +26,7 @@ def convert_model(file: Path, out: Path | None, gender: str | None, dry_run: boo
     \b
     ap-data convert-model SMPLH_FEMALE.pkl --out body/smplh/female/model.npz
     """
-    from pipeline.unpickle import convert, recognise
+    from pipeline.body.convert import convert, recognise
 
     if dry_run:
         note(f"{file} is {recognise(file).sentence}")

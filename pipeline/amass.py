@@ -19,11 +19,11 @@ from actionpose.config import canonical_json, fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from pipeline import tables
-from pipeline.body import normalise_gender
+from pipeline.body.dmpls import N_DMPLS
+from pipeline.body.resample import snap_rate
+from pipeline.body.smplh import normalise_gender
 from pipeline.config import DataConfig
-from pipeline.dmpls import N_DMPLS
 from pipeline.manifest import MotionRow
-from pipeline.resample import snap_rate
 from pipeline.stage import Item, ItemError, Rows, Skip, Stage
 from pipeline.untrusted.npz import Header, Npz, NpzError, open_npz
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.files import atomic_path, write_text
-from pipeline.body import load_body
+from pipeline.body.smplh import load_body
 from pipeline.demo_body import write_demo_body
 from pipeline.demo_labels import babel_json
 from pipeline.demo_motion import Motion, perform

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from actionpose.files import atomic_path
 from actionpose.skeleton import N_JOINTS
-from pipeline.body import BODY_PARENTS, GENDERS, N_BETAS, N_BODY_JOINTS, N_POSE_FEATURES
+from pipeline.body.smplh import BODY_PARENTS, GENDERS, N_BETAS, N_BODY_JOINTS, N_POSE_FEATURES
 
 ASSET = Path(__file__).parent / "assets" / "demo_body.npz"
 N_VERTICES = 6890

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.body import BODY_PARENTS, SmplhModel
+from pipeline.body.smplh import BODY_PARENTS, SmplhModel
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from actionpose.errors import UserError
-from pipeline.body import (
+from pipeline.body.convert import recognise
+from pipeline.body.regressor import SOURCE, load_regressor, read_matrix
+from pipeline.body.smplh import (
     DOWNLOAD,
     GENDERS,
     SmplhModel,
@@ -19,8 +21,6 @@ from pipeline.body import (
     refuse_wrong_content,
 )
 from pipeline.doctor_finding import Finding, counted, from_error, listed, some
-from pipeline.regressor import SOURCE, load_regressor, read_matrix
-from pipeline.unpickle import recognise
 
 FULL_SIZE = 6890
 _SHORT, _TALL = 1.4, 2.1  # metres; the mean bodies of SMPL+H are 1.6 to 1.8

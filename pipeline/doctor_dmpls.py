@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from actionpose.errors import UserError
-from pipeline.body import GENDERS, SmplhModel
-from pipeline.dmpls import N_DMPLS, find_dmpls, load_dmpls
+from pipeline.body.dmpls import N_DMPLS, find_dmpls, load_dmpls
+from pipeline.body.smplh import GENDERS, SmplhModel
 from pipeline.doctor_body import FULL_SIZE
 from pipeline.doctor_finding import Finding, from_error
 

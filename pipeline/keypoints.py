@@ -16,14 +16,14 @@ from actionpose.files import atomic_path, sha256_file
 from actionpose.skeleton import JOINT_NAMES, ROOT
 from pipeline import tables
 from pipeline.amass import Motion, read_motion, stored_rate
-from pipeline.body import available_genders, find_body, load_body
-from pipeline.collapse import KeypointTable
+from pipeline.body.collapse import KeypointTable
+from pipeline.body.dmpls import SoftTissue, load_dmpls
+from pipeline.body.mesh import mesh_keypoints
+from pipeline.body.regressor import Regressor, load_regressor
+from pipeline.body.resample import exact_stride, frame_times, resample_linear, resample_motion, snap_rate
+from pipeline.body.smplh import available_genders, find_body, load_body
 from pipeline.config import DataConfig, KeypointConfig
-from pipeline.dmpls import SoftTissue, load_dmpls
 from pipeline.manifest import KeypointRow, MotionRow
-from pipeline.mesh import mesh_keypoints
-from pipeline.regressor import Regressor, load_regressor
-from pipeline.resample import exact_stride, frame_times, resample_linear, resample_motion, snap_rate
 from pipeline.stage import Item, ItemError, Rows, Skip, Stage
 
 FASTEST_JOINT = 60.0
@@ -57,7 +57,7 @@ def regressor_for(path: str, body: str, gender: str) -> Regressor:
     """The regressor, checked on this body; kept per process as long as the file does not change.
 
     Raises:
-        UserError: see `pipeline.regressor.load_regressor`.
+        UserError: see `pipeline.body.regressor.load_regressor`.
     """
     file = Path(path).expanduser()
     stamp = file.stat().st_mtime_ns if file.is_file() else 0

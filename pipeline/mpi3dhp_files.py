@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from pipeline.benchmark import Rejected
-from pipeline.body import refuse_wrong_content
+from pipeline.body.convert import as_array
+from pipeline.body.smplh import refuse_wrong_content
 from pipeline.tables import table
-from pipeline.unpickle import as_array
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import load_objects
 

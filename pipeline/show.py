@@ -14,7 +14,7 @@ from actionpose.geometry import facing_heading
 from actionpose.shards import INDEX, ShardSet
 from actionpose.skeleton import ROOT
 from pipeline.amass import read_motion
-from pipeline.body import load_body
+from pipeline.body.smplh import load_body
 from pipeline.config import DataConfig
 from pipeline.keypoints import regressor_for
 from pipeline.preview import clip_as_text, draw_clip_png, draw_mesh_png, export_glb
@@ -108,7 +108,7 @@ def show_body(path: Path, config: DataConfig, out: Path, frame: int | None) -> s
     Raises:
         UserError: the motion, body or regressor cannot be used, or there is no such frame.
     """
-    from pipeline.mesh import mesh_vertices
+    from pipeline.body.mesh import mesh_vertices
 
     try:
         motion = read_motion(path)

@@ -12,10 +12,10 @@ from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.skeleton import FLIP_ORDER, JOINT_NAMES
 from benchmarks.bodies import plain_vertices, random_motion
-from pipeline.body import BODY_JOINT_NAMES, BODY_PARENTS, load_body
+from pipeline.body.mesh import mesh_vertices
+from pipeline.body.regressor import load_regressor
+from pipeline.body.smplh import BODY_JOINT_NAMES, BODY_PARENTS, load_body
 from pipeline.demo_body import ASSET, body_arrays, demo_regressor, write_demo_body
-from pipeline.mesh import mesh_vertices
-from pipeline.regressor import load_regressor
 
 GENDERS = ("male", "female", "neutral")
 JOINT = {name: k for k, name in enumerate(BODY_JOINT_NAMES)}

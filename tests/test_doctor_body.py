@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.bodies import body_members, synthetic_body
-from pipeline.regressor import SPIN_ORDER
+from pipeline.body.regressor import SPIN_ORDER
 from tests.makers.doctor import WEB_PAGE, copied, doctor, replace
 from tests.makers.worlds import World
 

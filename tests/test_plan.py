@@ -18,11 +18,11 @@ from actionpose.errors import UserError
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.shards import ShardSet
 from benchmarks.bodies import plain_vertices
-from pipeline.body import load_body
+from pipeline.body.regressor import load_regressor
+from pipeline.body.smplh import load_body
 from pipeline.config import KeypointConfig, PackConfig, ProjectConfig, RunOptions
 from pipeline.manifest import ClipRow, MotionRow, PairRow, ViewRow, read_rows
 from pipeline.plan import Build
-from pipeline.regressor import load_regressor
 from tests.makers.places import ROOT
 from tests.makers.trees import tree
 from tests.makers.worlds import World, make_world

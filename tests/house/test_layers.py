@@ -25,7 +25,7 @@ HEAVY = {"torch", "dask", "distributed", "pandas", "matplotlib", "transformers",
 HOMES = {
     "dask": "pipeline.stage",
     "distributed": "pipeline.stage",
-    "smplx": "pipeline.mesh",
+    "smplx": "pipeline.body.mesh",
     "transformers": "actionpose.text",
 }
 """Package → the one module that may name it."""
@@ -111,7 +111,7 @@ def test_each_heavy_package_has_one_home(package: str, home: str):
 
 
 def test_data_preparation_names_torch_only_beside_smplx():
-    assert {module for module in users_of("torch") if module.startswith("pipeline")} <= {"pipeline.mesh"}
+    assert {module for module in users_of("torch") if module.startswith("pipeline")} <= {"pipeline.body.mesh"}
 
 
 def test_no_stage_uses_the_shell_of_another():

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from actionpose.errors import UserError
 from benchmarks.bodies import body_members, synthetic_body, write_body
 from cli.data import main
-from pipeline.body import (
+from pipeline.body.smplh import (
     BODY_JOINT_NAMES,
     BODY_PARENTS,
     available_genders,

@@ -33,9 +33,9 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from actionpose.errors import UserError
-from pipeline.body import BODY_PARENTS, N_BETAS, N_BODY_JOINTS, SmplhModel
-from pipeline.regressor import Regressor
-from pipeline.rotations import rotation_matrices
+from pipeline.body.regressor import Regressor
+from pipeline.body.rotations import rotation_matrices
+from pipeline.body.smplh import BODY_PARENTS, N_BETAS, N_BODY_JOINTS, SmplhModel
 
 Floats = NDArray[np.floating]
 

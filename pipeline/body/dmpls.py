@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
-from pipeline.body import model_kind, normalise_gender, refuse_wrong_content
+from pipeline.body.smplh import model_kind, normalise_gender, refuse_wrong_content
 from pipeline.untrusted.npz import NpzError, open_npz
 
 N_DMPLS = 8

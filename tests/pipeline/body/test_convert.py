@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from actionpose.errors import UserError
 from benchmarks.bodies import body_members, synthetic_body
 from cli.data import main
-from pipeline.body import load_body
-from pipeline.unpickle import as_array, read_pickle, recognise
+from pipeline.body.convert import as_array, read_pickle, recognise
+from pipeline.body.smplh import load_body
 
 
 class Ch:

@@ -3,7 +3,7 @@ import pytest
 
 from actionpose.errors import UserError
 from benchmarks.bodies import synthetic_body, synthetic_regressor
-from pipeline.regressor import SPIN_ORDER, load_regressor
+from pipeline.body.regressor import SPIN_ORDER, load_regressor
 
 
 @pytest.fixture(scope="module")

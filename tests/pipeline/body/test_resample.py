@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from actionpose.errors import UserError
 from benchmarks.bodies import random_motion
-from pipeline.resample import frame_times, resample_linear, resample_motion, snap_rate
-from pipeline.rotations import rotation_matrices
+from pipeline.body.resample import frame_times, resample_linear, resample_motion, snap_rate
+from pipeline.body.rotations import rotation_matrices
 
 SOURCE_RATES = [59.94, 59.9999885559082, 60, 100, 120, 120.00004577636719, 120.00005, 150, 250, 24, 25, 30]
 

@@ -5,8 +5,8 @@ import pytest
 
 from actionpose.errors import UserError
 from benchmarks.bodies import FULL_SIZE, plain_vertices, random_motion, synthetic_body, synthetic_regressor
-from pipeline.collapse import KeypointTable
-from pipeline.mesh import mesh_keypoints, mesh_vertices
+from pipeline.body.collapse import KeypointTable
+from pipeline.body.mesh import mesh_keypoints, mesh_vertices
 
 BETAS = np.random.default_rng(6).normal(size=16)
 

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from pipeline.body import N_BETAS, N_BODY_JOINTS, SmplhModel
-from pipeline.dmpls import N_DMPLS, SoftTissue
-from pipeline.regressor import Regressor
+from pipeline.body.dmpls import N_DMPLS, SoftTissue
+from pipeline.body.regressor import Regressor
+from pipeline.body.smplh import N_BETAS, N_BODY_JOINTS, SmplhModel
 
 Floats = NDArray[np.floating]
 

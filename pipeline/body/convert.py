@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
-from pipeline.body import DOWNLOAD, N_BETAS, load_body, model_kind, normalise_gender
+from pipeline.body.smplh import DOWNLOAD, N_BETAS, load_body, model_kind, normalise_gender
 from pipeline.untrusted.pickles import Refused, Restricted, array_names
 
 MAX_BYTES = 2_000_000_000

@@ -15,12 +15,12 @@ from actionpose.errors import UserError
 from benchmarks.bodies import plain_vertices, synthetic_dmpls
 from cli.data import main
 from pipeline.amass import read_motion
-from pipeline.body import load_body
+from pipeline.body.dmpls import find_dmpls, load_dmpls
+from pipeline.body.regressor import load_regressor
+from pipeline.body.smplh import load_body
 from pipeline.config import KeypointConfig
-from pipeline.dmpls import find_dmpls, load_dmpls
 from pipeline.keypoints import keypoints_file, motion_keypoints
 from pipeline.plan import Build
-from pipeline.regressor import load_regressor
 from pipeline.stage import ItemError
 from tests.makers.worlds import World, write_motion
 
