@@ -23,8 +23,8 @@ from pipeline.body.dmpls import N_DMPLS
 from pipeline.body.resample import snap_rate
 from pipeline.body.smplh import normalise_gender
 from pipeline.config import DataConfig
-from pipeline.manifest import MotionRow
-from pipeline.stage import Item, ItemError, Rows, Skip, Stage
+from pipeline.engine.manifest import MotionRow
+from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
 from pipeline.untrusted.npz import Header, Npz, NpzError, open_npz
 
 POSE_WIDTH = 156

@@ -23,8 +23,8 @@ from actionpose.errors import UserError
 from actionpose.files import PARTIAL, publish_folder
 from actionpose.shards import COLUMNS, INDEX, ShardSet, read_index, write_index, write_shard
 from actionpose.skeleton import N_JOINTS
-from pipeline.journal import disk_troubles, locked
-from pipeline.manifest import FailureRow, VideoRow, write_rows
+from pipeline.engine.journal import disk_troubles, locked
+from pipeline.engine.manifest import FailureRow, VideoRow, write_rows
 
 log = logging.getLogger("ap-data")
 

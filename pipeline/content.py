@@ -24,7 +24,7 @@ from actionpose.config import canonical_json
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
 from actionpose.skeleton import N_JOINTS
-from pipeline.manifest import ContentRow, read_rows
+from pipeline.engine.manifest import ContentRow, read_rows
 from pipeline.pairs import path_key
 
 PARTS: dict[str, tuple[int, ...]] = {

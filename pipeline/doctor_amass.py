@@ -16,9 +16,9 @@ from pipeline import tables
 from pipeline.amass import index_items, motion_row, read_motion
 from pipeline.doctor_finding import Finding, counted, from_error, listed, some, watched
 from pipeline.doctor_sets import archives_in, folder_names, overrides, rates, too_deep
-from pipeline.journal import Outcome
-from pipeline.manifest import MotionRow
-from pipeline.stage import Item, ItemError, Rows, attempt
+from pipeline.engine.journal import Outcome
+from pipeline.engine.manifest import MotionRow
+from pipeline.engine.stage import Item, ItemError, Rows, attempt
 
 QUICK_PER_FOLDER = 2
 """Files of a subject whose headers `--quick` reads."""

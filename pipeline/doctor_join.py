@@ -15,9 +15,9 @@ from pipeline.doctor_amass import AmassLook
 from pipeline.doctor_babel import BabelLook, plan_finding
 from pipeline.doctor_finding import Finding, counted, some
 from pipeline.doctor_sets import is_known
-from pipeline.manifest import MotionRow
+from pipeline.engine.manifest import MotionRow
+from pipeline.engine.stage import attempt
 from pipeline.pairs import Resolver, entry_of, pair_items, pairs_context, pairs_one
-from pipeline.stage import attempt
 
 _DROP = "build with -o pack.duplicates=drop: the copies in train are left out, and val stays as it is"
 _SHARED = (": numbers on val flatter", "; the copies in train are left out")

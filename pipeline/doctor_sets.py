@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import tables
 from pipeline.doctor_finding import Finding, counted, listed, some
-from pipeline.manifest import MotionRow
+from pipeline.engine.manifest import MotionRow
 
 ARCHIVES = (".tar.bz2", ".tar.xz", ".tar.gz", ".tgz", ".tar", ".zip")
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from actionpose.config import fingerprint
 from pipeline import tables
 from pipeline.content import body_size
-from pipeline.manifest import ClipRow, DuplicateRow, KeypointRow, MotionRow, read_rows, write_rows
-from pipeline.stage import Result
+from pipeline.engine.manifest import ClipRow, DuplicateRow, KeypointRow, MotionRow, read_rows, write_rows
+from pipeline.engine.stage import Result
 
 Frames = NDArray[np.floating]
 Heights = NDArray[np.float64]

@@ -11,9 +11,9 @@ from typing import Any
 
 from actionpose.errors import UserError
 from actionpose.shards import INDEX, read_index
-from pipeline.journal import META
-from pipeline.manifest import ROW_TYPES, read_lines
-from pipeline.stage import read_meta
+from pipeline.engine.journal import META
+from pipeline.engine.manifest import ROW_TYPES, read_lines
+from pipeline.engine.stage import read_meta
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "~": lambda have, want: re.search(want, str(have)) is not None,

@@ -23,8 +23,8 @@ from pipeline.body.regressor import Regressor, load_regressor
 from pipeline.body.resample import exact_stride, frame_times, resample_linear, resample_motion, snap_rate
 from pipeline.body.smplh import available_genders, find_body, load_body
 from pipeline.config import DataConfig, KeypointConfig
-from pipeline.manifest import KeypointRow, MotionRow
-from pipeline.stage import Item, ItemError, Rows, Skip, Stage
+from pipeline.engine.manifest import KeypointRow, MotionRow
+from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
 
 FASTEST_JOINT = 60.0
 """m/s relative to the pelvis; a hand in a throw reaches about 25, so beyond this the units or the rate are wrong."""

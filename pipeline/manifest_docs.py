@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from pipeline.manifest import ROW_TYPES, Row
+from pipeline.engine.manifest import ROW_TYPES, Row
 from pipeline.tables import manifests_folder
 
 OPENING = """# Manifests
 
-Made by `make docs` from the row types in `pipeline/manifest.py`; edit those, not this page.
+Made by `make docs` from the row types in `pipeline/engine/manifest.py`; edit those, not this page.
 
 Two kinds of files go by this name. What is **known** about a dataset stands in this folder, as tables that people
 edit, each entry with its reason:
@@ -25,7 +25,7 @@ pandas:
 
 ```python
 from pathlib import Path
-from pipeline.manifest import frame
+from pipeline.engine.manifest import frame
 
 pairs = frame(Path("demo/world/shards/manifests/pairs.jsonl"))
 ```

@@ -16,9 +16,7 @@ from actionpose.shards import COLUMNS, ShardSet, write_index, write_shard
 from pipeline.config import DataConfig
 from pipeline.content import content_rows
 from pipeline.duplicates import duplicates_of, labelled_motions
-from pipeline.leftout import LeftOut, left_out, left_out_rows
-from pipeline.lookup import lookup
-from pipeline.manifest import (
+from pipeline.engine.manifest import (
     ClipRow,
     DropRow,
     KeypointRow,
@@ -32,8 +30,10 @@ from pipeline.manifest import (
     read_rows,
     write_rows,
 )
+from pipeline.engine.row_index import lookup
+from pipeline.engine.stage import Item, Result, Rows, Stage
+from pipeline.leftout import LeftOut, left_out, left_out_rows
 from pipeline.sampling import label_rows
-from pipeline.stage import Item, Result, Rows, Stage
 
 LICENCE = (
     "Derived from the user's motion, body and label files. What is made from AMASS, BABEL or SMPL+H carries their "

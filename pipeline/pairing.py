@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline.babel import Label, LabelledSequence, after, before, transition_text
 from pipeline.config import PairConfig
-from pipeline.manifest import ClipRow, DropRow, PairRow, TransitionRow
+from pipeline.engine.manifest import ClipRow, DropRow, PairRow, TransitionRow
 
 CONCURRENT_SHARE = 0.5
 """Two labels are concurrent when they share at least this much of the shorter one."""

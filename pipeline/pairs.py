@@ -13,9 +13,9 @@ from actionpose.files import sha256_file
 from pipeline import tables
 from pipeline.babel import LabelledSequence, babel_files, entry_places, parse_sequence, read_entry, read_file
 from pipeline.config import DataConfig, PairConfig
-from pipeline.manifest import MotionRow, PairRow
+from pipeline.engine.manifest import MotionRow, PairRow
+from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
 from pipeline.pairing import Clock, Plan, plan_sequence
-from pipeline.stage import Item, ItemError, Rows, Skip, Stage
 
 # --- from feat_p to a motion ------------------------------------------------------------------
 

@@ -27,9 +27,9 @@ from actionpose.geometry import (
 )
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 from pipeline.config import DataConfig, ProjectConfig
-from pipeline.lookup import lookup
-from pipeline.manifest import ClipRow, KeypointRow, ViewRow
-from pipeline.stage import Item, Rows, Stage
+from pipeline.engine.manifest import ClipRow, KeypointRow, ViewRow
+from pipeline.engine.row_index import lookup
+from pipeline.engine.stage import Item, Rows, Stage
 
 Poses = NDArray[np.float32]
 

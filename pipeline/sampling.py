@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from actionpose.balance import label_weights
-from pipeline.manifest import LabelRow
+from pipeline.engine.manifest import LabelRow
 
 
 def beyond_cap(pairs: Iterable[tuple[str, str]], cap: int, seed: int = 0) -> set[str]:

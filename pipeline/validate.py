@@ -22,7 +22,7 @@ from pipeline import tables
 from pipeline.babel import transition_text
 from pipeline.checks import Check, judged
 from pipeline.content import TOLERANCE_M, compare, content_rows, read_content
-from pipeline.manifest import ROW_TYPES, read_lines
+from pipeline.engine.manifest import ROW_TYPES, read_lines
 from pipeline.validate_benchmark import benchmark_checks
 from pipeline.validate_frames import deep_checks
 

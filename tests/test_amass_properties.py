@@ -22,8 +22,8 @@ from actionpose.errors import UserError
 from pipeline.amass import motion_row, read_motion
 from pipeline.babel import entry_places, parse_sequence, read_entry, read_file
 from pipeline.config import PairConfig
-from pipeline.manifest import row_dict
-from pipeline.stage import Item, ItemError, Skip
+from pipeline.engine.manifest import row_dict
+from pipeline.engine.stage import Item, ItemError, Skip
 
 MEMBERS = ("poses", "trans", "betas", "dmpls", "gender", "mocap_framerate")
 SHAPES = {"poses": (6, 156), "trans": (6, 3), "betas": (16,), "dmpls": (6, 8), "gender": (), "mocap_framerate": ()}

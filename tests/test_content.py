@@ -25,7 +25,7 @@ from pipeline.content import (
     signs,
     sketch,
 )
-from pipeline.manifest import ContentRow, write_rows
+from pipeline.engine.manifest import ContentRow, write_rows
 from tests.makers.shards import REST, make_shards
 
 

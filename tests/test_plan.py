@@ -21,7 +21,7 @@ from benchmarks.bodies import plain_vertices
 from pipeline.body.regressor import load_regressor
 from pipeline.body.smplh import load_body
 from pipeline.config import KeypointConfig, PackConfig, ProjectConfig, RunOptions
-from pipeline.manifest import ClipRow, MotionRow, PairRow, ViewRow, read_rows
+from pipeline.engine.manifest import ClipRow, MotionRow, PairRow, ViewRow, read_rows
 from pipeline.plan import Build
 from tests.makers.places import ROOT
 from tests.makers.trees import tree

@@ -125,7 +125,7 @@ def test_a_disk_that_fills_up_at_any_file_costs_no_byte_once_there_is_space(worl
 
 @pytest.mark.parametrize("after", [0, 3, 9])
 def test_a_disk_that_fills_up_at_the_journal_costs_no_byte(world, whole, tmp_path, monkeypatch, after):
-    from pipeline import journal
+    from pipeline.engine import journal
 
     counting = Full(journal.Journal.append, after)
     with monkeypatch.context() as full:
@@ -138,7 +138,7 @@ def test_a_disk_that_fills_up_at_the_journal_costs_no_byte(world, whole, tmp_pat
 
 @pytest.mark.parametrize("after", [0, 3, 4])
 def test_a_publishing_that_fails_costs_no_byte(world, whole, tmp_path, monkeypatch, after):
-    from pipeline import stage
+    from pipeline.engine import stage
 
     with monkeypatch.context() as full:
         full.setattr(stage, "publish_folder", Full(stage.publish_folder, after))

@@ -23,8 +23,8 @@ PACKAGES = ("actionpose", "cli", "pipeline")
 CONTRACT = ("skeleton", "config", "geometry", "shards", "files", "errors", "balance")
 HEAVY = {"torch", "dask", "distributed", "pandas", "matplotlib", "transformers", "smplx", "trimesh", "scipy"}
 HOMES = {
-    "dask": "pipeline.stage",
-    "distributed": "pipeline.stage",
+    "dask": "pipeline.engine.stage",
+    "distributed": "pipeline.engine.stage",
     "smplx": "pipeline.body.mesh",
     "transformers": "actionpose.text",
 }
@@ -119,7 +119,7 @@ def test_no_stage_uses_the_shell_of_another():
     shells = {
         f"{module}.{node.name}": module
         for module, path in FILES.items()
-        if module.startswith("pipeline") and module != "pipeline.stage"
+        if module.startswith("pipeline") and module != "pipeline.engine.stage"
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.name.endswith("_stage")
     }

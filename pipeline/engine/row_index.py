@@ -10,7 +10,7 @@ from pathlib import Path
 from sys import intern
 
 from actionpose.config import from_dict
-from pipeline.manifest import R, motion_of, placed_lines
+from pipeline.engine.manifest import R, motion_of, placed_lines
 
 
 class Lookup:

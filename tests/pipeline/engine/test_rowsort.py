@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from actionpose.errors import UserError
 from pipeline.babel import entry_places, read_entry, read_file
-from pipeline.lookup import Lookup, lookup
-from pipeline.manifest import ClipRow, PairRow, motion_of, write_rows
+from pipeline.engine.manifest import ClipRow, PairRow, motion_of, write_rows
+from pipeline.engine.row_index import Lookup, lookup
+from pipeline.engine.rowsort import RowSorter
 from pipeline.pairs import Resolver
-from pipeline.rowsort import RowSorter
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from actionpose.errors import UserError
 from pipeline import manifest_docs
-from pipeline.manifest import ROW_TYPES, DropRow, PairRow, Row, frame, read_lines, read_rows, row_dict, write_rows
+from pipeline.engine.manifest import (
+    ROW_TYPES,
+    DropRow,
+    PairRow,
+    Row,
+    frame,
+    read_lines,
+    read_rows,
+    row_dict,
+    write_rows,
+)
 from tests.makers.places import ROOT
 
 AWKWARD = [

@@ -16,7 +16,7 @@ from typing import Any
 from actionpose.config import canonical_json
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL
-from pipeline.manifest import ROW_TYPES, read_lines, write_lines
+from pipeline.engine.manifest import ROW_TYPES, read_lines, write_lines
 
 JOURNAL = "journal.jsonl"
 META = "meta.json"

@@ -22,9 +22,9 @@ from actionpose.config import canonical_json, differences, fingerprint
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, publish_folder, sha256_file, write_text
 from pipeline.config import RunOptions
-from pipeline.journal import META, Journal, Outcome, disk_troubles, locked, reopen
-from pipeline.manifest import ROW_TYPES, FailureRow, Row, row_dict, write_lines
-from pipeline.rowsort import RowSorter
+from pipeline.engine.journal import META, Journal, Outcome, disk_troubles, locked, reopen
+from pipeline.engine.manifest import ROW_TYPES, FailureRow, Row, row_dict, write_lines
+from pipeline.engine.rowsort import RowSorter
 
 log = logging.getLogger("ap-data")
 

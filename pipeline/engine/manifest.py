@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar
 from actionpose.config import canonical_json, from_dict
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
-from pipeline.rowsort import RowSorter
+from pipeline.engine.rowsort import RowSorter
 
 R = TypeVar("R", bound="Row")
 

@@ -16,9 +16,9 @@ import pytest
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, sha256_file
 from pipeline.config import RunOptions
-from pipeline.journal import Outcome
-from pipeline.manifest import KeypointRow, read_rows
-from pipeline.stage import Item, ItemError, Runner, Skip, Stage, attempt, chunked, run_stage, why_stale
+from pipeline.engine.journal import Outcome
+from pipeline.engine.manifest import KeypointRow, read_rows
+from pipeline.engine.stage import Item, ItemError, Runner, Skip, Stage, attempt, chunked, run_stage, why_stale
 from tests.makers.places import ROOT
 from tests.makers.trees import tree
 
@@ -116,7 +116,7 @@ import sys, logging
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from pipeline.config import RunOptions
-from pipeline.stage import Runner, run_stage
+from pipeline.engine.stage import Runner, run_stage
 from tests.test_stage import items, stage
 run_stage(stage(), items(40), {{"sleep": 0.02}}, Path({work!r}), Runner(RunOptions()))
 """
