@@ -37,12 +37,12 @@ import torch
 from amass_like import AMASS_FRAMES, SECONDS, write_inputs, write_motion
 
 from benchmarks.bodies import FULL_SIZE, random_motion, synthetic_body, synthetic_regressor, write_body
-from pipeline.amass import index_items, index_one, motion_row, read_motion
 from pipeline.body.collapse import KeypointTable
 from pipeline.body.mesh import mesh_keypoints
 from pipeline.body.smplh import SmplhModel
 from pipeline.config import KeypointConfig
 from pipeline.keypoints import keypoint_items, keypoints_one, motion_keypoints
+from pipeline.sources.amass import index_items, index_one, motion_row, read_motion
 
 Contestant = Callable[[int], np.ndarray]
 PEER = "body-models==0.26.2 jaxtyping wadler-lindig nanomanifold scipy trimesh platformdirs"

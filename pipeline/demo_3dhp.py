@@ -23,7 +23,7 @@ from actionpose.shards import ShardSet
 from pipeline.mpi3dhp import picture_of
 from pipeline.mpi3dhp_files import Split
 from pipeline.mpi3dhp_geometry import focal_of, from_h36m
-from pipeline.tables import table
+from pipeline.sources.facts import table
 
 Floats = NDArray[np.float64]
 

@@ -25,10 +25,10 @@ from actionpose.errors import UserError
 from actionpose.files import atomic_path, write_text
 from actionpose.shards import ShardSet
 from actionpose.skeleton import LEFT, RIGHT, ROOT
-from pipeline import tables
 from pipeline.body.resample import resample_linear
 from pipeline.h36m_cameras import Camera, Extrinsics, cameras, image_pose, project, world_to_camera
 from pipeline.h36m_extrinsics import SUBJECTS
+from pipeline.sources import facts
 
 Floats = NDArray[np.floating]
 
@@ -82,9 +82,9 @@ def write_demo_h36m(folder: Path, shards: ShardSet) -> None:
 
 def _takes(shards: ShardSet) -> Iterator[Take]:
     """Three takes a person: two of one action and one of walking. The test people play the takes that are left out."""
-    numbers = {row["name"]: row["number"] for row in tables.table("h36m")["action"]}
+    numbers = {row["name"]: row["number"] for row in facts.table("h36m")["action"]}
     played = {"S9": "Greeting", "S11": "Directions"}
-    for split, subjects in tables.table("h36m")["split"].items():
+    for split, subjects in facts.table("h36m")["split"].items():
         motions = _motions(shards, split)
         for person, subject in enumerate(subjects):
             action = played.get(subject, ("Eating", "Sitting", "Phoning", "Posing", "Waiting")[person])
@@ -109,7 +109,7 @@ def _motions(shards: ShardSet, split: str) -> list[Floats]:
 
 def _cut(motion: Floats, fps: float, frames: int) -> Floats:
     """The middle of a motion at 50 Hz, over the middle of the hall."""
-    world = resample_linear(motion.reshape(len(motion), -1), fps, tables.table("h36m")["fps"]).reshape(-1, 17, 3)
+    world = resample_linear(motion.reshape(len(motion), -1), fps, facts.table("h36m")["fps"]).reshape(-1, 17, 3)
     first = max(0, (len(world) - frames) // 2)
     world = world[first : first + frames]
     return world - np.array([*world[:, ROOT, :2].mean(axis=0), 0.0])
@@ -117,7 +117,7 @@ def _cut(motion: Floats, fps: float, frames: int) -> Floats:
 
 def _with_other_joints(world: Floats) -> Floats:
     """(T, 32, 3): the 17 where the dataset has them, each of the others at the one listed before it."""
-    kept = np.array(tables.table("h36m")["joints"])
+    kept = np.array(facts.table("h36m")["joints"])
     return world[:, np.searchsorted(kept, np.arange(_STORED), side="right") - 1]
 
 

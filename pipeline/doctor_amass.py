@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
-from pipeline import tables
-from pipeline.amass import index_items, motion_row, read_motion
 from pipeline.doctor_finding import Finding, counted, from_error, listed, some, watched
 from pipeline.doctor_sets import archives_in, folder_names, overrides, rates, too_deep
 from pipeline.engine.journal import Outcome
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.stage import Item, ItemError, Rows, attempt
+from pipeline.sources import facts
+from pipeline.sources.amass import index_items, motion_row, read_motion
 
 QUICK_PER_FOLDER = 2
 """Files of a subject whose headers `--quick` reads."""
@@ -134,7 +134,7 @@ def _sample(items: list[Item]) -> tuple[list[Item], list[Item]]:
     rest: list[Item] = []
     for item in items:
         folder, _, name = item.data["source"].rpartition("/")
-        seen[folder] += not tables.not_a_motion(name)
+        seen[folder] += not facts.not_a_motion(name)
         (chosen if seen[folder] <= QUICK_PER_FOLDER or "_stageii" in name else rest).append(item)
     return chosen, rest
 

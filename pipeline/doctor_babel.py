@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
-from pipeline import tables
-from pipeline.babel import LabelledSequence, babel_files, parse_sequence, read_file
 from pipeline.config import DataConfig
 from pipeline.doctor_finding import Finding, counted, from_error, some
 from pipeline.doctor_sets import archives_in
 from pipeline.pairs import plan_from_json
+from pipeline.sources import facts
+from pipeline.sources.babel import LabelledSequence, babel_files, parse_sequence, read_file
 
 
 @dataclass(kw_only=True)
@@ -108,7 +108,7 @@ def _file_finding(path: Path, total: int, sequences: list[LabelledSequence], bro
         message = f"all {len(labels):,} labels of {path} are null: BABEL's test.json, under whatever name"
         action = f"take {path.name} from babel_v1.0_release; test labels are withheld and make no pairs"
         return Finding(item=item, verdict="wrong", message=message, action=action)
-    published = next((row["sequences"] for row in tables.table("babel")["file"] if row["name"] == path.name), 0)
+    published = next((row["sequences"] for row in facts.table("babel")["file"] if row["name"] == path.name), 0)
     said = ""
     if published and total == published:
         said = ", as in BABEL v1.0"

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import tables
-from pipeline.babel import LabelledSequence
 from pipeline.config import DataConfig
 from pipeline.doctor_amass import AmassLook
 from pipeline.doctor_babel import BabelLook, plan_finding
@@ -18,6 +16,8 @@ from pipeline.doctor_sets import is_known
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.stage import attempt
 from pipeline.pairs import Resolver, entry_of, pair_items, pairs_context, pairs_one
+from pipeline.sources import facts
+from pipeline.sources.babel import LabelledSequence
 
 _DROP = "build with -o pack.duplicates=drop: the copies in train are left out, and val stays as it is"
 _SHARED = (": numbers on val flatter", "; the copies in train are left out")
@@ -48,13 +48,13 @@ def wanted_datasets(sequences: Iterable[LabelledSequence]) -> dict[str, tuple[in
 
 def known_datasets() -> dict[str, tuple[int, int]]:
     """The same from the tables, when no label files are given."""
-    return {row["canonical"]: (row["dense"][0], row["dense"][1]) for row in tables.table("amass")["dataset"]}
+    return {row["canonical"]: (row["dense"][0], row["dense"][1]) for row in facts.table("amass")["dataset"]}
 
 
 def _dataset(feat_p: str) -> str:
     """The dataset a `feat_p` is of: our name for it, or the folder's own when the tables do not know it."""
     folder = ("", "", *feat_p.split("/"))[-3]
-    return tables.canonical_dataset(folder) if is_known(folder) else folder
+    return facts.canonical_dataset(folder) if is_known(folder) else folder
 
 
 def join(amass: AmassLook, babel: BabelLook, folder: Path, config: DataConfig) -> Join:
@@ -209,7 +209,7 @@ def _plan(joined: Join) -> dict[str, Any]:
 
 def _known_copies(joined: Join, drop: bool) -> list[Finding]:
     """Subjects that the tables know to hold the same takes, when train has one and val the other."""
-    rows = [_between(joined, row) for row in tables.table("amass")["same_takes"]]
+    rows = [_between(joined, row) for row in facts.table("amass")["same_takes"]]
     shared = [row for row in rows if row["straddle"]]
     if not shared:
         return []
@@ -232,7 +232,7 @@ def _between(joined: Join, known: Mapping[str, Any]) -> dict[str, Any]:
     """How many motions of equal length stand on both sides of the split, one under either subject."""
     takes: dict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
     for row in joined.found.values():
-        same = tables.canonical_dataset(row.dataset) == tables.canonical_dataset(known["dataset"])
+        same = facts.canonical_dataset(row.dataset) == facts.canonical_dataset(known["dataset"])
         if same and row.frames and row.subject in known["subjects"]:
             takes[row.subject][joined.split[row.motion_id], row.frames] += 1
     a, b = (takes[subject] for subject in known["subjects"])

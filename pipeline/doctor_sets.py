@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline import tables
 from pipeline.doctor_finding import Finding, counted, listed, some
 from pipeline.engine.manifest import MotionRow
+from pipeline.sources import facts
 
 ARCHIVES = (".tar.bz2", ".tar.xz", ".tar.gz", ".tgz", ".tar", ".zip")
 
@@ -21,7 +21,7 @@ def archives_in(folder: Path) -> list[Path]:
 
 def is_known(folder: str) -> bool:
     """Whether the tables know a dataset of this name, in either generation of names."""
-    return tables.canonical_dataset(folder) in {row["canonical"] for row in tables.table("amass")["dataset"]}
+    return facts.canonical_dataset(folder) in {row["canonical"] for row in facts.table("amass")["dataset"]}
 
 
 def too_deep(rows: Sequence[MotionRow]) -> list[Finding]:
@@ -56,7 +56,7 @@ def folder_names(rows: Sequence[MotionRow]) -> list[Finding]:
     """Dataset folders whose name is not the canonical one, or that stand there under two names."""
     folders = defaultdict(set)
     for row in rows:
-        folders[tables.canonical_dataset(row.dataset)].add(row.dataset)
+        folders[facts.canonical_dataset(row.dataset)].add(row.dataset)
     twice = {name: sorted(found) for name, found in folders.items() if len(found) > 1}
     if twice:
         name, found = next(iter(twice.items()))
@@ -86,9 +86,9 @@ def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str,
         root: their folder.
         wanted: canonical dataset → labelled sequences in train and val.
     """
-    here = {tables.canonical_dataset(row.dataset) for row in rows}
+    here = {facts.canonical_dataset(row.dataset) for row in rows}
     gone = {
-        name: counts for name, counts in wanted.items() if tables.canonical_dataset(name) not in here and any(counts)
+        name: counts for name, counts in wanted.items() if facts.canonical_dataset(name) not in here and any(counts)
     }
     gone = dict(sorted(gone.items(), key=lambda entry: -entry[1][0] - entry[1][1]))
     details = {"missing": {name: {"train": t, "val": v} for name, (t, v) in gone.items()}}
@@ -98,12 +98,12 @@ def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str,
         )
     lost, everything = (sum(train + val for train, val in counts.values()) for counts in (gone, wanted))
     share = 1 - lost / max(1, everything)
-    packed = {tables.canonical_dataset(path.name.split(".")[0]): path for path in archives_in(root)}
+    packed = {facts.canonical_dataset(path.name.split(".")[0]): path for path in archives_in(root)}
     first = next(iter(gone))
     action = f"download {listed(list(gone))} as 'SMPL+H G' from the AMASS site and unpack into {root}"
     if not is_known(first):
         action = f"put the folder {first} that the labels name under {root}"
-    if (key := tables.canonical_dataset(first)) in packed:
+    if (key := facts.canonical_dataset(first)) in packed:
         action = f"unpack {packed[key].name}, which is there: cd {root} && tar -xf {packed[key].name}"
     return Finding(
         item="amass.datasets",
@@ -123,11 +123,11 @@ def rates(rows: Sequence[MotionRow]) -> Finding:
     """How many motions at which stored rate, and rates that the dataset should not have."""
     counts = Counter(round(row.fps_stored, 2) for row in rows)
     said = ", ".join(f"{rate:g} Hz x {number:,}" for rate, number in counts.most_common())
-    known = {row["canonical"]: {rate for rate, _ in row["rates"]} for row in tables.table("amass")["dataset"]}
+    known = {row["canonical"]: {rate for rate, _ in row["rates"]} for row in facts.table("amass")["dataset"]}
     odd = [
         f"{row.source}: {row.fps_stored:g} Hz"
         for row in rows
-        if (usual := known.get(tables.canonical_dataset(row.dataset)))
+        if (usual := known.get(facts.canonical_dataset(row.dataset)))
         and all(abs(row.fps_stored - rate) > 0.01 for rate in usual)
     ]
     details = {"rates": {f"{rate:g}": number for rate, number in sorted(counts.items())}, "unusual": odd}
@@ -147,7 +147,7 @@ def overrides(rows: Sequence[MotionRow], applied: bool) -> list[Finding]:
     """Stored rates known to be wrong, each with its reason, and whether they will be corrected."""
     known: dict[tuple[str, str, float, float, str], int] = Counter()
     for row in rows:
-        rate = tables.overridden_rate(row.dataset, row.subject, row.fps_stored)
+        rate = facts.overridden_rate(row.dataset, row.subject, row.fps_stored)
         if rate:
             known[row.dataset, row.subject, row.fps_stored, rate.fps, rate.note] += 1
     if not known:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.config import fingerprint
-from pipeline import tables
 from pipeline.content import body_size
 from pipeline.engine.manifest import ClipRow, DuplicateRow, KeypointRow, MotionRow, read_rows, write_rows
 from pipeline.engine.stage import Result
+from pipeline.sources import facts
 
 Frames = NDArray[np.floating]
 Heights = NDArray[np.float64]
@@ -172,9 +172,9 @@ def _row(a: Take, b: Take, apart: float, shift: int, overlap: float) -> Duplicat
 
 def known_copy(a: Take, b: Take) -> bool:
     """Whether manifests/amass.toml says that the two subjects hold the same takes."""
-    for row in tables.table("amass")["same_takes"]:
-        name = tables.canonical_dataset(row["dataset"])
-        same = name == tables.canonical_dataset(a.dataset) == tables.canonical_dataset(b.dataset)
+    for row in facts.table("amass")["same_takes"]:
+        name = facts.canonical_dataset(row["dataset"])
+        same = name == facts.canonical_dataset(a.dataset) == facts.canonical_dataset(b.dataset)
         if same and {a.subject, b.subject} == set(row["subjects"]):
             return True
     return False

@@ -15,11 +15,12 @@ import numpy as np
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
-from pipeline import h36m_pickle, h36m_world, tables
+from pipeline import h36m_pickle, h36m_world
 from pipeline.benchmark import MAX_FRAMES, BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
 from pipeline.h36m_cameras import cameras
 from pipeline.h36m_extrinsics import HINT as CAMERAS_HINT
 from pipeline.h36m_extrinsics import camera_form, read_places
+from pipeline.sources import facts
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import Glimpse, glimpse
 
@@ -304,7 +305,7 @@ def build_h36m(opened: Opened, out: Path, *, max_frames: int = MAX_FRAMES) -> Wr
         out,
         opened.motions(),
         stage=STAGE,
-        fps=float(tables.table("h36m")["fps"]),
+        fps=float(facts.table("h36m")["fps"]),
         licence=LICENCE,
         sources=opened.files,
         settings={"version": VERSION, "table": _table_fingerprint()},
@@ -317,5 +318,5 @@ def _table_fingerprint() -> str:
     """What manifests/h36m.toml says goes into the bytes: another table, another build."""
     from actionpose.config import fingerprint
 
-    table: dict[str, Any] = tables.table("h36m")
+    table: dict[str, Any] = facts.table("h36m")
     return fingerprint(table)

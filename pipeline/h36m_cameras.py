@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.skeleton import ROOT
-from pipeline import tables
+from pipeline.sources import facts
 
 Array = NDArray[np.floating]
 
@@ -48,7 +48,7 @@ class Extrinsics:
 @cache
 def cameras() -> tuple[Camera, ...]:
     """The four, in the order of every file."""
-    return tuple(Camera(number=n, **row) for n, row in enumerate(tables.table("h36m")["camera"]))
+    return tuple(Camera(number=n, **row) for n, row in enumerate(facts.table("h36m")["camera"]))
 
 
 def camera_named(name: object) -> Camera | None:

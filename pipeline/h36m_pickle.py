@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.geometry import pixel_to_screen, root_relative
 from actionpose.skeleton import BONES, N_JOINTS
-from pipeline import tables
 from pipeline.benchmark import SPLITS, BenchmarkMotion, Rejected
 from pipeline.h36m_cameras import Camera, camera_named
+from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_pickle, numbers
 
 Array = NDArray[np.floating]
@@ -191,7 +191,7 @@ def _scale(
         problems.append(f"{name} has no 2.5d_factor: fitted to joints_2.5d_image")
         return _fitted(image, millimetres), "computed"
     factor = numbers(stored).astype(np.float64).reshape(len(image))
-    known = tables.table("h36m")["image_scale"]
+    known = facts.table("h36m")["image_scale"]
     middle = float(np.median(factor))
     if known["low_inverse"] <= middle <= known["high_inverse"]:
         problems.append(f"{name} 2.5d_factor is {middle:.3g} in the median, pixels per mm: its inverse is used")
@@ -222,14 +222,14 @@ def _oddities(split: Split) -> list[str]:
         if not off <= _SAME_MM:
             found.append(f"{split.name} joints_2.5d_image is not joint3d_image x 2.5d_factor: up to {off:.3g} mm apart")
     apart = float(np.median(np.linalg.norm(image[..., :2] - split.joint_2d[at], axis=-1)))
-    limit = tables.table("h36m")["agreement"]["pixels"]
+    limit = facts.table("h36m")["agreement"]["pixels"]
     if not apart <= limit:
         found.append(f"{split.name} detections are {apart:.0f} pixels from joint3d_image in the median")
     elif apart == 0:
         found.append(f"{split.name} joint_2d equals joint3d_image: its 2D is the ground truth, or both are detections")
     if split.confidence is not None and not (split.confidence[at].min() >= 0 and split.confidence[at].max() <= 1.5):
         found.append(f"{split.name} confidences are outside 0 to 1")
-    expected = next(row for row in tables.table("h36m")["expected"] if row["layout"] == LAYOUT)[split.name]
+    expected = next(row for row in facts.table("h36m")["expected"] if row["layout"] == LAYOUT)[split.name]
     if split.frames != expected:
         found.append(f"{split.name} has {split.frames:,} frames, the published file {expected:,}")
     return found + _disagreements(split)
@@ -293,8 +293,8 @@ def _motion(
         split=split.name,
         action=action_names()[number],
         source=content.name,
-        fps_stored=tables.table("h36m")["fps"],
-        fps_true=tables.table("h36m")["fps"],
+        fps_stored=facts.table("h36m")["fps"],
+        fps_true=facts.table("h36m")["fps"],
         pose2d=screen_pose(split.joint_2d[start:stop], confidence, camera),
         pose3d=screen_pose(split.image[start:stop, :, :2], split.image[start:stop, :, 2] * 2.0 / camera.width, camera),
         extra={
@@ -322,7 +322,7 @@ def _unfit(parsed: re.Match[str] | None, names: set[str], camera: Camera | None,
     subject, number = int(parsed[1]), int(parsed[2])
     if number not in action_names():
         return "unknown action"
-    if f"S{subject}" not in tables.table("h36m")["split"][split.name]:
+    if f"S{subject}" not in facts.table("h36m")["split"][split.name]:
         return f"subject does not belong to {split.name}"
     if split.name == "test" and split.mm_per_pixel is None:
         return "no scale"
@@ -339,12 +339,12 @@ def screen_pose(xy: Array, third: Array | float, camera: Camera) -> NDArray[np.f
 
 def action_names() -> dict[int, str]:
     """Number in file names → name of the action."""
-    return {row["number"]: row["name"] for row in tables.table("h36m")["action"]}
+    return {row["number"]: row["name"] for row in facts.table("h36m")["action"]}
 
 
 def skipped(protocol: str, subject: str, take: str) -> dict[str, str]:
     """Protocol → reason, when it leaves a take out."""
-    rows = tables.table("h36m")["skip"]
+    rows = facts.table("h36m")["skip"]
     key = (protocol, subject, take)
     return {row["protocol"]: row["reason"] for row in rows if (row["protocol"], row["subject"], row["take"]) == key}
 
@@ -373,6 +373,6 @@ def _unit(split: Split, start: int, stop: int, camera: Camera, size: float | Non
     if split.mm_per_pixel is not None:
         return [round(float(mm) * half, 4) for mm in split.mm_per_pixel[start:stop]], split.unit_from
     if size is None:
-        return float(tables.table("h36m")["camera_scale"]["unit_mm"]), "constant"
+        return float(facts.table("h36m")["camera_scale"]["unit_mm"]), "constant"
     limbs = float(np.median(_limbs(split.image[start:stop].astype(np.float64))))
     return round(size / limbs * half, 4), "computed"

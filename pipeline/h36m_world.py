@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.skeleton import LEFT, N_JOINTS, RIGHT
-from pipeline import tables
 from pipeline.benchmark import BenchmarkMotion, Rejected
 from pipeline.h36m_cameras import Camera, Extrinsics, cameras, project, world_to_camera
 from pipeline.h36m_extrinsics import Places
 from pipeline.h36m_pickle import action_names, screen_pose, skipped
+from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_objects, numbers
 
 Array = NDArray[np.floating]
@@ -128,9 +128,9 @@ def _motion(
         pose2d, source_2d = _seen(detections, subject, take, camera, seen)
     except _Unfit as verdict:
         return Rejected(motion_id=motion_id, reason=verdict.reason, message=verdict.message)
-    unit_mm = float(tables.table("h36m")["camera_scale"]["unit_mm"])
+    unit_mm = float(facts.table("h36m")["camera_scale"]["unit_mm"])
     skip = skipped(PROTOCOL, subject, take)
-    fps = float(tables.table("h36m")["fps"])
+    fps = float(facts.table("h36m")["fps"])
     return BenchmarkMotion(
         motion_id=motion_id,
         dataset="Human3.6M",
@@ -158,7 +158,7 @@ def _motion(
 
 
 def _split_of(subject: str) -> str:
-    for split, subjects in tables.table("h36m")["split"].items():
+    for split, subjects in facts.table("h36m")["split"].items():
         if subject in subjects:
             return str(split)
     raise _Unfit("unknown subject", f"'{subject}' is in neither split")
@@ -167,7 +167,7 @@ def _split_of(subject: str) -> str:
 def _action_of(take: str) -> str:
     """The action of a take such as `Walking 1`: the text before the first blank, under the metadata's name."""
     first = re.split(r"[ _]", str(take), maxsplit=1)[0]
-    for row in tables.table("h36m")["action"]:
+    for row in facts.table("h36m")["action"]:
         if first in (row["name"], *row["aliases"]):
             return action_names()[row["number"]]
     raise _Unfit("unknown action", f"'{take}' begins with no action of the dataset")
@@ -185,7 +185,7 @@ def _in_camera(stored: Any, place: Extrinsics) -> Array:
     if points.ndim != 3 or points.shape[1:] not in ((_STORED_JOINTS, 3), (N_JOINTS, 3)):
         raise _Unfit("wrong shape", f"positions are {points.dtype} {points.shape}, expected (T, {_STORED_JOINTS}, 3)")
     if points.shape[1] == _STORED_JOINTS:
-        points = points[:, tables.table("h36m")["joints"]]
+        points = points[:, facts.table("h36m")["joints"]]
     if not points.size or not np.isfinite(points).all():
         raise _Unfit("not finite" if points.size else "no frames", f"positions of {len(points)} frames")
     turned = world_to_camera(points.astype(np.float64), place)
@@ -215,7 +215,7 @@ def _seen(
     if not np.isfinite(pixels).all():
         raise _Unfit("not finite", f"2D of {int((~np.isfinite(pixels)).any(axis=(1, 2)).sum())} frames")
     apart = float(np.median(np.linalg.norm(pixels[..., :2] - projected, axis=-1)))
-    if not apart <= tables.table("h36m")["agreement"]["pixels"]:
+    if not apart <= facts.table("h36m")["agreement"]["pixels"]:
         raise _Unfit("cameras do not fit", f"2D and projected 3D are {apart:.0f} pixels apart in the median")
     name = "gt" if apart < _EXACT_PIXELS else detections.name
     return screen_pose(pixels[..., :2], pixels[..., 2] if pixels.shape[2] == 3 else 1.0, camera), name

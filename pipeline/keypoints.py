@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, sha256_file
 from actionpose.skeleton import JOINT_NAMES, ROOT
-from pipeline import tables
-from pipeline.amass import Motion, read_motion, stored_rate
 from pipeline.body.collapse import KeypointTable
 from pipeline.body.dmpls import SoftTissue, load_dmpls
 from pipeline.body.mesh import mesh_keypoints
@@ -25,6 +23,8 @@ from pipeline.body.smplh import available_genders, find_body, load_body
 from pipeline.config import DataConfig, KeypointConfig
 from pipeline.engine.manifest import KeypointRow, MotionRow
 from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
+from pipeline.sources import facts
+from pipeline.sources.amass import Motion, read_motion, stored_rate
 
 FASTEST_JOINT = 60.0
 """m/s relative to the pelvis; a hand in a throw reaches about 25, so beyond this the units or the rate are wrong."""
@@ -148,7 +148,7 @@ def keypoints_file(source: Path, output: Path, config: DataConfig) -> Keypoints:
         rate = snap_rate(stored)
         parts = source.resolve().parts
         if config.keypoints.rate_overrides and len(parts) >= 3:
-            known = tables.overridden_rate(parts[-3], parts[-2], stored)
+            known = facts.overridden_rate(parts[-3], parts[-2], stored)
             rate = known.fps if known else rate
         inputs = {name: getattr(config.inputs, name) for name in ("body", "regressor", "dmpls")}
         result = motion_keypoints(_needed(source, rate, config.keypoints), rate, inputs, config.keypoints)

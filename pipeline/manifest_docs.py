@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.engine.manifest import ROW_TYPES, Row
-from pipeline.tables import manifests_folder
+from pipeline.sources.facts import manifests_folder
 
 OPENING = """# Manifests
 

@@ -34,7 +34,7 @@ from pipeline.mpi3dhp_geometry import (
     to_h36m,
 )
 from pipeline.mpi3dhp_published import differences, published
-from pipeline.tables import table
+from pipeline.sources.facts import table
 
 DATASET = "MPI-INF-3DHP"
 STAGE = "build-3dhp"

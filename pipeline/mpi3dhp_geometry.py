@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tables import table
+from pipeline.sources.facts import table
 
 Floats = NDArray[np.floating]
 Order = Literal["3dhp", "h36m"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.mpi3dhp_files import OFFICIAL_TEST, Contents
-from pipeline.tables import table
+from pipeline.sources.facts import table
 
 
 def published(split: str) -> dict[str, dict[str, Any]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipeline.babel import Label, LabelledSequence, after, before, transition_text
 from pipeline.config import PairConfig
 from pipeline.engine.manifest import ClipRow, DropRow, PairRow, TransitionRow
+from pipeline.sources.babel import Label, LabelledSequence, after, before, transition_text
 
 CONCURRENT_SHARE = 0.5
 """Two labels are concurrent when they share at least this much of the shorter one."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from actionpose.files import sha256_file
-from pipeline import tables
-from pipeline.babel import LabelledSequence, babel_files, entry_places, parse_sequence, read_entry, read_file
 from pipeline.config import DataConfig, PairConfig
 from pipeline.engine.manifest import MotionRow, PairRow
 from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
 from pipeline.pairing import Clock, Plan, plan_sequence
+from pipeline.sources import facts
+from pipeline.sources.babel import LabelledSequence, babel_files, entry_places, parse_sequence, read_entry, read_file
 
 # --- from feat_p to a motion ------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ def path_key(path: str) -> tuple[str, str, str]:
     parts = path.split("/")
     dataset, subject, name = parts[-3:] if len(parts) >= 3 else ("", "", parts[-1])
     stem = name.removesuffix(".npz").removesuffix("_poses").removesuffix("_stageii")
-    return tables.canonical_dataset(dataset), subject.lower().replace(" ", "_"), stem.lower().replace(" ", "_")
+    return facts.canonical_dataset(dataset), subject.lower().replace(" ", "_"), stem.lower().replace(" ", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def pairs_stage(
         "pairs": {key: value for key, value in asdict(config.pairs).items()},
         "fps": config.keypoints.fps,
         "babel": files,
-        "normalise": tables.table("babel")["normalise"],
+        "normalise": facts.table("babel")["normalise"],
         "index": index_content,
     }
     stage = Stage(

@@ -13,13 +13,13 @@ from actionpose.errors import UserError
 from actionpose.geometry import facing_heading
 from actionpose.shards import INDEX, ShardSet
 from actionpose.skeleton import ROOT
-from pipeline.amass import read_motion
 from pipeline.body.smplh import load_body
 from pipeline.config import DataConfig
 from pipeline.engine.stage import ItemError
 from pipeline.keypoints import regressor_for
 from pipeline.preview import clip_as_text, draw_clip_png, draw_mesh_png, export_glb
 from pipeline.project import read_keypoints
+from pipeline.sources.amass import read_motion
 
 Poses = NDArray[np.floating]
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
-from pipeline import tables
-from pipeline.babel import transition_text
 from pipeline.checks import Check, judged
 from pipeline.content import TOLERANCE_M, compare, content_rows, read_content
 from pipeline.engine.manifest import ROW_TYPES, read_lines
+from pipeline.sources import facts
+from pipeline.sources.babel import transition_text
 from pipeline.validate_benchmark import benchmark_checks
 from pipeline.validate_frames import deep_checks
 
@@ -338,10 +338,10 @@ def known_copies(e: Evidence) -> list[str]:
     """Pairs of subjects that manifests/amass.toml knows to be the same takes, in train and in val."""
     at: dict[tuple[str, str], set[str]] = defaultdict(set)
     for dataset, subject, split in zip(e.motions["dataset"], e.motions["subject"], e.motions["split"], strict=True):
-        at[tables.canonical_dataset(str(dataset)), str(subject)].add(str(split))
+        at[facts.canonical_dataset(str(dataset)), str(subject)].add(str(split))
     found = []
-    for row in tables.table("amass")["same_takes"]:
-        here = [at.get((tables.canonical_dataset(row["dataset"]), subject), set()) for subject in row["subjects"]]
+    for row in facts.table("amass")["same_takes"]:
+        here = [at.get((facts.canonical_dataset(row["dataset"]), subject), set()) for subject in row["subjects"]]
         if all(here) and len(set().union(*here)) > 1:
             found.append(f"{row['dataset']} {' and '.join(row['subjects'])}: {row['reason']}")
     return found

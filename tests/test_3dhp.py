@@ -22,7 +22,7 @@ from pipeline import mpi3dhp
 from pipeline.demo_3dhp import write_demo_3dhp
 from pipeline.engine.manifest import FailureRow, read_rows
 from pipeline.mpi3dhp_geometry import from_h36m, joint_order, to_h36m
-from pipeline.tables import manifests_folder, table
+from pipeline.sources.facts import manifests_folder, table
 from tests.makers.shards import make_shards
 
 FACTS = table("mpi_inf_3dhp")

@@ -10,7 +10,6 @@ import pytest
 
 from actionpose.errors import UserError
 from actionpose.geometry import pixel_to_screen, screen_to_pixel
-from pipeline import tables
 from pipeline.demo_h36m import place_of, write_demo_h36m
 from pipeline.h36m_cameras import (
     camera_named,
@@ -24,6 +23,7 @@ from pipeline.h36m_cameras import (
     world_to_camera,
 )
 from pipeline.h36m_extrinsics import camera_form, metadata_rotation, read_places
+from pipeline.sources import facts
 from tests.makers.shards import make_shards
 
 RNG = np.random.default_rng(5)
@@ -137,7 +137,7 @@ def test_a_camera_has_one_name_in_every_spelling():
 
 
 def test_the_table_has_the_splits_actions_and_exclusions_of_the_field():
-    table = tables.table("h36m")
+    table = facts.table("h36m")
     assert table["split"] == {"train": ["S1", "S5", "S6", "S7", "S8"], "test": ["S9", "S11"]}
     assert [row["number"] for row in table["action"]] == list(range(2, 17))
     assert len(set(table["joints"])) == 17
@@ -153,7 +153,7 @@ def test_the_table_has_the_splits_actions_and_exclusions_of_the_field():
 
 
 def test_every_key_of_the_table_is_explained_on_top_of_it():
-    lines = (tables.manifests_folder() / "h36m.toml").read_text(encoding="utf-8").splitlines()
+    lines = (facts.manifests_folder() / "h36m.toml").read_text(encoding="utf-8").splitlines()
     top = "\n".join(lines[: lines.index("")])
 
     def keys(value):
@@ -161,7 +161,7 @@ def test_every_key_of_the_table_is_explained_on_top_of_it():
             return set(value).union(*map(keys, value.values()))
         return set().union(*map(keys, value)) if isinstance(value, list) else set()
 
-    assert {key for key in keys(tables.table("h36m")) if key not in top} == set()
+    assert {key for key in keys(facts.table("h36m")) if key not in top} == set()
 
 
 # --- where they stood -------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from actionpose.errors import UserError
 from benchmarks.bodies import plain_vertices, synthetic_dmpls
 from cli.data import main
-from pipeline.amass import read_motion
 from pipeline.body.dmpls import find_dmpls, load_dmpls
 from pipeline.body.regressor import load_regressor
 from pipeline.body.smplh import load_body
@@ -22,6 +21,7 @@ from pipeline.config import KeypointConfig
 from pipeline.engine.stage import ItemError
 from pipeline.keypoints import keypoints_file, motion_keypoints
 from pipeline.plan import Build
+from pipeline.sources.amass import read_motion
 from tests.makers.worlds import World, write_motion
 
 DIRS = synthetic_dmpls(320, seed=3)

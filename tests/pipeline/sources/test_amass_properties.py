@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from actionpose.config import canonical_json
 from actionpose.errors import UserError
-from pipeline.amass import motion_row, read_motion
-from pipeline.babel import entry_places, parse_sequence, read_entry, read_file
 from pipeline.config import PairConfig
 from pipeline.engine.manifest import row_dict
 from pipeline.engine.stage import Item, ItemError, Skip
+from pipeline.sources.amass import motion_row, read_motion
+from pipeline.sources.babel import entry_places, parse_sequence, read_entry, read_file
 
 MEMBERS = ("poses", "trans", "betas", "dmpls", "gender", "mocap_framerate")
 SHAPES = {"poses": (6, 156), "trans": (6, 3), "betas": (16,), "dmpls": (6, 8), "gender": (), "mocap_framerate": ()}

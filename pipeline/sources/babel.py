@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
-from pipeline import tables
 from pipeline.config import PairConfig
+from pipeline.sources import facts
 
 TRANSITION = "transition"
 """BABEL's text for "between two actions"; the text is tested, not the category (formats, section 4.3)."""
@@ -249,7 +249,7 @@ def _label(data: dict[str, Any], config: PairConfig, number: int, duration: floa
     raw, proc = _text(data, "raw_label"), _text(data, "proc_label")
     chosen = proc if config.text == "proc" else raw
     # A bare transition is told by its proc text, whichever text is used.
-    text = TRANSITION if proc.strip() == TRANSITION else tables.label_text(chosen or raw)
+    text = TRANSITION if proc.strip() == TRANSITION else facts.label_text(chosen or raw)
     start, end = (0.0, duration) if whole else (_seconds(data, "start_t"), _seconds(data, "end_t"))
     return Label(
         number=number,

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from actionpose.config import canonical_json, fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
-from pipeline import tables
 from pipeline.body.dmpls import N_DMPLS
 from pipeline.body.resample import snap_rate
 from pipeline.body.smplh import normalise_gender
 from pipeline.config import DataConfig
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
+from pipeline.sources import facts
 from pipeline.untrusted.npz import Header, Npz, NpzError, open_npz
 
 POSE_WIDTH = 156
@@ -282,7 +282,7 @@ def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
     """
     relative = Path(item.data["source"])
     path = root / relative
-    if reason := tables.not_a_motion(path.name):
+    if reason := facts.not_a_motion(path.name):
         raise Skip("not a motion", f"{relative}: {reason}")
     if "repeats" in item.data:
         raise ItemError("same motion twice", f"{relative} has the dataset, subject and name of {item.data['repeats']}")
@@ -293,9 +293,9 @@ def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
     with _opened(path) as archive:
         head = _header(path, archive)
     dataset, subject = relative.parts[-3], relative.parts[-2]
-    rate = tables.TrueRate(snap_rate(head.fps))
+    rate = facts.TrueRate(snap_rate(head.fps))
     if rate_overrides:
-        rate = tables.overridden_rate(dataset, subject, head.fps) or rate
+        rate = facts.overridden_rate(dataset, subject, head.fps) or rate
     return MotionRow(
         motion_id=item.id,
         source=relative.as_posix(),
@@ -335,7 +335,7 @@ def index_stage(config: DataConfig, items: list[Item]) -> tuple[Stage, dict[str,
     overrides = config.keypoints.rate_overrides
     payload = {
         "rate_overrides": overrides,
-        "known_rates": fingerprint(tables.table("amass")["rate_override"]) if overrides else "",
+        "known_rates": fingerprint(facts.table("amass")["rate_override"]) if overrides else "",
         "files": len(items),
         "bytes": sum(item.data["bytes"] for item in items),
         "listing": _fingerprint_of(items),
