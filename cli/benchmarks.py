@@ -13,8 +13,8 @@ from cli.options import PathLike
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.benchmark import BenchmarkFile, Written
     from pipeline.mpi3dhp import Asked
+    from pipeline.pack.benchmark import BenchmarkFile, Written
 
 
 @click.command("build-h36m", cls=Command)
@@ -97,7 +97,7 @@ def tell_files(files: Sequence[BenchmarkFile], remarks: Sequence[str], format: s
         remarks: lines about them.
         format: of the result on stdout, when this is the result (`--dry-run`); empty otherwise.
     """
-    from pipeline.benchmark import describe
+    from pipeline.pack.benchmark import describe
 
     if format == "json":
         emit([describe(file) for file in files], format)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from actionpose.errors import UserError
 from pipeline import h36m, h36m_pickle, h36m_world, mpi3dhp
-from pipeline.benchmark import BenchmarkFile, describe
 from pipeline.doctor_finding import Finding, counted, from_error, listed, some
 from pipeline.mpi3dhp_files import source
+from pipeline.pack.benchmark import BenchmarkFile, describe
 
 BENCHMARKS = ("h36m", "mpi_inf_3dhp")
 """Inputs that this module looks at."""

@@ -16,10 +16,10 @@ import numpy as np
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from pipeline import h36m_pickle, h36m_world
-from pipeline.benchmark import MAX_FRAMES, BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
 from pipeline.h36m_cameras import cameras
 from pipeline.h36m_extrinsics import HINT as CAMERAS_HINT
 from pipeline.h36m_extrinsics import camera_form, read_places
+from pipeline.pack.benchmark import MAX_FRAMES, BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
 from pipeline.sources import facts
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import Glimpse, glimpse

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.skeleton import LEFT, N_JOINTS, RIGHT
-from pipeline.benchmark import BenchmarkMotion, Rejected
 from pipeline.h36m_cameras import Camera, Extrinsics, cameras, project, world_to_camera
 from pipeline.h36m_extrinsics import Places
 from pipeline.h36m_pickle import action_names, screen_pose, skipped
+from pipeline.pack.benchmark import BenchmarkMotion, Rejected
 from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_objects, numbers
 

@@ -19,7 +19,6 @@ from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.geometry import pixel_to_screen
-from pipeline.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
 from pipeline.mpi3dhp_files import OFFICIAL_TEST, Contents, Video, read_contents, source
 from pipeline.mpi3dhp_geometry import (
     Annotation,
@@ -34,6 +33,7 @@ from pipeline.mpi3dhp_geometry import (
     to_h36m,
 )
 from pipeline.mpi3dhp_published import differences, published
+from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
 from pipeline.sources.facts import table
 
 DATASET = "MPI-INF-3DHP"

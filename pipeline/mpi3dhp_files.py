@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from pipeline.benchmark import Rejected
 from pipeline.body.convert import as_array
 from pipeline.body.smplh import refuse_wrong_content
+from pipeline.pack.benchmark import Rejected
 from pipeline.sources.facts import table
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import load_objects

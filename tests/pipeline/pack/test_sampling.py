@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actionpose.balance import label_weights
-from pipeline.sampling import beyond_cap, label_rows
+from pipeline.pack.sampling import beyond_cap, label_rows
 
 TEXTS = ["walk"] * 100 + ["sit"] * 25 + ["NA"]
 PAIRS = [(f"{n}:0", text) for n, text in enumerate(TEXTS)]

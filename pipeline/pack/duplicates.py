@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.config import fingerprint
-from pipeline.content import body_size
 from pipeline.engine.manifest import ClipRow, DuplicateRow, KeypointRow, MotionRow, read_rows, write_rows
 from pipeline.engine.stage import Result
+from pipeline.pack.content import body_size
 from pipeline.sources import facts
 
 Frames = NDArray[np.floating]

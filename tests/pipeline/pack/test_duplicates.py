@@ -12,9 +12,9 @@ import pytest
 from actionpose.geometry import rotation_z
 from actionpose.shards import ShardSet
 from pipeline.config import PackConfig
-from pipeline.duplicates import Take, copies_to_drop, find_duplicates, heights, known_copy, same_take
 from pipeline.engine.manifest import DuplicateRow, read_rows
 from pipeline.inspect import select
+from pipeline.pack.duplicates import Take, copies_to_drop, find_duplicates, heights, known_copy, same_take
 from pipeline.plan import Build
 from pipeline.validate import validate
 from tests.makers.shards import REST

@@ -11,7 +11,7 @@ import pytest
 
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
-from pipeline.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, write_benchmark
+from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, write_benchmark
 
 EXTRA = {
     "width": 1000,

@@ -14,8 +14,6 @@ import numpy as np
 
 from actionpose.shards import COLUMNS, ShardSet, write_index, write_shard
 from pipeline.config import DataConfig
-from pipeline.content import content_rows
-from pipeline.duplicates import duplicates_of, labelled_motions
 from pipeline.engine.manifest import (
     ClipRow,
     DropRow,
@@ -32,8 +30,10 @@ from pipeline.engine.manifest import (
 )
 from pipeline.engine.row_index import lookup
 from pipeline.engine.stage import Item, Result, Rows, Stage
-from pipeline.leftout import LeftOut, left_out, left_out_rows
-from pipeline.sampling import label_rows
+from pipeline.pack.content import content_rows
+from pipeline.pack.duplicates import duplicates_of, labelled_motions
+from pipeline.pack.sampling import label_rows
+from pipeline.pack.selection import LeftOut, left_out, left_out_rows
 
 LICENCE = (
     "Derived from the user's motion, body and label files. What is made from AMASS, BABEL or SMPL+H carries their "

@@ -15,7 +15,7 @@ from actionpose.shards import ShardSet
 from cli.data import main
 from pipeline.config import PackConfig, RunOptions
 from pipeline.inspect import select
-from pipeline.leftout import BEYOND_CAP, SAME_TAKE
+from pipeline.pack.selection import BEYOND_CAP, SAME_TAKE
 from pipeline.plan import Build
 from pipeline.validate import validate
 from tests.makers.trees import tree

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from pipeline.config import PackConfig
-from pipeline.duplicates import copies_to_drop, duplicates_of
 from pipeline.engine.manifest import ClipRow, DropRow, KeypointRow, PairRow, motion_of, read_rows
 from pipeline.engine.row_index import lookup
 from pipeline.engine.stage import Result
-from pipeline.sampling import beyond_cap
+from pipeline.pack.duplicates import copies_to_drop, duplicates_of
+from pipeline.pack.sampling import beyond_cap
 
 SAME_TAKE = "same take as another motion"
 BEYOND_CAP = "label beyond pack.max_per_label"

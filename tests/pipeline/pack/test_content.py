@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
 from benchmarks.bodies import synthetic_body, synthetic_regressor
-from pipeline.content import (
+from pipeline.engine.manifest import ContentRow, write_rows
+from pipeline.pack.content import (
     PARTS,
     SUMS,
     body_size,
@@ -25,7 +26,6 @@ from pipeline.content import (
     signs,
     sketch,
 )
-from pipeline.engine.manifest import ContentRow, write_rows
 from tests.makers.shards import REST, make_shards
 
 
