@@ -22,7 +22,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 from amass_like import AMASS_FRAMES, write_inputs, write_tree
 
 from pipeline.config import DataConfig, Inputs, RunOptions
-from pipeline.plan import STAGES, Build
+from pipeline.stages.build import STAGES, Build
 
 SLOW_DISK, FAST_DISK = 200e6, 2e9
 

@@ -41,8 +41,8 @@ from pipeline.body.collapse import KeypointTable
 from pipeline.body.mesh import mesh_keypoints
 from pipeline.body.smplh import SmplhModel
 from pipeline.config import KeypointConfig
-from pipeline.keypoints import keypoint_items, keypoints_one, motion_keypoints
 from pipeline.sources.amass import index_items, index_one, motion_row, read_motion
+from pipeline.stages.keypoints import keypoint_items, keypoints_one, motion_keypoints
 
 Contestant = Callable[[int], np.ndarray]
 PEER = "body-models==0.26.2 jaxtyping wadler-lindig nanomanifold scipy trimesh platformdirs"

@@ -38,7 +38,7 @@ from cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.plan import Build
+    from pipeline.stages.build import Build
 
 
 @click.group(cls=Group)
@@ -143,8 +143,8 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
         assert work is not None
         _run_target(build_for(config, work / "shards", work, run_settings(**run)), "keypoints")
         return
-    from pipeline.keypoints import keypoints_file
-    from pipeline.plan import check_inputs
+    from pipeline.stages.build import check_inputs
+    from pipeline.stages.keypoints import keypoints_file
 
     check_inputs(config, ("body", "regressor"), "keypoints")
     result = keypoints_file(file, output, config)
@@ -181,7 +181,7 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
         assert work is not None
         _run_target(build_for(config, work / "shards", work, run_settings(**run)), "project-2d")
         return
-    from pipeline.project import project_file
+    from pipeline.stages.project import project_file
 
     result = project_file(file, output, config.project)
     note(f"{result['frames']} frames, heading {result['heading']:.3f} rad ({result['heading_from']})")
@@ -211,8 +211,8 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
             raise click.UsageError("give --work DIR, or --dry-run for the counts alone")
         _run_target(build_for(config, work / "shards", work, run_settings(**run)), "pairs")
         return
-    from pipeline.pairs import plan_from_json, plans_by_policy
-    from pipeline.plan import check_inputs
+    from pipeline.stages.build import check_inputs
+    from pipeline.stages.pairs import plan_from_json, plans_by_policy
 
     check_inputs(config, ("babel",), "pairs")
     folder = Path(config.inputs.babel).expanduser()

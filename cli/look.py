@@ -94,8 +94,8 @@ def preview(
     ap-data preview walk.npz
     ap-data preview AMASS/KIT/3/walk_poses.npz --body BODY --regressor R.npy -o walk.png
     """
-    from pipeline.plan import check_inputs
     from pipeline.show import find_clip, show_body, show_clip
+    from pipeline.stages.build import check_inputs
 
     settings, output = split_output(settings, output)
     config = data_config(settings, **inputs)

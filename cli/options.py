@@ -14,7 +14,7 @@ from cli.common import Settings, debugging
 
 if TYPE_CHECKING:
     from pipeline.config import DataConfig, RunOptions
-    from pipeline.plan import Build
+    from pipeline.stages.build import Build
 
 F = TypeVar("F", bound=Callable[..., Any])
 PathLike = click.Path(path_type=Path)
@@ -97,7 +97,7 @@ def run_settings(workers: int, scheduler: str, retry_failed: bool, max_failures:
 
 def build_for(config: DataConfig, out: Path, work: Path | None, options: RunOptions | None = None) -> Build:
     """The build of a shard folder, its stages beside it unless told otherwise."""
-    from pipeline.plan import Build
+    from pipeline.stages.build import Build
 
     return Build(config, work or out.with_name(out.name + ".stages"), out, options)
 

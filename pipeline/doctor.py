@@ -17,7 +17,7 @@ from pipeline.doctor_dmpls import look_at_dmpls
 from pipeline.doctor_finding import Finding
 from pipeline.doctor_join import copies_between_splits, join, join_findings, known_datasets, wanted_datasets
 from pipeline.doctor_sets import missing_datasets
-from pipeline.plan import NEEDS
+from pipeline.stages.build import NEEDS
 
 FRAME_BYTES = 17 * 3 * 4
 PAIR_BYTES = 2_000

@@ -15,9 +15,9 @@ from pipeline.doctor_finding import Finding, counted, some
 from pipeline.doctor_sets import is_known
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.stage import attempt
-from pipeline.pairs import Resolver, entry_of, pair_items, pairs_context, pairs_one
 from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence
+from pipeline.stages.pairs import Resolver, entry_of, pair_items, pairs_context, pairs_one
 
 _DROP = "build with -o pack.duplicates=drop: the copies in train are left out, and val stays as it is"
 _SHARED = (": numbers on val flatter", "; the copies in train are left out")

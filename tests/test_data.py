@@ -249,7 +249,7 @@ def test_the_order_without_weights_is_what_it_was():
 
 def test_balanced_samples_have_the_weights_of_the_manifest(world, tmp_path):
     """From the shards alone what `ap-data` writes to labels.jsonl, windows and views notwithstanding."""
-    from pipeline.plan import Build
+    from pipeline.stages.build import Build
 
     build = Build(world.config, tmp_path / "stages", tmp_path / "shards")
     build.run()

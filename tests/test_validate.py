@@ -18,7 +18,7 @@ from actionpose.files import sha256_file
 from actionpose.geometry import facing_heading
 from actionpose.shards import INDEX, read_index, write_index
 from cli.data import main
-from pipeline.plan import Build
+from pipeline.stages.build import Build
 from pipeline.validate import validate
 from pipeline.validate_frames import BONE_M
 from tests.makers.shards import edit, make_shards

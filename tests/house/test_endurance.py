@@ -21,7 +21,7 @@ import pytest
 
 from actionpose.errors import UserError
 from pipeline.config import RunOptions
-from pipeline.plan import Build
+from pipeline.stages.build import Build
 from tests.makers.trees import tree
 from tests.makers.worlds import World, make_world, write_motion
 

@@ -19,9 +19,9 @@ from pipeline.body.regressor import load_regressor
 from pipeline.body.smplh import load_body
 from pipeline.config import KeypointConfig
 from pipeline.engine.stage import ItemError
-from pipeline.keypoints import keypoints_file, motion_keypoints
-from pipeline.plan import Build
 from pipeline.sources.amass import read_motion
+from pipeline.stages.build import Build
+from pipeline.stages.keypoints import keypoints_file, motion_keypoints
 from tests.makers.worlds import World, write_motion
 
 DIRS = synthetic_dmpls(320, seed=3)

@@ -14,8 +14,8 @@ from actionpose.errors import UserError
 from pipeline.engine.manifest import ClipRow, PairRow, motion_of, write_rows
 from pipeline.engine.row_index import Lookup, lookup
 from pipeline.engine.rowsort import RowSorter
-from pipeline.pairs import Resolver
 from pipeline.sources.babel import entry_places, read_entry, read_file
+from pipeline.stages.pairs import Resolver
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 

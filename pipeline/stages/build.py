@@ -13,11 +13,11 @@ from actionpose.shards import INDEX
 from pipeline.config import DataConfig, RunOptions
 from pipeline.engine.manifest import KeypointRow, MotionRow, read_rows
 from pipeline.engine.stage import Item, Result, Runner, Stage, published, run_stage, why_stale
-from pipeline.keypoints import keypoint_items, keypoints_stage
 from pipeline.pack.motions import Sources, finish_folder, pack_items, pack_stage
-from pipeline.pairs import pair_items, pairs_stage
-from pipeline.project import project_items, project_stage
 from pipeline.sources.amass import index_items, index_stage
+from pipeline.stages.keypoints import keypoint_items, keypoints_stage
+from pipeline.stages.pairs import pair_items, pairs_stage
+from pipeline.stages.project import project_items, project_stage
 
 log = logging.getLogger("ap-data")
 

@@ -14,9 +14,17 @@ from actionpose.errors import UserError
 from pipeline.config import DataConfig, PairConfig
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.stage import ItemError
-from pipeline.pairing import Clock, plan_sequence
-from pipeline.pairs import Resolver, pair_items, pairs_context, pairs_one, path_key, plan_from_json, plans_by_policy
 from pipeline.sources.babel import after, babel_files, before, parse_sequence, read_file
+from pipeline.stages.pairing import Clock, plan_sequence
+from pipeline.stages.pairs import (
+    Resolver,
+    pair_items,
+    pairs_context,
+    pairs_one,
+    path_key,
+    plan_from_json,
+    plans_by_policy,
+)
 from tests.makers.worlds import annotation, label, sequence, whole
 
 CLOCK = Clock(30.0, 300)

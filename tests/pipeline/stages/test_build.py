@@ -22,7 +22,7 @@ from pipeline.body.regressor import load_regressor
 from pipeline.body.smplh import load_body
 from pipeline.config import KeypointConfig, PackConfig, ProjectConfig, RunOptions
 from pipeline.engine.manifest import ClipRow, MotionRow, PairRow, ViewRow, read_rows
-from pipeline.plan import Build
+from pipeline.stages.build import Build
 from tests.makers.places import ROOT
 from tests.makers.trees import tree
 from tests.makers.worlds import World, make_world
@@ -219,7 +219,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.makers.worlds import World
-from pipeline.plan import Build
+from pipeline.stages.build import Build
 folder = Path({folder!r})
 Build(World(Path({world!r})).config, folder / "stages", folder / "shards").run()
 """
