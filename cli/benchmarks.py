@@ -38,7 +38,7 @@ def build_h36m(
     ap-data build-h36m --h36m data_3d_h36m.npz --detections data_2d_h36m_cpn_ft_h36m_dbb.npz \\
         --cameras metadata.xml --out shards/h36m-a
     """
-    from pipeline import h36m as reader
+    from pipeline.h36m import build as reader
 
     opened = reader.open_h36m(h36m, cameras, detections)
     tell_files(opened.files, (*opened.notes, *opened.problems), format if dry_run else "")

@@ -26,8 +26,8 @@ from actionpose.files import atomic_path, write_text
 from actionpose.shards import ShardSet
 from actionpose.skeleton import LEFT, RIGHT, ROOT
 from pipeline.body.resample import resample_linear
-from pipeline.h36m_cameras import Camera, Extrinsics, cameras, image_pose, project, world_to_camera
-from pipeline.h36m_extrinsics import SUBJECTS
+from pipeline.h36m.cameras import Camera, Extrinsics, cameras, image_pose, project, world_to_camera
+from pipeline.h36m.extrinsics import SUBJECTS
 from pipeline.sources import facts
 
 Floats = NDArray[np.floating]

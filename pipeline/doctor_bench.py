@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionpose.errors import UserError
-from pipeline import h36m, h36m_pickle, h36m_world, mpi3dhp
+from pipeline import mpi3dhp
 from pipeline.doctor_finding import Finding, counted, from_error, listed, some
+from pipeline.h36m import build as h36m
+from pipeline.h36m import motionbert, videopose3d
 from pipeline.mpi3dhp_files import source
 from pipeline.pack.benchmark import BenchmarkFile, describe
 
@@ -32,7 +34,7 @@ def look_at_h36m(place: Path) -> list[Finding]:
     if not there.mains and not there.spoilt:
         return _opened(place, None)
     for path in there.mains:
-        takes_2d = h36m.layout_of(path) != h36m_pickle.LAYOUT and len(there.detections) > 1
+        takes_2d = h36m.layout_of(path) != motionbert.LAYOUT and len(there.detections) > 1
         for detections in there.detections if takes_2d else [None]:
             known = {finding.details.get("path") for finding in findings}
             findings += [f for f in _opened(path, detections) if f.stops or f.details.get("path") not in known]
@@ -68,7 +70,7 @@ def _surveyed(folder: Path) -> _Survey:
             there.spoilt.append(UserError(f"{path} is {h36m.SENTENCES[layout]}", "download it again, logged in"))
         elif layout in h36m.PROTOCOLS:
             there.mains.append(path)
-        elif layout == h36m_world.LAYOUT_2D:
+        elif layout == videopose3d.LAYOUT_2D:
             there.detections.append(path)
     return there
 
@@ -84,7 +86,7 @@ def starts_h36m(place: Path) -> list[tuple[Path, Path | None]]:
     there = _surveyed(place)
     starts: list[tuple[Path, Path | None]] = []
     for path in there.mains:
-        choice = h36m.layout_of(path) != h36m_pickle.LAYOUT and len(there.detections) > 1
+        choice = h36m.layout_of(path) != motionbert.LAYOUT and len(there.detections) > 1
         starts += [(path, detections) for detections in there.detections] if choice else [(path, None)]
     return starts if len(starts) > 1 else [(place, None)]
 

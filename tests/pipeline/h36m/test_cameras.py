@@ -11,7 +11,7 @@ import pytest
 from actionpose.errors import UserError
 from actionpose.geometry import pixel_to_screen, screen_to_pixel
 from pipeline.demo_h36m import place_of, write_demo_h36m
-from pipeline.h36m_cameras import (
+from pipeline.h36m.cameras import (
     camera_named,
     camera_pose,
     camera_to_world,
@@ -22,7 +22,7 @@ from pipeline.h36m_cameras import (
     rotation_of,
     world_to_camera,
 )
-from pipeline.h36m_extrinsics import camera_form, metadata_rotation, read_places
+from pipeline.h36m.extrinsics import camera_form, metadata_rotation, read_places
 from pipeline.sources import facts
 from tests.makers.shards import make_shards
 

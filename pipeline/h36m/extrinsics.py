@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from pipeline.h36m_cameras import Camera, Extrinsics, camera_named, cameras, rotation_of
+from pipeline.h36m.cameras import Camera, Extrinsics, camera_named, cameras, rotation_of
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import glimpse, load_pickle, numbers
 

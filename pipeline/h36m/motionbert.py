@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.geometry import pixel_to_screen, root_relative
 from actionpose.skeleton import BONES, N_JOINTS
-from pipeline.h36m_cameras import Camera, camera_named
+from pipeline.h36m.cameras import Camera, camera_named
 from pipeline.pack.benchmark import SPLITS, BenchmarkMotion, Rejected
 from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_pickle, numbers

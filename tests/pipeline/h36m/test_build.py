@@ -17,9 +17,9 @@ from actionpose.shards import ShardSet
 from cli.data import main
 from cli.train import main as score_main
 from pipeline.demo_h36m import place_of
-from pipeline.h36m import build_h36m, open_h36m
-from pipeline.h36m_cameras import camera_named, world_to_camera
-from pipeline.h36m_pickle import motions, read_content
+from pipeline.h36m.build import build_h36m, open_h36m
+from pipeline.h36m.cameras import camera_named, world_to_camera
+from pipeline.h36m.motionbert import motions, read_content
 from pipeline.show import find_clip
 from tests.makers.h36m import PICKLE, dumped, loaded, make_h36m, run
 

@@ -2,7 +2,7 @@
 
 World: metres, z up. Camera: metres (2.5D: millimetres), x right, y down, z away. Pixels: from the upper left corner.
 Intrinsics are the same for all subjects and stand in manifests/h36m.toml; where a camera stood is another for each
-subject and comes from the user's files (`pipeline.h36m_extrinsics`).
+subject and comes from the user's files (`pipeline.h36m.extrinsics`).
 """
 
 from __future__ import annotations

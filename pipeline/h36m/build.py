@@ -15,10 +15,10 @@ import numpy as np
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
-from pipeline import h36m_pickle, h36m_world
-from pipeline.h36m_cameras import cameras
-from pipeline.h36m_extrinsics import HINT as CAMERAS_HINT
-from pipeline.h36m_extrinsics import camera_form, read_places
+from pipeline.h36m import motionbert, videopose3d
+from pipeline.h36m.cameras import cameras
+from pipeline.h36m.extrinsics import HINT as CAMERAS_HINT
+from pipeline.h36m.extrinsics import camera_form, read_places
 from pipeline.pack.benchmark import MAX_FRAMES, BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
 from pipeline.sources import facts
 from pipeline.untrusted.npz import NpzError, open_npz
@@ -34,9 +34,9 @@ LICENCE = (
 )
 
 SENTENCES = {
-    h36m_pickle.LAYOUT: "stacked-hourglass 2D and 2.5D ground truth, as MotionBERT and MotionAGFormer use it",
-    h36m_world.LAYOUT_3D: "world positions of VideoPose3D's layout",
-    h36m_world.LAYOUT_2D: "2D of VideoPose3D's layout",
+    motionbert.LAYOUT: "stacked-hourglass 2D and 2.5D ground truth, as MotionBERT and MotionAGFormer use it",
+    videopose3d.LAYOUT_3D: "world positions of VideoPose3D's layout",
+    videopose3d.LAYOUT_2D: "2D of VideoPose3D's layout",
     "lcn-frames": "LCN's list of frames",
     "clip-pickle": "one clip, as MotionBERT and MotionAGFormer cut them",
     "mmpose-frames": "frames of mmpose's conversion",
@@ -49,13 +49,13 @@ SENTENCES = {
     "cameras-json": "a table of cameras, JSON",
     "cameras-npz": "a table of cameras, npz",
 }
-PROTOCOLS = {h36m_pickle.LAYOUT: (h36m_pickle.PROTOCOL,), h36m_world.LAYOUT_3D: (h36m_world.PROTOCOL,)}
+PROTOCOLS = {motionbert.LAYOUT: (motionbert.PROTOCOL,), videopose3d.LAYOUT_3D: (videopose3d.PROTOCOL,)}
 CAMERA_LAYOUTS = ("metadata-xml", "mmpose-cameras", "cameras-json", "cameras-npz")
 
 _ADVICE = {
-    h36m_world.LAYOUT_2D: "give data_3d_h36m.npz to --h36m and this file to --detections",
-    "lcn-frames": f"it lists frames one by one without confidences; {h36m_pickle.WHERE}",
-    "clip-pickle": f"clips have neither video names nor the scale that scoring needs; {h36m_pickle.WHERE}",
+    videopose3d.LAYOUT_2D: "give data_3d_h36m.npz to --h36m and this file to --detections",
+    "lcn-frames": f"it lists frames one by one without confidences; {motionbert.WHERE}",
+    "clip-pickle": f"clips have neither video names nor the scale that scoring needs; {motionbert.WHERE}",
     "mmpose-frames": "it has no detections; its cameras.pkl serves --cameras, and --h36m takes data_3d_h36m.npz",
     "3dhp": "give it to `ap-data build-3dhp`",
     "amass": "give its folder to `ap-data build-babel --amass`",
@@ -101,8 +101,8 @@ def _npz_layout(path: Path) -> str | None:
     except NpzError as error:
         raise UserError(f"{path} is damaged or cut short: {error}", "download it again") from error
     for member, layout in (
-        ("positions_3d", h36m_world.LAYOUT_3D),
-        ("positions_2d", h36m_world.LAYOUT_2D),
+        ("positions_3d", videopose3d.LAYOUT_3D),
+        ("positions_2d", videopose3d.LAYOUT_2D),
         ("imgname", "mmpose-frames"),
         ("data", "3dhp"),
         ("poses", "amass"),
@@ -119,7 +119,7 @@ def _pickle_layout(seen: Glimpse) -> str | None:
     if {"videoid", "cameraid", "joint_3d_image", "joint_3d_camera"} & words:
         return "lcn-frames"
     if seen.container == "dict" and {"train", "test"} & {word.lower() for word in words}:
-        return h36m_pickle.LAYOUT
+        return motionbert.LAYOUT
     return None
 
 
@@ -172,12 +172,12 @@ def open_h36m(h36m: Path, cameras_file: Path | None = None, detections: Path | N
     """
     main = _main_file(h36m)
     layout = layout_of(main)
-    if layout == h36m_pickle.LAYOUT:
+    if layout == motionbert.LAYOUT:
         for given, option in ((cameras_file, "--cameras"), (detections, "--detections")):
             if given is not None:
                 raise UserError(f"{main} has its own cameras and detections", f"leave {option} {given} out")
         return _open_pickle(main)
-    if layout == h36m_world.LAYOUT_3D:
+    if layout == videopose3d.LAYOUT_3D:
         return _open_world(main, cameras_file, detections)
     if layout in CAMERA_LAYOUTS:
         advice = "give it to --cameras, and data_3d_h36m.npz to --h36m"
@@ -223,10 +223,10 @@ def _layouts_in(folder: Path) -> Iterable[tuple[Path, str | None]]:
 
 def _open_pickle(path: Path) -> Opened:
     file = recognise(path)
-    content = h36m_pickle.read_content(path)
+    content = motionbert.read_content(path)
     file = replace(file, counts=content.counts, problems=content.problems)
     videos = sum(len(split.videos) for split in content.splits)
-    return Opened(files=(file,), motions=lambda: h36m_pickle.motions(content), videos=videos)
+    return Opened(files=(file,), motions=lambda: motionbert.motions(content), videos=videos)
 
 
 def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) -> Opened:
@@ -242,7 +242,7 @@ def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) 
         counts={"subjects": len(places.subjects)},
         sha256=sha256_file(cameras_file),
     )
-    positions = h36m_world.read_positions(path)
+    positions = videopose3d.read_positions(path)
     takes = sum(len(by_take) for by_take in positions.values())
     shapes = [take.shape for by_take in positions.values() for take in by_take.values() if isinstance(take, np.ndarray)]
     frames = sum(shape[0] for shape in shapes if shape)
@@ -252,7 +252,7 @@ def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) 
     source = path.name
     return Opened(
         files=tuple(files),
-        motions=lambda: h36m_world.motions(source, positions, places, seen),
+        motions=lambda: videopose3d.motions(source, positions, places, seen),
         videos=takes * len(cameras()),
         notes=notes,
     )
@@ -269,9 +269,9 @@ def _beside(layouts: dict[Path, str | None], wanted: Sequence[str]) -> Path | No
 
 def _opened_detections(
     beside: dict[Path, str | None], given: Path | None, files: list[BenchmarkFile]
-) -> tuple[h36m_world.Detections | None, tuple[str, ...]]:
+) -> tuple[videopose3d.Detections | None, tuple[str, ...]]:
     if given is None:
-        found = [path for path, layout in beside.items() if layout == h36m_world.LAYOUT_2D]
+        found = [path for path, layout in beside.items() if layout == videopose3d.LAYOUT_2D]
         if not found:
             return None, ("no detections given: the 2D is projected from the 3D (source_2d gt)",)
         if len(found) > 1:
@@ -281,12 +281,12 @@ def _opened_detections(
             )
         given = found[0]
     layout = layout_of(given)
-    if layout != h36m_world.LAYOUT_2D:
+    if layout != videopose3d.LAYOUT_2D:
         raise UserError(
             f"{given}: {SENTENCES.get(layout or '', 'nothing this reader knows')}, no detections",
             "--detections takes data_2d_h36m_cpn_ft_h36m_dbb.npz or another data_2d_h36m_*.npz",
         )
-    seen = h36m_world.read_detections(given)
+    seen = videopose3d.read_detections(given)
     takes = sum(len(by_take) for by_take in seen.takes.values())
     files.append(replace(recognise(given), counts={"subjects": len(seen.takes), "takes": takes}))
     return seen, ()

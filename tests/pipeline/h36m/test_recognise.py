@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
-from pipeline.h36m import build_h36m, layout_of, open_h36m, recognise
+from pipeline.h36m.build import build_h36m, layout_of, open_h36m, recognise
 from tests.makers.h36m import PICKLE, dumped, loaded, make_h36m, run
 
 

@@ -1,7 +1,7 @@
 """`data_3d_h36m.npz` and `data_2d_h36m_*.npz`, the files of VideoPose3D: world positions, and detections in pixels.
 
 `positions_3d` is subject → take → (T, 32, 3) world metres; `positions_2d` is subject → take → four (T, 17, 2) in the
-order of the cameras. Where the cameras stood is in neither (`pipeline.h36m_extrinsics`).
+order of the cameras. Where the cameras stood is in neither (`pipeline.h36m.extrinsics`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.skeleton import LEFT, N_JOINTS, RIGHT
-from pipeline.h36m_cameras import Camera, Extrinsics, cameras, project, world_to_camera
-from pipeline.h36m_extrinsics import Places
-from pipeline.h36m_pickle import action_names, screen_pose, skipped
+from pipeline.h36m.cameras import Camera, Extrinsics, cameras, project, world_to_camera
+from pipeline.h36m.extrinsics import Places
+from pipeline.h36m.motionbert import action_names, screen_pose, skipped
 from pipeline.pack.benchmark import BenchmarkMotion, Rejected
 from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_objects, numbers
