@@ -13,7 +13,7 @@ from cli.options import PathLike
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.mpi3dhp import Asked
+    from pipeline.mpi3dhp.build import Asked
     from pipeline.pack.benchmark import BenchmarkFile, Written
 
 
@@ -74,7 +74,7 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
     \b
     ap-data build-3dhp --mpi-inf-3dhp 3dhp --out shards/3dhp
     """
-    from pipeline import mpi3dhp as reader
+    from pipeline.mpi3dhp import build as reader
 
     used = reader.chosen(mpi_inf_3dhp, annotation)
     remarks = [f"{looked.file.path.name}: {problem}" for looked in used for problem in looked.file.problems]

@@ -20,9 +20,9 @@ from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from actionpose.geometry import camera_matrix, to_camera
 from actionpose.shards import ShardSet
-from pipeline.mpi3dhp import picture_of
-from pipeline.mpi3dhp_files import Split
-from pipeline.mpi3dhp_geometry import focal_of, from_h36m
+from pipeline.mpi3dhp.build import picture_of
+from pipeline.mpi3dhp.files import Split
+from pipeline.mpi3dhp.geometry import focal_of, from_h36m
 from pipeline.sources.facts import table
 
 Floats = NDArray[np.float64]

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionpose.errors import UserError
-from pipeline import mpi3dhp
 from pipeline.doctor_finding import Finding, counted, from_error, listed, some
 from pipeline.h36m import build as h36m
 from pipeline.h36m import motionbert, videopose3d
-from pipeline.mpi3dhp_files import source
+from pipeline.mpi3dhp import build as mpi3dhp
+from pipeline.mpi3dhp.files import source
 from pipeline.pack.benchmark import BenchmarkFile, describe
 
 BENCHMARKS = ("h36m", "mpi_inf_3dhp")

@@ -19,8 +19,8 @@ from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.geometry import pixel_to_screen
-from pipeline.mpi3dhp_files import OFFICIAL_TEST, Contents, Video, read_contents, source
-from pipeline.mpi3dhp_geometry import (
+from pipeline.mpi3dhp.files import OFFICIAL_TEST, Contents, Video, read_contents, source
+from pipeline.mpi3dhp.geometry import (
     Annotation,
     Fit,
     Kind,
@@ -32,7 +32,7 @@ from pipeline.mpi3dhp_geometry import (
     sampled,
     to_h36m,
 )
-from pipeline.mpi3dhp_published import differences, published
+from pipeline.mpi3dhp.published import differences, published
 from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
 from pipeline.sources.facts import table
 

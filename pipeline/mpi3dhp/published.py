@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.mpi3dhp_files import OFFICIAL_TEST, Contents
+from pipeline.mpi3dhp.files import OFFICIAL_TEST, Contents
 from pipeline.sources.facts import table
 
 
