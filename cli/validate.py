@@ -37,7 +37,7 @@ def validate(shards: Path, deep: bool, against: Path | None, tolerance: float | 
     ap-data validate shards --against theirs/content.jsonl
     """
     from pipeline.pack.content import TOLERANCE_M
-    from pipeline.validate import validate as run
+    from pipeline.validate.tables import validate as run
 
     if tolerance is not None and against is None:
         raise click.UsageError("--tolerance is for --against")

@@ -17,7 +17,7 @@ from pipeline.config import PackConfig, RunOptions
 from pipeline.inspect import select
 from pipeline.pack.selection import BEYOND_CAP, SAME_TAKE
 from pipeline.stages.build import Build
-from pipeline.validate import validate
+from pipeline.validate.tables import validate
 from tests.makers.trees import tree
 from tests.makers.worlds import World, annotation, label, make_world, sequence, whole
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from actionpose.shards import ShardSet
-from pipeline.checks import Check, judged
+from pipeline.validate.check import Check, judged
 
 TARGETS = ("image-2.5d", "camera", "universal", "metric")
 SAID = ("width", "height", "camera", "target", "unit_mm", "unit_from", "protocols", "source_2d")

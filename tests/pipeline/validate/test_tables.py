@@ -19,8 +19,8 @@ from actionpose.geometry import facing_heading
 from actionpose.shards import INDEX, read_index, write_index
 from cli.data import main
 from pipeline.stages.build import Build
-from pipeline.validate import validate
-from pipeline.validate_frames import BONE_M
+from pipeline.validate.frames import BONE_M
+from pipeline.validate.tables import validate
 from tests.makers.shards import edit, make_shards
 from tests.makers.worlds import World
 

@@ -18,13 +18,13 @@ import numpy as np
 
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
-from pipeline.checks import Check, judged
 from pipeline.engine.manifest import ROW_TYPES, read_lines
 from pipeline.pack.content import TOLERANCE_M, compare, content_rows, read_content
 from pipeline.sources import facts
 from pipeline.sources.babel import transition_text
-from pipeline.validate_benchmark import benchmark_checks
-from pipeline.validate_frames import deep_checks
+from pipeline.validate.benchmark import benchmark_checks
+from pipeline.validate.check import Check, judged
+from pipeline.validate.frames import deep_checks
 
 
 class Evidence:
