@@ -260,7 +260,7 @@ def status(settings: Settings, out: Path, work: Path | None, format: str, **give
     \b
     ap-data status --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards
     """
-    from pipeline.inspect import benchmark_status
+    from pipeline.view.summary import benchmark_status
 
     if (built := benchmark_status(out)) is not None:
         emit([built], format)
@@ -283,7 +283,7 @@ def _run_target(build: Build, target: str) -> None:
 
 
 def _report_build(build: Build, out: Path, following: str) -> None:
-    from pipeline.inspect import shard_summary
+    from pipeline.view.summary import shard_summary
 
     s = shard_summary(out)
     note(

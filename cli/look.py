@@ -28,7 +28,7 @@ def inspect(path: Path, table: str | None, where: tuple[str, ...], limit: int, f
     ap-data inspect shards --table pairs --where 'label~^transit' --where 'split=val'
     ap-data inspect shards --table failures --format csv --limit 0
     """
-    from pipeline.inspect import (
+    from pipeline.view.summary import (
         kind_of,
         main_table,
         manifest_of,
@@ -94,8 +94,8 @@ def preview(
     ap-data preview walk.npz
     ap-data preview AMASS/KIT/3/walk_poses.npz --body BODY --regressor R.npy -o walk.png
     """
-    from pipeline.show import find_clip, show_body, show_clip
     from pipeline.stages.build import check_inputs
+    from pipeline.view.find import find_clip, show_body, show_clip
 
     settings, output = split_output(settings, output)
     config = data_config(settings, **inputs)

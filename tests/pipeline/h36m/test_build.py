@@ -20,7 +20,7 @@ from pipeline.demo_h36m import place_of
 from pipeline.h36m.build import build_h36m, open_h36m
 from pipeline.h36m.cameras import camera_named, world_to_camera
 from pipeline.h36m.motionbert import motions, read_content
-from pipeline.show import find_clip
+from pipeline.view.find import find_clip
 from tests.makers.h36m import PICKLE, dumped, loaded, make_h36m, run
 
 MODULES = (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")

@@ -13,10 +13,10 @@ from actionpose.geometry import rotation_z
 from actionpose.shards import ShardSet
 from pipeline.config import PackConfig
 from pipeline.engine.manifest import DuplicateRow, read_rows
-from pipeline.inspect import select
 from pipeline.pack.duplicates import Take, copies_to_drop, find_duplicates, heights, known_copy, same_take
 from pipeline.stages.build import Build
 from pipeline.validate.tables import validate
+from pipeline.view.summary import select
 from tests.makers.shards import REST
 from tests.makers.worlds import World, annotation, label, make_world, sequence, whole, write_motion
 

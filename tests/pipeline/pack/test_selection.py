@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from actionpose.shards import ShardSet
 from cli.data import main
 from pipeline.config import PackConfig, RunOptions
-from pipeline.inspect import select
 from pipeline.pack.selection import BEYOND_CAP, SAME_TAKE
 from pipeline.stages.build import Build
 from pipeline.validate.tables import validate
+from pipeline.view.summary import select
 from tests.makers.trees import tree
 from tests.makers.worlds import World, annotation, label, make_world, sequence, whole
 

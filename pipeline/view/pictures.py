@@ -17,7 +17,7 @@ from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.skeleton import BONES, LEFT, RIGHT
-from pipeline.raster import Frame, render
+from pipeline.view.raster import Frame, render
 
 Floats = NDArray[np.floating]
 

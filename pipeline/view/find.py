@@ -16,10 +16,10 @@ from actionpose.skeleton import ROOT
 from pipeline.body.smplh import load_body
 from pipeline.config import DataConfig
 from pipeline.engine.stage import ItemError
-from pipeline.preview import clip_as_text, draw_clip_png, draw_mesh_png, export_glb
 from pipeline.sources.amass import read_motion
 from pipeline.stages.keypoints import regressor_for
 from pipeline.stages.project import read_keypoints
+from pipeline.view.pictures import clip_as_text, draw_clip_png, draw_mesh_png, export_glb
 
 Poses = NDArray[np.floating]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
-from pipeline.preview import clip_as_text, draw_clip_png, draw_mesh_png, export_glb, moments
-from pipeline.raster import Frame, render, vertex_normals
+from pipeline.view.pictures import clip_as_text, draw_clip_png, draw_mesh_png, export_glb, moments
+from pipeline.view.raster import Frame, render, vertex_normals
 from tests.makers.walker import STANDING, walking
 
 LEFT_RGB, RIGHT_RGB = np.array([0xE0, 0x63, 0x2B]), np.array([0x23, 0x68, 0xC4])
@@ -121,7 +121,7 @@ def test_small_blocks_give_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> 
     vertices, faces = ball()
     frame = Frame(centre_x=0, centre_y=0, width=50, height=50, scale=45)
     whole = render(vertices, faces, frame)
-    monkeypatch.setattr("pipeline.raster.BLOCK", 500)
+    monkeypatch.setattr("pipeline.view.raster.BLOCK", 500)
     np.testing.assert_array_equal(render(vertices, faces, frame), whole)
 
 
@@ -136,7 +136,7 @@ def test_the_body_picture_shows_a_surface_and_the_skeleton_inside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr("pipeline.raster.SUPERSAMPLING", 1)
+    monkeypatch.setattr("pipeline.view.raster.SUPERSAMPLING", 1)
     vertices, faces = ball(0.9)
     out = tmp_path / "body.png"
     draw_mesh_png(vertices + np.array([0, 0, 0.9]), faces, STANDING, out, title="ball")
