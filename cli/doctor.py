@@ -15,7 +15,7 @@ from cli.options import PathLike, data_config, input_options
 
 if TYPE_CHECKING:
     from pipeline.config import DataConfig
-    from pipeline.doctor import Diagnosis
+    from pipeline.doctor.diagnose import Diagnosis
 
 NEEDED = ("amass", "babel", "body", "regressor")
 """Inputs without which no pairs are built."""
@@ -43,7 +43,7 @@ def doctor(settings: Settings, out: Path, quick: bool, deep: bool, format: str, 
     ap-data doctor --h36m H36M --mpi-inf-3dhp 3DHP
     ap-data doctor -c my.toml --format json
     """
-    from pipeline.doctor import diagnose
+    from pipeline.doctor.diagnose import diagnose
 
     if quick and deep:
         raise click.UsageError("--quick reads little and --deep reads all: give one of them")
@@ -109,7 +109,7 @@ def _next(found: Diagnosis, config: DataConfig, out: Path) -> str:
 
 def _builds(benchmarks: dict[str, Path]) -> list[str]:
     """One command for each build that the files permit, each with a folder of its own."""
-    from pipeline.doctor_bench import starts_h36m
+    from pipeline.doctor.benchmarks import starts_h36m
 
     commands = []
     if "h36m" in benchmarks:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import DataConfig
-from pipeline.doctor_amass import AmassLook
-from pipeline.doctor_babel import BabelLook, plan_finding
-from pipeline.doctor_finding import Finding, counted, some
-from pipeline.doctor_sets import is_known
+from pipeline.doctor.amass import AmassLook
+from pipeline.doctor.babel import BabelLook, plan_finding
+from pipeline.doctor.datasets import is_known
+from pipeline.doctor.finding import Finding, counted, some
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.stage import attempt
 from pipeline.sources import facts

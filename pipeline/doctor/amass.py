@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
-from pipeline.doctor_finding import Finding, counted, from_error, listed, some, watched
-from pipeline.doctor_sets import archives_in, folder_names, overrides, rates, too_deep
+from pipeline.doctor.datasets import archives_in, folder_names, overrides, rates, too_deep
+from pipeline.doctor.finding import Finding, counted, from_error, listed, some, watched
 from pipeline.engine.journal import Outcome
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.stage import Item, ItemError, Rows, attempt

@@ -246,7 +246,7 @@ def test_too_little_disk_is_wrong_before_a_build_starts(world, monkeypatch, tmp_
     report = doctor("--amass", world.root / "amass", "--out", tmp_path / "deep" / "shards")
     assert report.expect("disk", "ok", f"free at {tmp_path}")["need_bytes"] > 2 * 6 * 4 * 30 * 204 * 0.9
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr("pipeline.doctor.shutil.disk_usage", lambda place: usage)
+    monkeypatch.setattr("pipeline.doctor.diagnose.shutil.disk_usage", lambda place: usage)
     doctor("--amass", world.root / "amass").expect("disk", "wrong", "1 kB are free", "--out DIR")
 
 

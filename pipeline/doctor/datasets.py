@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.doctor_finding import Finding, counted, listed, some
+from pipeline.doctor.finding import Finding, counted, listed, some
 from pipeline.engine.manifest import MotionRow
 from pipeline.sources import facts
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import DataConfig
-from pipeline.doctor_amass import AmassLook, look_at_amass
-from pipeline.doctor_babel import BabelLook, look_at_babel
-from pipeline.doctor_bench import BENCHMARKS, look_at_benchmarks
-from pipeline.doctor_body import look_at_body, look_at_regressor
-from pipeline.doctor_dmpls import look_at_dmpls
-from pipeline.doctor_finding import Finding
-from pipeline.doctor_join import copies_between_splits, join, join_findings, known_datasets, wanted_datasets
-from pipeline.doctor_sets import missing_datasets
+from pipeline.doctor.amass import AmassLook, look_at_amass
+from pipeline.doctor.babel import BabelLook, look_at_babel
+from pipeline.doctor.benchmarks import BENCHMARKS, look_at_benchmarks
+from pipeline.doctor.body import look_at_body, look_at_regressor
+from pipeline.doctor.datasets import missing_datasets
+from pipeline.doctor.dmpls import look_at_dmpls
+from pipeline.doctor.finding import Finding
+from pipeline.doctor.join import copies_between_splits, join, join_findings, known_datasets, wanted_datasets
 from pipeline.stages.build import NEEDS
 
 FRAME_BYTES = 17 * 3 * 4

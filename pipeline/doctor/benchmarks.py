@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionpose.errors import UserError
-from pipeline.doctor_finding import Finding, counted, from_error, listed, some
+from pipeline.doctor.finding import Finding, counted, from_error, listed, some
 from pipeline.h36m import build as h36m
 from pipeline.h36m import motionbert, videopose3d
 from pipeline.mpi3dhp import build as mpi3dhp

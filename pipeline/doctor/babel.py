@@ -11,8 +11,8 @@ from typing import Any
 
 from actionpose.errors import UserError
 from pipeline.config import DataConfig
-from pipeline.doctor_finding import Finding, counted, from_error, some
-from pipeline.doctor_sets import archives_in
+from pipeline.doctor.datasets import archives_in
+from pipeline.doctor.finding import Finding, counted, from_error, some
 from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence, babel_files, parse_sequence, read_file
 from pipeline.stages.pairs import plan_from_json

@@ -8,8 +8,8 @@ from pathlib import Path
 from actionpose.errors import UserError
 from pipeline.body.dmpls import N_DMPLS, find_dmpls, load_dmpls
 from pipeline.body.smplh import GENDERS, SmplhModel
-from pipeline.doctor_body import FULL_SIZE
-from pipeline.doctor_finding import Finding, from_error
+from pipeline.doctor.body import FULL_SIZE
+from pipeline.doctor.finding import Finding, from_error
 
 
 def look_at_dmpls(folder: str, needed: Mapping[str, int] | None, model: SmplhModel | None) -> list[Finding]:
