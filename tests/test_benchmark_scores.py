@@ -16,8 +16,8 @@ from actionpose.predictions import target_mm, write_predictions
 from actionpose.shards import ShardSet
 from cli.data import main as ap_data
 from cli.train import main as ap_train
-from pipeline.demo_3dhp import write_demo_3dhp
-from pipeline.demo_h36m import write_demo_h36m
+from pipeline.demo.h36m import write_demo_h36m
+from pipeline.demo.mpi3dhp import write_demo_3dhp
 from tests.makers.shards import make_shards
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from actionpose.shards import ShardSet
 from cli.data import main
-from pipeline.demo_h36m import write_demo_h36m
+from pipeline.demo.h36m import write_demo_h36m
 from tests.makers.shards import make_shards
 
 PICKLE = "h36m_sh_conf_cam_source_final.pkl"

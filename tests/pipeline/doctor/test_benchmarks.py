@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from actionpose.shards import ShardSet
 from benchmarks.bodies import body_members, synthetic_body, synthetic_dmpls
 from cli.data import main
-from pipeline.demo_3dhp import write_demo_3dhp
-from pipeline.demo_h36m import write_demo_h36m
+from pipeline.demo.h36m import write_demo_h36m
+from pipeline.demo.mpi3dhp import write_demo_3dhp
 from tests.makers.shards import make_shards
 from tests.makers.worlds import World
 

@@ -16,7 +16,7 @@ from actionpose.geometry import camera_matrix, root_relative, screen_to_pixel, t
 from actionpose.shards import ShardSet
 from cli.data import main
 from cli.train import main as score_main
-from pipeline.demo_h36m import place_of
+from pipeline.demo.h36m import place_of
 from pipeline.h36m.build import build_h36m, open_h36m
 from pipeline.h36m.cameras import camera_named, world_to_camera
 from pipeline.h36m.motionbert import motions, read_content

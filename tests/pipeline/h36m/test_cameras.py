@@ -10,7 +10,7 @@ import pytest
 
 from actionpose.errors import UserError
 from actionpose.geometry import pixel_to_screen, screen_to_pixel
-from pipeline.demo_h36m import place_of, write_demo_h36m
+from pipeline.demo.h36m import place_of, write_demo_h36m
 from pipeline.h36m.cameras import (
     camera_named,
     camera_pose,

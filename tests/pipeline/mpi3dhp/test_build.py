@@ -18,7 +18,7 @@ from actionpose.geometry import screen_to_pixel
 from actionpose.shards import ShardSet
 from actionpose.skeleton import FLIP_ORDER, LEFT, PARENTS, RIGHT
 from cli.data import main
-from pipeline.demo_3dhp import write_demo_3dhp
+from pipeline.demo.mpi3dhp import write_demo_3dhp
 from pipeline.engine.manifest import FailureRow, read_rows
 from pipeline.mpi3dhp import build as mpi3dhp
 from pipeline.mpi3dhp.geometry import from_h36m, joint_order, to_h36m

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.demo_catalogue import ACTIONS
-from pipeline.demo_motion import Cue
-from pipeline.demo_pose import Style
+from pipeline.demo.catalogue import ACTIONS
+from pipeline.demo.motion import Cue
+from pipeline.demo.pose import Style
 
 NTSC = 60000 / 1001
 VAL_SHARE = 0.2

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.demo_feet import LEFT, RIGHT, FootPlan, Step, forward_of, left_of
-from pipeline.demo_pose import Take
+from pipeline.demo.feet import LEFT, RIGHT, FootPlan, Step, forward_of, left_of
+from pipeline.demo.pose import Take
 
 Footwork = Callable[[Take, FootPlan], None]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from actionpose.files import sha256_file
-from pipeline import demo
 from pipeline.body.rotations import rotation_matrices
 from pipeline.body.smplh import load_body
-from pipeline.demo_rig import Rig, forward
-from pipeline.demo_script import NTSC, SUBJECTS, style_of, write_scenes
+from pipeline.demo import world as demo
+from pipeline.demo.rig import Rig, forward
+from pipeline.demo.script import NTSC, SUBJECTS, style_of, write_scenes
 from pipeline.sources.amass import motion_files, read_motion
 
 MINUTES = 0.4

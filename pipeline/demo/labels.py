@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.demo_catalogue import ACTIONS
-from pipeline.demo_motion import Cue
-from pipeline.demo_script import SUBJECTS, Scene
+from pipeline.demo.catalogue import ACTIONS
+from pipeline.demo.motion import Cue
+from pipeline.demo.script import SUBJECTS, Scene
 
 Json = dict[str, Any]
 OVERSHOOT = 0.004

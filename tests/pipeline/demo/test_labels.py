@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.demo_catalogue import ACTIONS
-from pipeline.demo_labels import babel_json
-from pipeline.demo_script import NTSC, ODDITIES, SUBJECTS, Scene, style_of, write_scenes
+from pipeline.demo.catalogue import ACTIONS
+from pipeline.demo.labels import babel_json
+from pipeline.demo.script import NTSC, ODDITIES, SUBJECTS, Scene, style_of, write_scenes
 
 SCENES = write_scenes(10.0, 0)
 WORLD: dict[str, dict[str, Any]] = {split: json.loads(babel_json(SCENES, split, 0)) for split in ("train", "val")}

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from actionpose.files import atomic_path, write_text
 from pipeline.body.smplh import load_body
-from pipeline.demo_body import write_demo_body
-from pipeline.demo_labels import babel_json
-from pipeline.demo_motion import Motion, perform
-from pipeline.demo_rig import Rig
-from pipeline.demo_script import SUBJECTS, Scene, style_of, write_scenes
+from pipeline.demo.body import write_demo_body
+from pipeline.demo.labels import babel_json
+from pipeline.demo.motion import Motion, perform
+from pipeline.demo.rig import Rig
+from pipeline.demo.script import SUBJECTS, Scene, style_of, write_scenes
 
 Progress = Callable[[int, int], None]
 """Called with (sequences done, sequences in all)."""

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import demo_steps as steps
-from pipeline.demo_curves import ease, keyed
-from pipeline.demo_pose import Pose, Take, column, hand, idle, limb, mix
+from pipeline.demo import steps
+from pipeline.demo.curves import ease, keyed
+from pipeline.demo.pose import Pose, Take, column, hand, idle, limb, mix
 
 Floats = NDArray[np.float64]
 GRAVITY = 9.81

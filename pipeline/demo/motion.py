@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import demo_rig as r
-from pipeline.demo_catalogue import ACTIONS
-from pipeline.demo_curves import drift, ease, lowest_near, smooth
-from pipeline.demo_feet import LEFT, SIDES, FootPlan, FootTracks, forward_of, left_of
-from pipeline.demo_pose import ARM_COLUMNS, UPPER_JOINTS, Style, Take, upper_rotations
-from pipeline.demo_rig import Rig
+from pipeline.demo import rig as r
+from pipeline.demo.catalogue import ACTIONS
+from pipeline.demo.curves import drift, ease, lowest_near, smooth
+from pipeline.demo.feet import LEFT, SIDES, FootPlan, FootTracks, forward_of, left_of
+from pipeline.demo.pose import ARM_COLUMNS, UPPER_JOINTS, Style, Take, upper_rotations
+from pipeline.demo.rig import Rig
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.demo_curves import ease, keyed
+from pipeline.demo.curves import ease, keyed
 
 Floats = NDArray[np.float64]
 LEFT, RIGHT = 0, 1

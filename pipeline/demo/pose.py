@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import demo_rig as rig_module
-from pipeline.demo_curves import ease
-from pipeline.demo_rig import Rig, about, lean, reach, to_quaternion, unit
+from pipeline.demo import rig as rig_module
+from pipeline.demo.curves import ease
+from pipeline.demo.rig import Rig, about, lean, reach, to_quaternion, unit
 
 Floats = NDArray[np.float64]
 Limb = tuple[Floats, Floats]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.bodies import rest_joints
-from pipeline import demo_rig as r
 from pipeline.body.rotations import rotation_matrices
-from pipeline.demo_catalogue import ACTIONS
-from pipeline.demo_curves import keyed
-from pipeline.demo_motion import Cue, Motion, perform, relaxed_hands
-from pipeline.demo_pose import Style
+from pipeline.demo import rig as r
+from pipeline.demo.catalogue import ACTIONS
+from pipeline.demo.curves import keyed
+from pipeline.demo.motion import Cue, Motion, perform, relaxed_hands
+from pipeline.demo.pose import Style
 
 JOINTS = rest_joints()[:22]
 RIG = r.Rig(joints=JOINTS, floor=float(JOINTS[:, 1].min()) - 0.03)

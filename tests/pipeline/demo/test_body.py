@@ -15,7 +15,7 @@ from benchmarks.bodies import plain_vertices, random_motion
 from pipeline.body.mesh import mesh_vertices
 from pipeline.body.regressor import load_regressor
 from pipeline.body.smplh import BODY_JOINT_NAMES, BODY_PARENTS, load_body
-from pipeline.demo_body import ASSET, body_arrays, demo_regressor, write_demo_body
+from pipeline.demo.body import ASSET, body_arrays, demo_regressor, write_demo_body
 
 GENDERS = ("male", "female", "neutral")
 JOINT = {name: k for k, name in enumerate(BODY_JOINT_NAMES)}

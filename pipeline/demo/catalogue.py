@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline import demo_actions as do
-from pipeline import demo_steps as feet
-from pipeline.demo_feet import LEFT, RIGHT
-from pipeline.demo_pose import Pose, Take, idle, mirrored
+from pipeline.demo import actions as do
+from pipeline.demo import steps as feet
+from pipeline.demo.feet import LEFT, RIGHT
+from pipeline.demo.pose import Pose, Take, idle, mirrored
 
 Body = Callable[[Take], Pose]
 
