@@ -26,7 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from actionpose import checkpoint, jobs, measure
+from actionpose import jobs, measure
 from actionpose.ablate_config import AblateConfig, AblateRecipe, Row, changed, differs_by, rows_of
 from actionpose.ablate_folder import GRID, SCHEMA, VERSION, finished, read_grid, same_grid
 from actionpose.config import Resolved, fingerprint, to_dict
@@ -35,9 +35,10 @@ from actionpose.errors import UserError
 from actionpose.evaluate import held_out
 from actionpose.files import write_text
 from actionpose.recipe import Recipe
-from actionpose.runlog import duration
 from actionpose.runs import CONFIG
 from actionpose.shards import ShardSet
+from actionpose.train import checkpoint
+from actionpose.train.log import duration
 
 RESULT = "result.json"
 

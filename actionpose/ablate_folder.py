@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from actionpose import checkpoint
 from actionpose.config import differences, flat
 from actionpose.errors import UserError
 from actionpose.runs import CONFIG
+from actionpose.train import checkpoint
 
 GRID = "grid.json"
 SCHEMA, VERSION = "actionpose-ablation", 1

@@ -30,11 +30,11 @@ from actionpose.protocols import (
     valid_frames,
     windowing_of,
 )
-from actionpose.runtime import Runtime
 from actionpose.scorer import Scores, score_video
 from actionpose.screen import mirror
 from actionpose.shards import ShardSet
 from actionpose.skeleton import N_JOINTS, ROOT
+from actionpose.train.runtime import Runtime
 from actionpose.windows import Scored
 
 Lift = Callable[[Tensor, Tensor], Tensor]

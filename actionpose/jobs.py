@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from actionpose import checkpoint, runlog
 from actionpose.batching import Assembler, Loader, detector
 from actionpose.config import Resolved, differences, from_dict, to_dict
 from actionpose.data import SampleTable, motion_samples, pair_samples
@@ -25,11 +24,12 @@ from actionpose.negatives import Texts
 from actionpose.pose import PoseConfig
 from actionpose.recipe import Recipe
 from actionpose.runs import open_run, write_config
-from actionpose.runtime import Runtime, seed_all, start
 from actionpose.shards import ShardSet
-from actionpose.tasks import FinetuneTask, PretrainTask
 from actionpose.text import MINILM, label_spread
-from actionpose.trainer import Measured, StageConfig, Trainer
+from actionpose.train import checkpoint, log
+from actionpose.train.runtime import Runtime, seed_all, start
+from actionpose.train.tasks import FinetuneTask, PretrainTask
+from actionpose.train.trainer import Measured, StageConfig, Trainer
 from actionpose.weights import load_pose_weights
 
 Command = Literal["pretrain", "finetune"]
@@ -210,7 +210,7 @@ def _validation(
         table = held_out(shards, recipe.data, recipe.eval)
     except UserError as error:
         if runtime.main:
-            runlog.warn(f"no evaluation while training: {error.message}")
+            log.warn(f"no evaluation while training: {error.message}")
         return None
     clips = None
     if model.text is not None and (recipe.eval.retrieval or by_retrieval):
@@ -220,7 +220,7 @@ def _validation(
             if by_retrieval:
                 raise
             if runtime.main:
-                runlog.warn(f"no retrieval while training: {error.message}")
+                log.warn(f"no retrieval while training: {error.message}")
 
     def validate() -> Measured:
         row = summarise(score(model.lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
@@ -249,7 +249,7 @@ def check_labels(model: ActionPose, texts: Texts) -> float | None:
         warnings.simplefilter("always")
         spread = label_spread(model.text(some))
     for warning in caught:
-        runlog.warn(str(warning.message))
+        log.warn(str(warning.message))
     return spread
 
 

@@ -28,8 +28,8 @@ from actionpose.model import ActionPose
 from actionpose.probe import linear_probe
 from actionpose.recipe import Recipe
 from actionpose.retrieval import Floats, Retrieval, text_motion_retrieval, truth
-from actionpose.runtime import Runtime, seed_all
 from actionpose.shards import ShardSet
+from actionpose.train.runtime import Runtime, seed_all
 from actionpose.zeroshot import Naming, zero_shot
 
 Encode = Callable[[Tensor, Tensor], Tensor]

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from actionpose import checkpoint, runlog
 from actionpose.batching import detector
 from actionpose.config import from_dict
 from actionpose.data import motion_samples
@@ -16,8 +15,9 @@ from actionpose.model import ActionPose
 from actionpose.predictions import Kept, about_predictions, write_predictions
 from actionpose.recipe import Recipe
 from actionpose.runs import CONFIG, RESULTS
-from actionpose.runtime import Runtime, seed_all, start
 from actionpose.shards import ShardSet
+from actionpose.train import checkpoint, log
+from actionpose.train.runtime import Runtime, seed_all, start
 
 
 def recipe_of(found: checkpoint.Checkpoint) -> Recipe:
@@ -98,7 +98,7 @@ def evaluate(
         write_predictions(predictions, kept.videos, about_predictions(row))
     home = found.path.parent.parent
     if (home / CONFIG).is_file():
-        runlog.append_line(home / RESULTS, row)
+        log.append_line(home / RESULTS, row)
     return row
 
 

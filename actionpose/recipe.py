@@ -8,12 +8,12 @@ from actionpose.config import section, setting
 from actionpose.corrupt import CorruptConfig
 from actionpose.data import DataConfig
 from actionpose.evaluate import EvalConfig
-from actionpose.losses import LossConfig
 from actionpose.model import PoolingConfig
 from actionpose.pose import PoseConfig
-from actionpose.runtime import RunConfig
 from actionpose.text import TextConfig
-from actionpose.trainer import StageConfig
+from actionpose.train.losses import LossConfig
+from actionpose.train.runtime import RunConfig
+from actionpose.train.trainer import StageConfig
 
 
 @dataclass(frozen=True, kw_only=True)

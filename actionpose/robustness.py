@@ -26,10 +26,10 @@ from actionpose.errors import UserError
 from actionpose.evaluate import EvalConfig, Lift, ScoredTable, frame_units, held_out, lift_batch
 from actionpose.protocols import protocol_of
 from actionpose.recipe import Recipe
-from actionpose.runtime import Runtime
 from actionpose.shards import ShardSet
 from actionpose.skeleton import ROOT
 from actionpose.spoil import Level, RobustnessConfig, levels, resample, resampled_counts, shake
+from actionpose.train.runtime import Runtime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actionpose import charts, checkpoint, measure
+from actionpose import charts, measure
 from actionpose.ablate_table import mean_and_spread
 from actionpose.config import differences, to_dict
 from actionpose.errors import UserError
 from actionpose.files import publish_folder, write_text
 from actionpose.robustness import RobustRecipe, measure_robustness, robust_table
-from actionpose.runtime import start
 from actionpose.shards import ShardSet
 from actionpose.spoil import CURVES, NAMED
+from actionpose.train import checkpoint
+from actionpose.train.runtime import start
 
 CSV, JSON, PNG = "robustness.csv", "robustness.json", "robustness.png"
 COLUMNS = (

@@ -31,11 +31,11 @@ from turns import best, cpu_seconds, take_turns, times_faster
 from actionpose.batching import Assembler, Batch, Loader, epoch_batches
 from actionpose.corrupt import CorruptConfig
 from actionpose.data import DataConfig, Ints, pair_samples
-from actionpose.losses import LossConfig
 from actionpose.model import ActionPose
 from actionpose.pose import PoseConfig
 from actionpose.shards import ShardSet
-from actionpose.tasks import PretrainTask
+from actionpose.train.losses import LossConfig
+from actionpose.train.tasks import PretrainTask
 
 QUANTILES = (15, 20, 26, 31, 37, 43, 50, 58, 68, 80, 94, 110, 129, 159, 217, 243, 243, 243, 243, 243, 243)
 """Frames at 0, 5, … 100 % of the clips that BABEL's val.json gives, long transitions cut in windows; mean 123."""

@@ -172,11 +172,12 @@ def run_robustness(
 
     Without `out` they go to `robustness/` in the first run's folder.
     """
-    from actionpose import charts, checkpoint, measure
+    from actionpose import charts, measure
     from actionpose.robustness import RobustRecipe
     from actionpose.robustness_report import Subject, terminal_rows
     from actionpose.robustness_report import robustness as measure_all
     from actionpose.spoil import levels
+    from actionpose.train import checkpoint
 
     subjects, options = [], {"eval.split": split, "eval.protocol": protocol}
     for label, run in named:

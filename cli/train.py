@@ -158,11 +158,12 @@ def evaluate(
     if spoil:
         run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)
         return
-    from actionpose import checkpoint, measure
+    from actionpose import measure
     from actionpose.evaluate import held_out
     from actionpose.learned import table_rows
     from actionpose.recipe import Recipe
     from actionpose.shards import ShardSet
+    from actionpose.train import checkpoint
 
     found = checkpoint.find(run)
     options = {"eval.protocol": protocol, "eval.split": split}

@@ -18,15 +18,16 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actionpose import ablate, charts, checkpoint, jobs, measure
+from actionpose import ablate, charts, jobs, measure
 from actionpose.ablate_config import ROWS, AblateConfig, AblateRecipe, rows_of
 from actionpose.ablate_folder import cells_of
 from actionpose.ablate_table import markdown, summarise, terminal_rows
 from actionpose.config import flat, resolve, to_dict
 from actionpose.data import DataConfig, pair_samples
 from actionpose.errors import UserError
-from actionpose.runlog import read_lines
 from actionpose.shards import ShardSet
+from actionpose.train import checkpoint
+from actionpose.train.log import read_lines
 from cli.train import main
 from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT

@@ -17,9 +17,9 @@ from actionpose.evaluate import EvalConfig, held_out, lift_batch, mean_pose_lift
 from actionpose.model import ActionPose
 from actionpose.pose import PoseConfig
 from actionpose.recipe import Recipe
-from actionpose.runlog import read_lines
-from actionpose.runtime import Runtime
 from actionpose.shards import ShardSet
+from actionpose.train.log import read_lines
+from actionpose.train.runtime import Runtime
 from tests.makers.bert import write_tiny_bert
 from tests.makers.shards import make_shards, tiny
 

@@ -17,9 +17,9 @@ from actionpose.model import ActionPose
 from actionpose.probe import fit, linear_probe
 from actionpose.recipe import Recipe
 from actionpose.retrieval import truth
-from actionpose.runlog import read_lines
-from actionpose.runtime import Runtime
 from actionpose.shards import ShardSet
+from actionpose.train.log import read_lines
+from actionpose.train.runtime import Runtime
 from actionpose.zeroshot import naming, zero_shot
 from tests.makers.bert import write_tiny_bert
 from tests.makers.shards import ACTIONS, edit, make_shards, tiny

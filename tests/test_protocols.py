@@ -14,9 +14,9 @@ from actionpose.data import DataConfig
 from actionpose.errors import UserError
 from actionpose.evaluate import EvalConfig, held_out, score, summarise
 from actionpose.protocols import PROTOCOLS, counted_frames, protocol_of, scored_windows, valid_frames, windowing_of
-from actionpose.runtime import Runtime
 from actionpose.scorer import score_video, table_rows
 from actionpose.shards import ShardSet
+from actionpose.train.runtime import Runtime
 from tests.makers.shards import VALID, benchmark_video, make_benchmark, make_shards, write_benchmark_shards
 
 CPU = Runtime(device=torch.device("cpu"), bf16=False)

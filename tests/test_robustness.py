@@ -21,7 +21,6 @@ from actionpose.evaluate import EvalConfig, score, summarise
 from actionpose.recipe import Recipe
 from actionpose.robustness import measure_robustness, robust_table
 from actionpose.robustness_report import COLUMNS, averaged
-from actionpose.runtime import Runtime
 from actionpose.shards import ShardSet
 from actionpose.skeleton import BODY_PARTS
 from actionpose.spoil import (
@@ -36,6 +35,7 @@ from actionpose.spoil import (
     resampled_counts,
     shake,
 )
+from actionpose.train.runtime import Runtime
 from cli.train import main
 from tests.makers.shards import make_shards, options, tiny
 
@@ -350,8 +350,8 @@ def test_a_dry_run_writes_nothing(runs, folder, tmp_path):
 
 
 def test_the_recipe_of_a_run_takes_robust_settings_on_top(runs):
-    from actionpose import checkpoint
     from actionpose.robustness import RobustRecipe
+    from actionpose.train import checkpoint
 
     found = checkpoint.find(runs[0])
     assert measure.recipe_of(found).data.clip_frames == 32

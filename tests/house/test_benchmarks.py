@@ -12,11 +12,11 @@ import torch
 from actionpose.batching import Assembler, epoch_batches
 from actionpose.corrupt import CorruptConfig
 from actionpose.data import DataConfig, pair_samples
-from actionpose.losses import LossConfig
 from actionpose.model import ActionPose
 from actionpose.pose import PoseConfig, PoseEncoder
 from actionpose.shards import ShardSet
-from actionpose.tasks import PretrainTask
+from actionpose.train.losses import LossConfig
+from actionpose.train.tasks import PretrainTask
 from tests.makers.places import ROOT
 
 torch.set_num_threads(1)

@@ -19,14 +19,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from actionpose import checkpoint
 from actionpose.batching import Loader, epoch_batches, slice_rank
 from actionpose.config import setting
 from actionpose.data import Ints
 from actionpose.errors import UserError
-from actionpose.gradients import shared_gradient_norms
-from actionpose.runlog import RunLog
-from actionpose.runtime import RunConfig, Runtime, seed_all
+from actionpose.train import checkpoint
+from actionpose.train.gradients import shared_gradient_norms
+from actionpose.train.log import RunLog
+from actionpose.train.runtime import RunConfig, Runtime, seed_all
 
 Task = Callable[[Mapping[str, Any]], tuple[dict[str, Tensor], dict[str, Tensor]]]
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from actionpose import losses
 from actionpose.corrupt import CorruptConfig, corrupt
-from actionpose.losses import LossConfig
 from actionpose.model import ActionPose, PoolingConfig
 from actionpose.pose import PoseConfig
-from actionpose.tasks import FinetuneTask, PretrainTask
 from actionpose.text import TextConfig
+from actionpose.train import losses
+from actionpose.train.losses import LossConfig
+from actionpose.train.tasks import FinetuneTask, PretrainTask
 from tests.makers.bert import write_tiny_bert
 
 torch.set_num_threads(1)  # small tensors: a second thread would only wait

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from actionpose import losses
-from actionpose.losses import LossConfig
+from actionpose.train import losses
+from actionpose.train.losses import LossConfig
 
 torch.set_num_threads(1)  # small tensors: a second thread would only wait
 

@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 import torch
 
-from actionpose import checkpoint, jobs
+from actionpose import jobs
 from actionpose.batching import Assembler, detector, epoch_batches
 from actionpose.config import Resolved, resolve
 from actionpose.data import motion_samples, pair_samples
 from actionpose.errors import UserError
-from actionpose.gradients import shared_gradient_norms
 from actionpose.model import ActionPose
 from actionpose.negatives import Texts
 from actionpose.recipe import Recipe
-from actionpose.runlog import read_lines
 from actionpose.shards import ShardSet
-from actionpose.tasks import FinetuneTask, PretrainTask
-from actionpose.trainer import StageConfig, Trainer
+from actionpose.train import checkpoint
+from actionpose.train.gradients import shared_gradient_norms
+from actionpose.train.log import read_lines
+from actionpose.train.tasks import FinetuneTask, PretrainTask
+from actionpose.train.trainer import StageConfig, Trainer
 from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
 from tests.makers.shards import edit, make_shards, options, tiny
@@ -183,7 +184,7 @@ def test_samples_are_drawn_by_the_weights_of_their_labels_where_asked(bert, tmp_
         asked.append(given["weights"])
         return epoch_batches(*args, **given)
 
-    monkeypatch.setattr("actionpose.trainer.epoch_batches", spy)
+    monkeypatch.setattr("actionpose.train.trainer.epoch_batches", spy)
     for balance in ("none", "label"):
         more = ("pretrain.steps=1", "pretrain.eval_every=0", f"data.balance={balance}")
         train("pretrain", recipe(*more, text=bert), shards, tmp_path / balance)

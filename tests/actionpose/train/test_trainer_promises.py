@@ -10,12 +10,13 @@ import types
 import pytest
 import torch
 
-from actionpose import checkpoint, jobs, runlog
+from actionpose import jobs
 from actionpose.batching import Assembler
 from actionpose.config import resolve
 from actionpose.recipe import Recipe
-from actionpose.runlog import RunLog, read_lines
 from actionpose.shards import ShardSet
+from actionpose.train import checkpoint, log
+from actionpose.train.log import RunLog, read_lines
 from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
 from tests.makers.shards import make_shards, options, tiny
@@ -176,7 +177,7 @@ def test_what_is_logged_is_charted_where_tensorboard_is_installed(shards, bert, 
 
 def test_without_tensorboard_the_log_is_all_there_is(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    assert runlog.board_writer(tmp_path) is None
+    assert log.board_writer(tmp_path) is None
     log = RunLog(tmp_path, total=1)
     log.event("eval", step=1, mpjpe_mm=2.0)
     log.close()

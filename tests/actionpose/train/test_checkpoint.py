@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from actionpose import checkpoint
 from actionpose.errors import UserError
+from actionpose.train import checkpoint
 
 
 def trained(steps: int = 3) -> tuple[nn.Module, torch.optim.Optimizer]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from actionpose.errors import UserError
-from actionpose.runtime import RunConfig, Runtime, seed_all, start
+from actionpose.train.runtime import RunConfig, Runtime, seed_all, start
 
 
 @pytest.fixture(autouse=True)

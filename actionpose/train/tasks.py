@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actionpose import losses
 from actionpose.corrupt import CorruptConfig, corrupt
-from actionpose.losses import LossConfig
 from actionpose.model import ActionPose
 from actionpose.text import TextEncoder
+from actionpose.train import losses
+from actionpose.train.losses import LossConfig
 
 Batch = dict[str, Any]
 Terms = dict[str, Tensor]
