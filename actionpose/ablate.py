@@ -30,7 +30,7 @@ from actionpose import jobs, measure
 from actionpose.ablate_config import AblateConfig, AblateRecipe, Row, changed, differs_by, rows_of
 from actionpose.ablate_folder import GRID, SCHEMA, VERSION, finished, read_grid, same_grid
 from actionpose.config import Resolved, fingerprint, to_dict
-from actionpose.data import select_motions
+from actionpose.data.samples import select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate import held_out
 from actionpose.files import write_text

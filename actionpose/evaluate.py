@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionpose import scorer
-from actionpose.batching import Assembler, Batch, Detect
 from actionpose.config import setting
-from actionpose.data import DataConfig, Ints, Row, SampleTable, sample_table, select_motions
+from actionpose.data.batches import Assembler, Batch, Detect
+from actionpose.data.projection import mirror
+from actionpose.data.samples import DataConfig, Ints, Row, SampleTable, sample_table, select_motions
+from actionpose.data.windows import Scored
 from actionpose.errors import UserError
 from actionpose.protocols import (
     PROTOCOLS,
@@ -31,11 +33,9 @@ from actionpose.protocols import (
     windowing_of,
 )
 from actionpose.scorer import Scores, score_video
-from actionpose.screen import mirror
 from actionpose.shards import ShardSet
 from actionpose.skeleton import N_JOINTS, ROOT
 from actionpose.train.runtime import Runtime
-from actionpose.windows import Scored
 
 Lift = Callable[[Tensor, Tensor], Tensor]
 """(pose2d (B, T, 17, 3), valid (B, T)) → pose3d (B, T, 17, 3), root-relative screen units."""

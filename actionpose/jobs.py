@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from actionpose.batching import Assembler, Loader, detector
 from actionpose.config import Resolved, differences, from_dict, to_dict
-from actionpose.data import SampleTable, motion_samples, pair_samples
+from actionpose.data.batches import Assembler, Loader, detector
+from actionpose.data.samples import SampleTable, motion_samples, pair_samples
+from actionpose.data.texts import Texts
 from actionpose.errors import UserError
 from actionpose.evaluate import held_out, score, summarise
 from actionpose.learned import aligned, held_out_clips, in_words, mean_recall
 from actionpose.model import ActionPose
-from actionpose.negatives import Texts
 from actionpose.pose import PoseConfig
 from actionpose.recipe import Recipe
 from actionpose.runs import open_run, write_config

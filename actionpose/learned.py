@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actionpose.batching import Assembler, detector
-from actionpose.data import DataConfig, SampleTable, pair_samples
+from actionpose.data.batches import Assembler, detector
+from actionpose.data.rng import keys, uniform
+from actionpose.data.samples import DataConfig, SampleTable, pair_samples
 from actionpose.errors import UserError
-from actionpose.keyed import keys, uniform
 from actionpose.model import ActionPose
 from actionpose.probe import linear_probe
 from actionpose.recipe import Recipe

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from actionpose.batching import detector
 from actionpose.config import from_dict
-from actionpose.data import motion_samples
+from actionpose.data.batches import detector
+from actionpose.data.samples import motion_samples
 from actionpose.evaluate import ScoredTable, held_out, mean_pose_lift, score, summarise
 from actionpose.learned import what_it_learned
 from actionpose.model import ActionPose

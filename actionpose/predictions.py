@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose import matfile, scorer
-from actionpose.data import DataConfig, select_motions
+from actionpose.data.samples import DataConfig, select_motions
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from actionpose.metrics import JointOrder, human36m_order, mpjpe

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.data.windows import Ints, Scored, covering, one_each, overlapping
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
-from actionpose.windows import Ints, Scored, covering, one_each, overlapping
 
 Name = Literal["orthographic", "h36m-b", "h36m-a", "3dhp"]
 Windowing = Literal["stitched", "chunks", "every-frame", "centre"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actionpose.config import section, setting
-from actionpose.corrupt import CorruptConfig
-from actionpose.data import DataConfig
+from actionpose.data.corrupt import CorruptConfig
+from actionpose.data.samples import DataConfig
 from actionpose.evaluate import EvalConfig
 from actionpose.model import PoolingConfig
 from actionpose.pose import PoseConfig

@@ -18,10 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actionpose import keyed, metrics
-from actionpose.batching import Assembler, Batch, Detector, detector
+from actionpose import metrics
 from actionpose.config import section
-from actionpose.data import DataConfig, select_motions
+from actionpose.data import rng
+from actionpose.data.batches import Assembler, Batch, Detector, detector
+from actionpose.data.samples import DataConfig, select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate import EvalConfig, Lift, ScoredTable, frame_units, held_out, lift_batch
 from actionpose.protocols import protocol_of
@@ -135,7 +136,7 @@ class _Clip:
     @property
     def key(self) -> Tensor:
         """What the draws of a clip hang on."""
-        return keyed.keys(self.seed, 0, self.sample_id)
+        return rng.keys(self.seed, 0, self.sample_id)
 
 
 def _measure_batch(

@@ -15,9 +15,9 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from actionpose import keyed
 from actionpose.config import setting
-from actionpose.corrupt import CorruptConfig, add_noise
+from actionpose.data import rng
+from actionpose.data.corrupt import CorruptConfig, add_noise
 from actionpose.skeleton import BODY_PARTS, N_JOINTS
 
 Spoil = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -169,7 +169,7 @@ def hide_joints(share: float) -> Spoil:
     """The same `share` of the joints in all frames of a clip, rounded to whole joints, at least one."""
 
     def spoil(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        rank = keyed.uniform(key, _Stream.JOINTS, (N_JOINTS,)).argsort(dim=1).argsort(dim=1)
+        rank = rng.uniform(key, _Stream.JOINTS, (N_JOINTS,)).argsort(dim=1).argsort(dim=1)
         return _hide(pose2d, (rank < max(1, round(share * N_JOINTS)))[:, None], valid)
 
     return spoil
@@ -181,7 +181,7 @@ def hide_window(frames: float) -> Spoil:
     def spoil(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         length = valid.sum(dim=1)
         size = torch.minimum(torch.full_like(length, int(frames)), (length - 1).clamp(min=0))
-        start = (keyed.uniform(key, _Stream.START).double() * (length - size + 1)).floor().long()
+        start = (rng.uniform(key, _Stream.START).double() * (length - size + 1)).floor().long()
         at = torch.arange(valid.shape[1], device=valid.device)
         inside = (at >= start[:, None]) & (at < (start + size)[:, None])
         return _hide(pose2d, inside[..., None], valid)
@@ -193,7 +193,7 @@ def hide_frames(share: float) -> Spoil:
     """Each frame with this probability."""
 
     def spoil(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        lost = keyed.uniform(key, _Stream.FRAMES, (valid.shape[1],)) < share
+        lost = rng.uniform(key, _Stream.FRAMES, (valid.shape[1],)) < share
         return _hide(pose2d, lost[..., None], valid)
 
     return spoil
@@ -206,7 +206,7 @@ def hide_confidence(share: float) -> Spoil:
     """Set the confidence of this share of all joints and frames to 0 and leave x and y; nothing is hidden."""
 
     def spoil(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        hit = keyed.uniform(key, _Stream.CONFIDENCE, tuple(pose2d.shape[1:3])) < share
+        hit = rng.uniform(key, _Stream.CONFIDENCE, tuple(pose2d.shape[1:3])) < share
         confidence = pose2d[..., 2].masked_fill(hit, 0.0)
         return torch.cat([pose2d[..., :2], confidence[..., None]], dim=-1), torch.zeros_like(hit)
 
@@ -223,7 +223,7 @@ def shake(pose2d_BTJ3: Tensor, sample_id_B: Tensor, factor: float, *, seed: int)
     """Exact 2D with `factor` times the detector's error; at 1 the bits that `batching.Detector` gives."""
     if factor == 0:
         return pose2d_BTJ3
-    return add_noise(pose2d_BTJ3, keyed.keys(seed, 0, sample_id_B), CorruptConfig(noise_scale=factor))
+    return add_noise(pose2d_BTJ3, rng.keys(seed, 0, sample_id_B), CorruptConfig(noise_scale=factor))
 
 
 def resample(x_BTJ3: Tensor, rate: float) -> Tensor:

@@ -28,9 +28,9 @@ from costs import encoder_macs
 from swinging import write_shards
 from turns import best, cpu_seconds, take_turns, times_faster
 
-from actionpose.batching import Assembler, Batch, Loader, epoch_batches
-from actionpose.corrupt import CorruptConfig
-from actionpose.data import DataConfig, Ints, pair_samples
+from actionpose.data.batches import Assembler, Batch, Loader, epoch_batches
+from actionpose.data.corrupt import CorruptConfig
+from actionpose.data.samples import DataConfig, Ints, pair_samples
 from actionpose.model import ActionPose
 from actionpose.pose import PoseConfig
 from actionpose.shards import ShardSet

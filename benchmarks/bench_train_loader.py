@@ -4,7 +4,7 @@
 
 Both sides give the same clips of 243 frames in the same order, in batches, CPU time of one process without workers:
 
-- ours: `actionpose.batching.Loader` over generated shards, windows at stride 81 cut from mapped frames. "loader" is
+- ours: `actionpose.data.batches.Loader` over generated shards, windows at stride 81 cut from mapped frames. "loader" is
   what the loading process or its workers do: frames, cameras, masks, ids. "finished" adds what a GPU would do by then,
   here on the CPU: the view's projection to 2D, centring, 3D relative to the root; "flips" also random mirroring.
 - pickles: a torch DataLoader over files that hold a dict of arrays, as MotionBERT writes them. "label" reads files
@@ -34,8 +34,8 @@ import torch
 from swinging import write_shards
 from turns import best, take_turns, times_faster
 
-from actionpose.batching import Assembler, Batch, Loader, epoch_batches
-from actionpose.data import DataConfig, Ints, SampleTable, motion_samples
+from actionpose.data.batches import Assembler, Batch, Loader, epoch_batches
+from actionpose.data.samples import DataConfig, Ints, SampleTable, motion_samples
 from actionpose.geometry import flip
 from actionpose.shards import ShardSet
 

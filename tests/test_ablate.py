@@ -23,7 +23,7 @@ from actionpose.ablate_config import ROWS, AblateConfig, AblateRecipe, rows_of
 from actionpose.ablate_folder import cells_of
 from actionpose.ablate_table import markdown, summarise, terminal_rows
 from actionpose.config import flat, resolve, to_dict
-from actionpose.data import DataConfig, pair_samples
+from actionpose.data.samples import DataConfig, pair_samples
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from actionpose import jobs, measure, metrics
-from actionpose.batching import Assembler, detector
 from actionpose.config import resolve
-from actionpose.data import DataConfig, motion_samples
+from actionpose.data.batches import Assembler, detector
+from actionpose.data.samples import DataConfig, motion_samples
 from actionpose.evaluate import EvalConfig, held_out, lift_batch, mean_pose_lift, score, summarise
 from actionpose.model import ActionPose
 from actionpose.pose import PoseConfig

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from actionpose import jobs, learned, measure
-from actionpose.batching import Assembler
 from actionpose.config import resolve
-from actionpose.data import pair_samples
+from actionpose.data.batches import Assembler
+from actionpose.data.samples import pair_samples
 from actionpose.errors import UserError
 from actionpose.model import ActionPose
 from actionpose.probe import fit, linear_probe

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from actionpose import metrics
-from actionpose.batching import Assembler
-from actionpose.data import DataConfig
+from actionpose.data.batches import Assembler
+from actionpose.data.samples import DataConfig
 from actionpose.errors import UserError
 from actionpose.evaluate import EvalConfig, held_out, score, summarise
 from actionpose.protocols import PROTOCOLS, counted_frames, protocol_of, scored_windows, valid_frames, windowing_of

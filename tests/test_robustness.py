@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actionpose import charts, keyed, measure
-from actionpose.batching import Assembler, detector
+from actionpose import charts, measure
 from actionpose.config import resolve
-from actionpose.data import DataConfig
+from actionpose.data import rng
+from actionpose.data.batches import Assembler, detector
+from actionpose.data.samples import DataConfig
 from actionpose.evaluate import EvalConfig, score, summarise
 from actionpose.recipe import Recipe
 from actionpose.robustness import measure_robustness, robust_table
@@ -102,7 +103,7 @@ def by_level(rows, curve):
 def clips(seed: int, frames: int = 24, lengths: tuple[int, ...] = (24, 17, 9, 1)):
     pose2d = torch.rand(len(lengths), frames, 17, 3, generator=torch.Generator().manual_seed(seed)) + 0.1
     valid = torch.arange(frames) < torch.tensor(lengths)[:, None]
-    return pose2d, valid, keyed.keys(seed, 0, torch.arange(len(lengths)))
+    return pose2d, valid, rng.keys(seed, 0, torch.arange(len(lengths)))
 
 
 # --- the spoilers -----------------------------------------------------------------------------

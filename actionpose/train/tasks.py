@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actionpose.corrupt import CorruptConfig, corrupt
+from actionpose.data.corrupt import CorruptConfig, corrupt
 from actionpose.model import ActionPose
 from actionpose.text import TextEncoder
 from actionpose.train import losses

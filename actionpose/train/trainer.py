@@ -19,9 +19,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from actionpose.batching import Loader, epoch_batches, slice_rank
 from actionpose.config import setting
-from actionpose.data import Ints
+from actionpose.data.batches import Loader, epoch_batches, slice_rank
+from actionpose.data.samples import Ints
 from actionpose.errors import UserError
 from actionpose.train import checkpoint
 from actionpose.train.gradients import shared_gradient_norms

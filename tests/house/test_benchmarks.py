@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from actionpose.batching import Assembler, epoch_batches
-from actionpose.corrupt import CorruptConfig
-from actionpose.data import DataConfig, pair_samples
+from actionpose.data.batches import Assembler, epoch_batches
+from actionpose.data.corrupt import CorruptConfig
+from actionpose.data.samples import DataConfig, pair_samples
 from actionpose.model import ActionPose
 from actionpose.pose import PoseConfig, PoseEncoder
 from actionpose.shards import ShardSet

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from actionpose.corrupt import CorruptConfig, corrupt
+from actionpose.data.corrupt import CorruptConfig, corrupt
 from actionpose.model import ActionPose, PoolingConfig
 from actionpose.pose import PoseConfig
 from actionpose.text import TextConfig

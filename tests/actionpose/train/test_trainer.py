@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from actionpose import jobs
-from actionpose.batching import Assembler, detector, epoch_batches
 from actionpose.config import Resolved, resolve
-from actionpose.data import motion_samples, pair_samples
+from actionpose.data.batches import Assembler, detector, epoch_batches
+from actionpose.data.samples import motion_samples, pair_samples
+from actionpose.data.texts import Texts
 from actionpose.errors import UserError
 from actionpose.model import ActionPose
-from actionpose.negatives import Texts
 from actionpose.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from actionpose import jobs
-from actionpose.batching import Assembler
 from actionpose.config import resolve
+from actionpose.data.batches import Assembler
 from actionpose.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint, log

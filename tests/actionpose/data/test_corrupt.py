@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from actionpose import keyed
-from actionpose.corrupt import (
+from actionpose.data import rng
+from actionpose.data.corrupt import (
     CONFIDENCE_MEAN,
     KEY_FRAME_SPACING,
     NOISE_MEAN,
@@ -46,13 +46,13 @@ def run(pose, valid, ids, config=None, **where):
 
 def test_the_generator_gives_the_published_sequence():
     # First outputs of SplitMix64 with seed 0 and with seed 1234567.
-    words = keyed._mix(torch.tensor([keyed._GAMMA, 1234567 + keyed._GAMMA]))
+    words = rng._mix(torch.tensor([rng._GAMMA, 1234567 + rng._GAMMA]))
     assert [int(word) % 2**64 for word in words] == [0xE220A8397B1DCDAF, 6457827717110365317]
 
 
 def test_draws_have_the_distributions_they_are_named_after():
-    key = keyed.keys(0, 0, torch.arange(400))
-    uniform, normal = keyed.uniform(key, 0, (500,)), keyed.normal(key, 1, (500,))
+    key = rng.keys(0, 0, torch.arange(400))
+    uniform, normal = rng.uniform(key, 0, (500,)), rng.normal(key, 1, (500,))
     assert 0 <= uniform.min() < uniform.max() < 1
     assert uniform.dtype == normal.dtype == torch.float32
     histogram = torch.histc(uniform, 20, 0, 1) / uniform.numel()
@@ -60,18 +60,18 @@ def test_draws_have_the_distributions_they_are_named_after():
     assert normal.mean().item() == pytest.approx(0, abs=0.01)
     assert normal.std().item() == pytest.approx(1, abs=0.01)
     assert (normal.abs() < 1.959964).float().mean().item() == pytest.approx(0.95, abs=0.003)
-    counts = keyed.integer(keyed.keys(0, 0, torch.arange(60_000)), 2, 6).bincount()
+    counts = rng.integer(rng.keys(0, 0, torch.arange(60_000)), 2, 6).bincount()
     assert counts.tolist() == pytest.approx([10_000] * 6, rel=0.05)
 
 
 def test_seed_epoch_sample_stream_and_place_all_matter():
     ids = torch.arange(50)
-    base = keyed.uniform(keyed.keys(1, 1, ids), 0, (20,))
+    base = rng.uniform(rng.keys(1, 1, ids), 0, (20,))
     others = [
-        keyed.uniform(keyed.keys(2, 1, ids), 0, (20,)),
-        keyed.uniform(keyed.keys(1, 2, ids), 0, (20,)),
-        keyed.uniform(keyed.keys(1, 1, ids + 50), 0, (20,)),
-        keyed.uniform(keyed.keys(1, 1, ids), 1, (20,)),
+        rng.uniform(rng.keys(2, 1, ids), 0, (20,)),
+        rng.uniform(rng.keys(1, 2, ids), 0, (20,)),
+        rng.uniform(rng.keys(1, 1, ids + 50), 0, (20,)),
+        rng.uniform(rng.keys(1, 1, ids), 1, (20,)),
     ]
     for other in others:
         assert abs(np.corrcoef(base.flatten(), other.flatten())[0, 1]) < 0.1
@@ -80,12 +80,12 @@ def test_seed_epoch_sample_stream_and_place_all_matter():
 
 
 def test_integers_stay_below_their_bound():
-    key = keyed.keys(0, 0, torch.arange(5000))
+    key = rng.keys(0, 0, torch.arange(5000))
     bound = torch.arange(1, 5001)
-    drawn = keyed.integer(key, 0, bound)
+    drawn = rng.integer(key, 0, bound)
     assert (drawn >= 0).all()
     assert (drawn < bound).all()
-    assert keyed.integer(key, 0, 1).max() == 0
+    assert rng.integer(key, 0, 1).max() == 0
 
 
 # --- keyed, not consumed -----------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_epochs_and_seeds_spoil_anew():
 
 def test_clips_of_a_batch_share_no_noise_and_no_mask():
     pose, valid = clean(2, 200), lengths_to_valid([200] * 2, 200)
-    moved = (add_noise(pose, keyed.keys(0, 0, torch.tensor([1, 2])), CorruptConfig()) - pose)[..., :2]
+    moved = (add_noise(pose, rng.keys(0, 0, torch.tensor([1, 2])), CorruptConfig()) - pose)[..., :2]
     fast = moved.diff(dim=1).flatten(1)
     assert abs(np.corrcoef(fast)[0, 1]) < 0.1
     masked = run(pose, valid, [1, 2], ONLY_RANDOM).masked_BTJ.all(dim=-1)
@@ -145,20 +145,20 @@ def test_masked_and_padded_entries_are_zero_and_the_rest_is_not():
 
 def test_shares_and_rates_are_those_of_the_settings():
     T, B = 100, 4000
-    kinds = draw_mask(torch.ones(B, T, dtype=torch.bool), keyed.keys(0, 0, torch.arange(B)), CorruptConfig())[1]
+    kinds = draw_mask(torch.ones(B, T, dtype=torch.bool), rng.keys(0, 0, torch.arange(B)), CorruptConfig())[1]
     assert (kinds.bincount(minlength=4) / B).tolist() == pytest.approx([0.5, 0.25, 0.25, 0.0], abs=0.025)
-    masked, _ = draw_mask(torch.ones(500, T, dtype=torch.bool), keyed.keys(0, 0, torch.arange(500)), ONLY_RANDOM)
+    masked, _ = draw_mask(torch.ones(500, T, dtype=torch.bool), rng.keys(0, 0, torch.arange(500)), ONLY_RANDOM)
     frames = masked.all(dim=-1)
     assert frames.float().mean().item() == pytest.approx(0.15, abs=0.005)
     assert masked[~frames].float().mean().item() == pytest.approx(0.05, abs=0.002)
     rest = CorruptConfig(share_random=0.2, share_part=0.1, share_window=0.1)
-    masked, kinds = draw_mask(torch.ones(B, 5, dtype=torch.bool), keyed.keys(0, 0, torch.arange(B)), rest)
+    masked, kinds = draw_mask(torch.ones(B, 5, dtype=torch.bool), rng.keys(0, 0, torch.arange(B)), rest)
     assert (kinds == Mask.NONE).float().mean().item() == pytest.approx(0.6, abs=0.03)
     assert not masked[kinds == Mask.NONE].any()
 
 
 def test_a_part_is_gone_in_all_frames_and_every_part_gets_its_turn():
-    masked, kinds = draw_mask(torch.ones(600, 7, dtype=torch.bool), keyed.keys(0, 0, torch.arange(600)), ONLY_PART)
+    masked, kinds = draw_mask(torch.ones(600, 7, dtype=torch.bool), rng.keys(0, 0, torch.arange(600)), ONLY_PART)
     assert (kinds == Mask.PART).all()
     assert (masked == masked[:, :1]).all()
     sets = [tuple(torch.nonzero(row[0]).flatten().tolist()) for row in masked]
@@ -167,7 +167,7 @@ def test_a_part_is_gone_in_all_frames_and_every_part_gets_its_turn():
 
 
 def test_windows_are_one_run_of_30_to_80_frames_anywhere_in_the_clip():
-    masked, _ = draw_mask(torch.ones(3000, 243, dtype=torch.bool), keyed.keys(0, 0, torch.arange(3000)), ONLY_WINDOW)
+    masked, _ = draw_mask(torch.ones(3000, 243, dtype=torch.bool), rng.keys(0, 0, torch.arange(3000)), ONLY_WINDOW)
     frames = masked.all(dim=-1)
     assert torch.equal(frames, masked.any(dim=-1))
     sizes, first = frames.sum(dim=1), frames.int().argmax(dim=1)
@@ -182,7 +182,7 @@ def test_windows_are_one_run_of_30_to_80_frames_anywhere_in_the_clip():
 def test_windows_leave_a_frame_of_short_clips_and_stay_out_of_padding():
     lengths = [1, 2, 20, 31, 81] * 100
     valid = lengths_to_valid(lengths, 81)
-    masked, _ = draw_mask(valid, keyed.keys(0, 0, torch.arange(500)), ONLY_WINDOW)
+    masked, _ = draw_mask(valid, rng.keys(0, 0, torch.arange(500)), ONLY_WINDOW)
     frames = masked.all(dim=-1)
     assert not (frames & ~valid).any()
     assert ((valid & ~frames).sum(dim=1) >= 1).all()
@@ -196,7 +196,7 @@ def test_noise_matches_its_table_joint_by_joint():
     B, T = 6000, 11  # frame 0 is a key frame: no interpolation thins its spread
     pose = torch.zeros(B, T, 17, 3)
     still = CorruptConfig(jitter=0.0)
-    moved = add_noise(pose, keyed.keys(0, 0, torch.arange(B)), still)[:, 0, :, :2]
+    moved = add_noise(pose, rng.keys(0, 0, torch.arange(B)), still)[:, 0, :, :2]
     weight = torch.tensor(NOISE_WEIGHT)[:, None]
     mean, std = torch.tensor(NOISE_MEAN), torch.tensor(NOISE_STD)
     uniform_var = 0.06**2 / 12
@@ -210,14 +210,14 @@ def test_noise_matches_its_table_joint_by_joint():
 def test_the_uniform_share_is_the_tables_and_one_choice_rules_x_and_y():
     B = 4000
     flat = CorruptConfig(jitter=0.0, noise_range=1e6)  # uniform draws are told by their size
-    moved = add_noise(torch.zeros(B, 1, 17, 3), keyed.keys(0, 0, torch.arange(B)), flat)[:, 0, :, :2].abs() > 1
+    moved = add_noise(torch.zeros(B, 1, 17, 3), rng.keys(0, 0, torch.arange(B)), flat)[:, 0, :, :2].abs() > 1
     assert torch.equal(moved[..., 0], moved[..., 1])
     share = 1 - moved[..., 0].float().mean(dim=0)
     torch.testing.assert_close(share, torch.tensor(NOISE_WEIGHT), atol=0.03, rtol=0)
 
 
 def test_noise_runs_in_straight_lines_between_key_frames_plus_jitter():
-    key = keyed.keys(0, 0, torch.arange(300))
+    key = rng.keys(0, 0, torch.arange(300))
     slow = add_noise(torch.zeros(300, 243, 17, 3), key, CorruptConfig(jitter=0.0))[..., :2]
     bends = slow.diff(n=2, dim=1).abs().amax(dim=(0, 2, 3)) > 1e-6
     knots = np.arange(1, 26) * KEY_FRAME_SPACING
@@ -229,13 +229,13 @@ def test_noise_runs_in_straight_lines_between_key_frames_plus_jitter():
 
 def test_confidence_fits_the_displacement():
     B = 3000
-    none = add_noise(torch.zeros(B, 1, 17, 3), keyed.keys(0, 0, torch.arange(B)), CorruptConfig(noise_scale=0.0))
+    none = add_noise(torch.zeros(B, 1, 17, 3), rng.keys(0, 0, torch.arange(B)), CorruptConfig(noise_scale=0.0))
     drawn = none[..., 2]
     assert (drawn.min(), drawn.max()) >= (0, 1)
     # Not displaced, the mean is just below 1, and half of a normal spread is cut off above 1.
     half_cut = 1 + CONFIDENCE_MEAN / 2 - 0.1431057 / (2 * np.pi) ** 0.5
     assert drawn.mean().item() == pytest.approx(half_cut, abs=0.003)
-    far = add_noise(torch.zeros(B, 1, 17, 3), keyed.keys(0, 0, torch.arange(B)), CorruptConfig(noise_scale=10.0))
+    far = add_noise(torch.zeros(B, 1, 17, 3), rng.keys(0, 0, torch.arange(B)), CorruptConfig(noise_scale=10.0))
     assert far[..., 2].mean() < drawn.mean() - 0.2
     assert not none[..., :2].any()
 

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from actionpose.balance import label_weights
 from actionpose.config import setting
+from actionpose.data.shuffled import with_shuffled_labels
+from actionpose.data.windows import every_start, split_clips
 from actionpose.errors import UserError
 from actionpose.geometry import SCREEN_PER_METRE, view_matrix
 from actionpose.shards import ShardSet
-from actionpose.shuffled import with_shuffled_labels
-from actionpose.windows import every_start, split_clips
 
 Ints = NDArray[np.int64]
 

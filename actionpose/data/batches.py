@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actionpose import keyed
-from actionpose.corrupt import CorruptConfig, add_noise
-from actionpose.data import DataConfig, Ints, SampleTable
-from actionpose.negatives import Texts, mirror_words
-from actionpose.screen import mirror, project, root_relative, zoomed
+from actionpose.data import rng
+from actionpose.data.corrupt import CorruptConfig, add_noise
+from actionpose.data.projection import mirror, project, root_relative, zoomed
+from actionpose.data.samples import DataConfig, Ints, SampleTable
+from actionpose.data.texts import Texts, mirror_words
+from actionpose.data.windows import source_frames
 from actionpose.skeleton import N_JOINTS, ROOT
-from actionpose.windows import source_frames
 
 Batch = dict[str, Any]
 """pose2d (B, T, 17, 3) float32 x, y in screen units and confidence; pose3d (B, T, 17, 3) float32 root-relative
@@ -128,7 +128,7 @@ def _repeats(table: SampleTable, ids: Ints) -> list[bool]:
 @functools.lru_cache(maxsize=4)
 def _draws(seed: int, epoch: int, stream: int, samples: int) -> Tensor:
     """A uniform number for every sample in this epoch: drawn at once, since a few cost as much as their frames."""
-    return keyed.uniform(keyed.keys(seed, epoch, torch.arange(samples)), stream)
+    return rng.uniform(rng.keys(seed, epoch, torch.arange(samples)), stream)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +229,7 @@ class Detector:
 
     def __call__(self, pose2d: Tensor, sample_id: Tensor) -> Tensor:
         """(B, T, 17, 3) in and out; the draw hangs on the sample id and `data.detection_seed` alone."""
-        return add_noise(pose2d, keyed.keys(self.seed, 0, sample_id), self.config)
+        return add_noise(pose2d, rng.keys(self.seed, 0, sample_id), self.config)
 
 
 def detector(config: DataConfig) -> Detector | None:

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from actionpose import keyed
 from actionpose.config import setting
+from actionpose.data import rng
 from actionpose.skeleton import BODY_PARTS, N_JOINTS
 
 # MotionBERT's fit of a detector's error on Human3.6M, per joint in Human3.6M order, in screen units: with
@@ -172,7 +172,7 @@ def corrupt(
         seed: of the run.
         epoch: counted from 0; each epoch spoils a clip anew.
     """
-    key_B = keyed.keys(seed, epoch, sample_id_B)
+    key_B = rng.keys(seed, epoch, sample_id_B)
     noisy = add_noise(pose2d_BTJ3, key_B, config) if config.noise else pose2d_BTJ3
     masked_BTJ, mask_B = draw_mask(valid_BT, key_B, config)
     masked_BTJ = masked_BTJ | ~valid_BT[..., None]
@@ -183,10 +183,10 @@ def add_noise(pose2d_BTJ3: Tensor, key_B: Tensor, config: CorruptConfig) -> Tens
     """Move x, y like a detector would and replace the confidence by one that fits the displacement."""
     _, T, J, _ = pose2d_BTJ3.shape
     slow = _between_key_frames(_key_frames(key_B, T, config, pose2d_BTJ3), T)
-    jitter = config.jitter * keyed.normal(key_B, _Stream.JITTER, (T, J, 2))
+    jitter = config.jitter * rng.normal(key_B, _Stream.JITTER, (T, J, 2))
     moved = (slow + jitter) * config.noise_scale
     distance = torch.linalg.vector_norm(moved, dim=-1)
-    spread = CONFIDENCE_MEAN + CONFIDENCE_STD * keyed.normal(key_B, _Stream.CONFIDENCE, (T, J))
+    spread = CONFIDENCE_MEAN + CONFIDENCE_STD * rng.normal(key_B, _Stream.CONFIDENCE, (T, J))
     confidence = CONFIDENCE_A / (distance + CONFIDENCE_A) + CONFIDENCE_B * distance + spread
     return torch.cat([pose2d_BTJ3[..., :2] + moved, confidence.clamp(0, 1).unsqueeze(-1)], dim=-1)
 
@@ -196,9 +196,9 @@ def _key_frames(key_B: Tensor, frames: int, config: CorruptConfig, like: Tensor)
     K = math.floor((frames - 1) / KEY_FRAME_SPACING) + 2
     shape = (K, N_JOINTS, 2)
     mean, std, weight = (like.new_tensor(table) for table in (NOISE_MEAN, NOISE_STD, NOISE_WEIGHT))
-    normal = mean + std * keyed.normal(key_B, _Stream.NORMAL, shape)
-    uniform = (keyed.uniform(key_B, _Stream.UNIFORM, shape) - 0.5) * config.noise_range
-    is_normal = keyed.uniform(key_B, _Stream.PICK, (K, N_JOINTS)) < weight
+    normal = mean + std * rng.normal(key_B, _Stream.NORMAL, shape)
+    uniform = (rng.uniform(key_B, _Stream.UNIFORM, shape) - 0.5) * config.noise_range
+    is_normal = rng.uniform(key_B, _Stream.PICK, (K, N_JOINTS)) < weight
     return torch.where(is_normal.unsqueeze(-1), normal, uniform)
 
 
@@ -217,7 +217,7 @@ def draw_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> tuple[T
     All three are drawn and one is kept: cheaper on a GPU than sorting clips by kind, and a clip's
     draws do not depend on which kind another clip got.
     """
-    share = keyed.uniform(key_B, _Stream.KIND)
+    share = rng.uniform(key_B, _Stream.KIND)
     edges = torch.tensor([config.share_random, config.share_part, config.share_window], device=key_B.device).cumsum(0)
     kind_B = (share[:, None] >= edges).sum(dim=1)
     options = (
@@ -234,8 +234,8 @@ def draw_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> tuple[T
 def _random_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> Tensor:
     """Single joints of single frames, and whole frames, each on its own."""
     T = valid_BT.shape[1]
-    joints = keyed.uniform(key_B, _Stream.JOINT, (T, N_JOINTS)) < config.joint_rate
-    frames = keyed.uniform(key_B, _Stream.FRAME, (T,)) < config.frame_rate
+    joints = rng.uniform(key_B, _Stream.JOINT, (T, N_JOINTS)) < config.joint_rate
+    frames = rng.uniform(key_B, _Stream.FRAME, (T,)) < config.frame_rate
     return joints | frames[..., None]
 
 
@@ -244,16 +244,16 @@ def _part_mask(valid_BT: Tensor, key_B: Tensor) -> Tensor:
     members = torch.zeros(len(BODY_PARTS), N_JOINTS, dtype=torch.bool)
     for row, joints in enumerate(BODY_PARTS.values()):
         members[row, list(joints)] = True
-    chosen = members.to(key_B.device)[keyed.integer(key_B, _Stream.PART, len(BODY_PARTS))]
+    chosen = members.to(key_B.device)[rng.integer(key_B, _Stream.PART, len(BODY_PARTS))]
     return chosen[:, None, :].expand(-1, valid_BT.shape[1], -1)
 
 
 def _window_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> Tensor:
     """A run of frames, its length and start uniform; inside the valid frames, of which at least one stays."""
     length_B = valid_BT.sum(dim=1)
-    size = config.window_min + keyed.integer(key_B, _Stream.LENGTH, config.window_max - config.window_min + 1)
+    size = config.window_min + rng.integer(key_B, _Stream.LENGTH, config.window_max - config.window_min + 1)
     size = torch.minimum(size, (length_B - 1).clamp(min=0))
-    start = keyed.integer(key_B, _Stream.START, length_B - size + 1)
+    start = rng.integer(key_B, _Stream.START, length_B - size + 1)
     frame = torch.arange(valid_BT.shape[1], device=key_B.device)
     inside = (frame >= start[:, None]) & (frame < (start + size)[:, None])
     return inside[..., None].expand(-1, -1, N_JOINTS)

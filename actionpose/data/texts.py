@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from actionpose.data import SampleTable
+from actionpose.data.samples import SampleTable
 from actionpose.errors import UserError
 
 _SIDE = re.compile(r"\b(left|right)(?=\b|ward|hand)", re.IGNORECASE)

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from actionpose.batching import Assembler, cut_frames
-from actionpose.data import DataConfig, motion_samples
+from actionpose.data.batches import Assembler, cut_frames
+from actionpose.data.samples import DataConfig, motion_samples
+from actionpose.data.windows import every_start, source_frames, split_clips
 from actionpose.shards import ShardSet
-from actionpose.windows import every_start, source_frames, split_clips
 from tests.makers.shards import make_shards
 
 LENGTHS = (20, 33, 47, 60, 26, 41, 55, 18)

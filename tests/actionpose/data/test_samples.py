@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from actionpose.batching import Assembler, Loader, epoch_batches, slice_rank
-from actionpose.data import DataConfig, motion_samples, pair_samples, transition_start, window_starts
+from actionpose.data.batches import Assembler, Loader, epoch_batches, slice_rank
+from actionpose.data.samples import DataConfig, motion_samples, pair_samples, transition_start, window_starts
+from actionpose.data.texts import Texts, mirror_words
 from actionpose.errors import UserError
 from actionpose.geometry import camera_matrix, camera_to_screen, flip, root_relative, screen_centre, to_camera
-from actionpose.negatives import Texts, mirror_words
 from actionpose.shards import ShardSet, write_index, write_shard
 from actionpose.skeleton import FLIP_ORDER
 from tests.makers.places import ROOT
@@ -388,5 +388,5 @@ def test_the_mirror_swaps_each_pair_of_joints():
 
 
 def test_reading_shards_needs_no_transformers():
-    code = "import sys, actionpose.batching; sys.exit('transformers' in sys.modules)"
+    code = "import sys, actionpose.data.batches; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
