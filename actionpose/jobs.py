@@ -20,17 +20,17 @@ from actionpose.data.texts import Texts
 from actionpose.errors import UserError
 from actionpose.evaluate import held_out, score, summarise
 from actionpose.learned import aligned, held_out_clips, in_words, mean_recall
-from actionpose.model import ActionPose
-from actionpose.pose import PoseConfig
+from actionpose.model.action_pose import ActionPose
+from actionpose.model.pose_encoder import PoseConfig
+from actionpose.model.pretrained import load_pose_weights
+from actionpose.model.text_encoder import MINILM, label_spread
 from actionpose.recipe import Recipe
 from actionpose.runs import open_run, write_config
 from actionpose.shards import ShardSet
-from actionpose.text import MINILM, label_spread
 from actionpose.train import checkpoint, log
 from actionpose.train.runtime import Runtime, seed_all, start
 from actionpose.train.tasks import FinetuneTask, PretrainTask
 from actionpose.train.trainer import Measured, StageConfig, Trainer
-from actionpose.weights import load_pose_weights
 
 Command = Literal["pretrain", "finetune"]
 LABELS_CHECKED = 256

@@ -24,7 +24,7 @@ from actionpose.data.batches import Assembler, detector
 from actionpose.data.rng import keys, uniform
 from actionpose.data.samples import DataConfig, SampleTable, pair_samples
 from actionpose.errors import UserError
-from actionpose.model import ActionPose
+from actionpose.model.action_pose import ActionPose
 from actionpose.probe import linear_probe
 from actionpose.recipe import Recipe
 from actionpose.retrieval import Floats, Retrieval, text_motion_retrieval, truth

@@ -8,9 +8,9 @@ from actionpose.config import section, setting
 from actionpose.data.corrupt import CorruptConfig
 from actionpose.data.samples import DataConfig
 from actionpose.evaluate import EvalConfig
-from actionpose.model import PoolingConfig
-from actionpose.pose import PoseConfig
-from actionpose.text import TextConfig
+from actionpose.model.action_pose import PoolingConfig
+from actionpose.model.pose_encoder import PoseConfig
+from actionpose.model.text_encoder import TextConfig
 from actionpose.train.losses import LossConfig
 from actionpose.train.runtime import RunConfig
 from actionpose.train.trainer import StageConfig

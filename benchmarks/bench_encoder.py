@@ -30,7 +30,7 @@ from textbook import TextbookEncoder
 from torch import Tensor, nn
 from turns import Seconds, best, cpu_seconds, take_turns, times_faster
 
-from actionpose.pose import PoseConfig, PoseEncoder
+from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 
 SIZES = {"base": {"dim_feat": 512, "mlp_ratio": 2.0}, "lite": {"dim_feat": 256, "mlp_ratio": 4.0}}
 CPU_BATCHES = ((4, 243), (16, 31))

@@ -31,8 +31,8 @@ from turns import best, cpu_seconds, take_turns, times_faster
 from actionpose.data.batches import Assembler, Batch, Loader, epoch_batches
 from actionpose.data.corrupt import CorruptConfig
 from actionpose.data.samples import DataConfig, Ints, pair_samples
-from actionpose.model import ActionPose
-from actionpose.pose import PoseConfig
+from actionpose.model.action_pose import ActionPose
+from actionpose.model.pose_encoder import PoseConfig
 from actionpose.shards import ShardSet
 from actionpose.train.losses import LossConfig
 from actionpose.train.tasks import PretrainTask

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from actionpose.pose import PoseConfig
+from actionpose.model.pose_encoder import PoseConfig
 
 
 def encoder_macs(config: PoseConfig, clips: int, frames: int, *, attention: bool = True) -> int:

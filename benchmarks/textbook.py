@@ -1,6 +1,6 @@
 """The pose encoder as one would write it from its description: what `bench_encoder.py` compares with.
 
-The same network and the same parameter names as `actionpose.pose.PoseEncoder`, so its state dict loads. Frames are
+The same network and the same parameter names as `actionpose.model.pose_encoder.PoseEncoder`, so its state dict loads. Frames are
 merged into the batch, attention is two matrix products around a softmax, and the two streams are blended by a softmax
 over their concatenation. No masks: every clip of a batch has the same length.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from actionpose.pose import PoseConfig
+from actionpose.model.pose_encoder import PoseConfig
 
 
 class Attention(nn.Module):

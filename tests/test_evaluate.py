@@ -14,8 +14,8 @@ from actionpose.config import resolve
 from actionpose.data.batches import Assembler, detector
 from actionpose.data.samples import DataConfig, motion_samples
 from actionpose.evaluate import EvalConfig, held_out, lift_batch, mean_pose_lift, score, summarise
-from actionpose.model import ActionPose
-from actionpose.pose import PoseConfig
+from actionpose.model.action_pose import ActionPose
+from actionpose.model.pose_encoder import PoseConfig
 from actionpose.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train.log import read_lines

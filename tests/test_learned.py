@@ -13,7 +13,7 @@ from actionpose.config import resolve
 from actionpose.data.batches import Assembler
 from actionpose.data.samples import pair_samples
 from actionpose.errors import UserError
-from actionpose.model import ActionPose
+from actionpose.model.action_pose import ActionPose
 from actionpose.probe import fit, linear_probe
 from actionpose.recipe import Recipe
 from actionpose.retrieval import truth
@@ -287,6 +287,8 @@ def test_labels_that_look_the_same_are_noted_before_training(folder, tmp_path, c
     row = next(r for r in read_lines(tmp_path / "healthy/log.jsonl") if r.get("event") == "labels")
     assert row["count"] == len(ACTIONS)
     assert row["spread"] > 0.01
-    monkeypatch.setattr("actionpose.text.TextEncoder.forward", lambda self, texts: torch.ones(len(texts), self.dim))
+    monkeypatch.setattr(
+        "actionpose.model.text_encoder.TextEncoder.forward", lambda self, texts: torch.ones(len(texts), self.dim)
+    )
     train(recipe("pretrain.steps=1", text=bert), folder, tmp_path / "flat")
     assert "note: the text encoder gives nearly the same vector for every label" in capsys.readouterr().err

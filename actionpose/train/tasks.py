@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actionpose.data.corrupt import CorruptConfig, corrupt
-from actionpose.model import ActionPose
-from actionpose.text import TextEncoder
+from actionpose.model.action_pose import ActionPose
+from actionpose.model.text_encoder import TextEncoder
 from actionpose.train import losses
 from actionpose.train.losses import LossConfig
 

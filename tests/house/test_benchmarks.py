@@ -12,8 +12,8 @@ import torch
 from actionpose.data.batches import Assembler, epoch_batches
 from actionpose.data.corrupt import CorruptConfig
 from actionpose.data.samples import DataConfig, pair_samples
-from actionpose.model import ActionPose
-from actionpose.pose import PoseConfig, PoseEncoder
+from actionpose.model.action_pose import ActionPose
+from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 from actionpose.shards import ShardSet
 from actionpose.train.losses import LossConfig
 from actionpose.train.tasks import PretrainTask

@@ -26,7 +26,7 @@ HOMES = {
     "dask": "pipeline.engine.stage",
     "distributed": "pipeline.engine.stage",
     "smplx": "pipeline.body.mesh",
-    "transformers": "actionpose.text",
+    "transformers": "actionpose.model.text_encoder",
 }
 """Package → the one module that may name it."""
 

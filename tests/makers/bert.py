@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from actionpose.text import _quiet_transformers
+from actionpose.model.text_encoder import _quiet_transformers
 
 
 def write_tiny_bert(folder: str | os.PathLike[str], *, hidden: int = 32, layers: int = 4, seed: int = 0) -> Path:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from actionpose.data.corrupt import CorruptConfig, corrupt
-from actionpose.model import ActionPose, PoolingConfig
-from actionpose.pose import PoseConfig
-from actionpose.text import TextConfig
+from actionpose.model.action_pose import ActionPose, PoolingConfig
+from actionpose.model.pose_encoder import PoseConfig
+from actionpose.model.text_encoder import TextConfig
 from actionpose.train import losses
 from actionpose.train.losses import LossConfig
 from actionpose.train.tasks import FinetuneTask, PretrainTask

@@ -19,7 +19,7 @@ from actionpose.data.batches import Assembler, detector, epoch_batches
 from actionpose.data.samples import motion_samples, pair_samples
 from actionpose.data.texts import Texts
 from actionpose.errors import UserError
-from actionpose.model import ActionPose
+from actionpose.model.action_pose import ActionPose
 from actionpose.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from actionpose.errors import UserError
-from actionpose.pose import PoseConfig, PoseEncoder
+from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 
 State = dict[str, Tensor]
 

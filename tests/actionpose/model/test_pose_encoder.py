@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from actionpose import pose as pose_module
-from actionpose.pose import PoseConfig, PoseEncoder
+from actionpose.model import pose_encoder as pose_module
+from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 from tests.makers.places import GOLDEN
 
 torch.set_num_threads(1)  # small tensors: a second thread would only wait

@@ -10,9 +10,9 @@ import warnings
 import pytest
 import torch
 
-from actionpose import text as text_module
 from actionpose.errors import UserError
-from actionpose.text import TextConfig, label_spread, load_text_encoder, model_folder
+from actionpose.model import text_encoder as text_module
+from actionpose.model.text_encoder import TextConfig, label_spread, load_text_encoder, model_folder
 from tests.makers.bert import write_tiny_bert
 
 torch.set_num_threads(1)  # small tensors: a second thread would only wait

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actionpose.model import ActionPose, PoolingConfig, PosePool, Standardise
-from actionpose.pose import PoseConfig
-from actionpose.text import TextConfig, load_text_encoder
+from actionpose.model.action_pose import ActionPose, PoolingConfig, PosePool, Standardise
+from actionpose.model.pose_encoder import PoseConfig
+from actionpose.model.text_encoder import TextConfig, load_text_encoder
 from tests.makers.bert import write_tiny_bert
 
 torch.set_num_threads(1)  # small tensors: a second thread would only wait

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actionpose.config import setting
-from actionpose.pose import PoseConfig, PoseEncoder
-from actionpose.text import TextConfig, TextEncoder, load_text_encoder
+from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
+from actionpose.model.text_encoder import TextConfig, TextEncoder, load_text_encoder
 
 
 @dataclass(frozen=True, kw_only=True)
