@@ -32,7 +32,7 @@ from actionpose.ablate_folder import GRID, SCHEMA, VERSION, finished, read_grid,
 from actionpose.config import Resolved, fingerprint, to_dict
 from actionpose.data.samples import select_motions
 from actionpose.errors import UserError
-from actionpose.evaluate import held_out
+from actionpose.evaluate.lifting import held_out
 from actionpose.files import write_text
 from actionpose.recipe import Recipe
 from actionpose.runs import CONFIG

@@ -18,8 +18,8 @@ from actionpose.data.batches import Assembler, Loader, detector
 from actionpose.data.samples import SampleTable, motion_samples, pair_samples
 from actionpose.data.texts import Texts
 from actionpose.errors import UserError
-from actionpose.evaluate import held_out, score, summarise
-from actionpose.learned import aligned, held_out_clips, in_words, mean_recall
+from actionpose.evaluate.embeddings import aligned, held_out_clips, in_words, mean_recall
+from actionpose.evaluate.lifting import held_out, score, summarise
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.pretrained import load_pose_weights

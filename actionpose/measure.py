@@ -9,10 +9,10 @@ from typing import Any
 from actionpose.config import from_dict
 from actionpose.data.batches import detector
 from actionpose.data.samples import motion_samples
-from actionpose.evaluate import ScoredTable, held_out, mean_pose_lift, score, summarise
-from actionpose.learned import what_it_learned
+from actionpose.evaluate.embeddings import what_it_learned
+from actionpose.evaluate.lifting import ScoredTable, held_out, mean_pose_lift, score, summarise
+from actionpose.evaluate.predictions import Kept, about_predictions, write_predictions
 from actionpose.model.action_pose import ActionPose
-from actionpose.predictions import Kept, about_predictions, write_predictions
 from actionpose.recipe import Recipe
 from actionpose.runs import CONFIG, RESULTS
 from actionpose.shards import ShardSet

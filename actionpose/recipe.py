@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from actionpose.config import section, setting
 from actionpose.data.corrupt import CorruptConfig
 from actionpose.data.samples import DataConfig
-from actionpose.evaluate import EvalConfig
+from actionpose.evaluate.lifting import EvalConfig
 from actionpose.model.action_pose import PoolingConfig
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.text_encoder import TextConfig

@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actionpose import metrics
 from actionpose.config import section
 from actionpose.data import rng
 from actionpose.data.batches import Assembler, Batch, Detector, detector
 from actionpose.data.samples import DataConfig, select_motions
 from actionpose.errors import UserError
-from actionpose.evaluate import EvalConfig, Lift, ScoredTable, frame_units, held_out, lift_batch
-from actionpose.protocols import protocol_of
+from actionpose.evaluate import metrics
+from actionpose.evaluate.lifting import EvalConfig, Lift, ScoredTable, frame_units, held_out, lift_batch
+from actionpose.evaluate.protocols import protocol_of
 from actionpose.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.skeleton import ROOT

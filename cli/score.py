@@ -18,7 +18,7 @@ WINDOWINGS = ("stitched", "chunks", "every-frame", "centre")
 
 def show_result(row: Mapping[str, Any], format: str) -> None:
     """Print a result row: its table with what the numbers cannot be compared without, or all of it as JSON."""
-    from actionpose.scorer import beside, table_rows
+    from actionpose.evaluate.scoring import beside, table_rows
 
     emit(row if format == "json" else table_rows(row), format)
     if format == "table":
@@ -71,7 +71,7 @@ def score(
     The file holds an array (n, 17, 3) for each video, named as its motion (TS1, s_09_act_02_subact_01_ca_01), with all
     frames or those that count; or (3, 17, 1, n) as for MPI-INF-3DHP's Matlab code. See docs/evaluation.md.
     """
-    from actionpose.predictions import Rules, read_predictions, score_predictions
+    from actionpose.evaluate.predictions import Rules, read_predictions, score_predictions
     from actionpose.shards import ShardSet
 
     rules = Rules(

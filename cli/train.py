@@ -159,8 +159,8 @@ def evaluate(
         run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)
         return
     from actionpose import measure
-    from actionpose.evaluate import held_out
-    from actionpose.learned import table_rows
+    from actionpose.evaluate.embeddings import table_rows
+    from actionpose.evaluate.lifting import held_out
     from actionpose.recipe import Recipe
     from actionpose.shards import ShardSet
     from actionpose.train import checkpoint

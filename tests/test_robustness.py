@@ -18,7 +18,7 @@ from actionpose.config import resolve
 from actionpose.data import rng
 from actionpose.data.batches import Assembler, detector
 from actionpose.data.samples import DataConfig
-from actionpose.evaluate import EvalConfig, score, summarise
+from actionpose.evaluate.lifting import EvalConfig, score, summarise
 from actionpose.recipe import Recipe
 from actionpose.robustness import measure_robustness, robust_table
 from actionpose.robustness_report import COLUMNS, averaged

@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from actionpose import metrics
 from actionpose.data.batches import Assembler
 from actionpose.data.samples import DataConfig
 from actionpose.errors import UserError
-from actionpose.evaluate import EvalConfig, held_out, score, summarise
-from actionpose.protocols import PROTOCOLS, counted_frames, protocol_of, scored_windows, valid_frames, windowing_of
-from actionpose.scorer import score_video, table_rows
+from actionpose.evaluate import metrics
+from actionpose.evaluate.lifting import EvalConfig, held_out, score, summarise
+from actionpose.evaluate.protocols import (
+    PROTOCOLS,
+    counted_frames,
+    protocol_of,
+    scored_windows,
+    valid_frames,
+    windowing_of,
+)
+from actionpose.evaluate.scoring import score_video, table_rows
 from actionpose.shards import ShardSet
 from actionpose.train.runtime import Runtime
 from tests.makers.shards import VALID, benchmark_video, make_benchmark, make_shards, write_benchmark_shards

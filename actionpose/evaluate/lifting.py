@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actionpose import scorer
 from actionpose.config import setting
 from actionpose.data.batches import Assembler, Batch, Detect
 from actionpose.data.projection import mirror
 from actionpose.data.samples import DataConfig, Ints, Row, SampleTable, sample_table, select_motions
 from actionpose.data.windows import Scored
 from actionpose.errors import UserError
-from actionpose.protocols import (
+from actionpose.evaluate import scoring
+from actionpose.evaluate.protocols import (
     PROTOCOLS,
     Protocol,
     protocol_of,
@@ -32,7 +32,7 @@ from actionpose.protocols import (
     valid_frames,
     windowing_of,
 )
-from actionpose.scorer import Scores, score_video
+from actionpose.evaluate.scoring import Scores, score_video
 from actionpose.shards import ShardSet
 from actionpose.skeleton import N_JOINTS, ROOT
 from actionpose.train.runtime import Runtime
@@ -263,7 +263,7 @@ def _score_video(
 def frame_units(table: SampleTable, motion: int, frames: Ints) -> NDArray[np.float64]:
     """Millimetres per screen unit of these frames of a motion, (1, 1, 1) or (n, 1, 1)."""
     if table.stored_2d:
-        return np.reshape(scorer.unit_mm(table.shards.motions["extra"][motion], frames), (-1, 1, 1))
+        return np.reshape(scoring.unit_mm(table.shards.motions["extra"][motion], frames), (-1, 1, 1))
     sample = int(np.flatnonzero(table.motion == motion)[0])
     return np.full((1, 1, 1), float(table.unit_mm[sample]))
 
@@ -274,15 +274,15 @@ def predicted_units(table: ScoredTable, motion: int, config: EvalConfig, unit: N
 
 
 def summarise(scores: Scores, table: ScoredTable) -> dict[str, Any]:
-    """Scores as a result row (`scorer.summarise`), with what of the protocol stands beside its numbers.
+    """Scores as a result row (`scoring.summarise`), with what of the protocol stands beside its numbers.
 
     Raises:
         UserError: no frame was scored.
     """
     motions = np.unique(table.motion).tolist()
-    stored = {key: scorer.said(table.shards, motions, key) for key in ("source_2d", "target", "unit_from")}
+    stored = {key: scoring.said(table.shards, motions, key) for key in ("source_2d", "target", "unit_from")}
     return {
-        **scorer.summarise(scores, table.shards, table.protocol, views=table.views),
+        **scoring.summarise(scores, table.shards, table.protocol, views=table.views),
         **(stored if table.stored_2d else {"source_2d": f"projected, {table.config.detections}"}),
         "clip_frames": table.config.clip_frames,
         "windowing": table.windowing,

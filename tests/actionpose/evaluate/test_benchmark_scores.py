@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from actionpose import metrics
-from actionpose.predictions import target_mm, write_predictions
+from actionpose.evaluate import metrics
+from actionpose.evaluate.predictions import target_mm, write_predictions
 from actionpose.shards import ShardSet
 from cli.data import main as ap_data
 from cli.train import main as ap_train

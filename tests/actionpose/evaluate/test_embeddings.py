@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from actionpose import jobs, learned, measure
+from actionpose import jobs, measure
 from actionpose.config import resolve
 from actionpose.data.batches import Assembler
 from actionpose.data.samples import pair_samples
 from actionpose.errors import UserError
+from actionpose.evaluate import embeddings
+from actionpose.evaluate.probe import fit, linear_probe
+from actionpose.evaluate.retrieval import truth
+from actionpose.evaluate.zeroshot import naming, zero_shot
 from actionpose.model.action_pose import ActionPose
-from actionpose.probe import fit, linear_probe
 from actionpose.recipe import Recipe
-from actionpose.retrieval import truth
 from actionpose.shards import ShardSet
 from actionpose.train.log import read_lines
 from actionpose.train.runtime import Runtime
-from actionpose.zeroshot import naming, zero_shot
 from tests.makers.bert import write_tiny_bert
 from tests.makers.shards import ACTIONS, edit, make_shards, tiny
 
@@ -136,7 +137,7 @@ def test_a_clip_counts_once_with_all_its_texts_and_its_windows_averaged(tmp_path
     # Pairs 0 and 1 name the same clip; clip 1 is left without a text.
     edit(folder, pairs__clip=[0, 0, 2, 3, 4, 5, 6, 7])
     chosen, shards = recipe().value, ShardSet(folder)
-    clips = learned.labelled_clips(shards, chosen.data)
+    clips = embeddings.labelled_clips(shards, chosen.data)
     assert len(clips) == 7
     assert clips.texts[0] == ["wave left hand", "wave right hand"]
     assert clips.categories[0] == ["wave"]
@@ -144,8 +145,8 @@ def test_a_clip_counts_once_with_all_its_texts_and_its_windows_averaged(tmp_path
     assert windows[0] == 2  # 20 frames, two views, once
     assert windows.max() > 2
     summed = {"sum": lambda pose2d, valid: (pose2d * valid[..., None, None]).sum(dim=(1, 3))}
-    found = learned.clip_features(summed, clips, chosen, CPU)["sum"]
-    assemble = Assembler(table=clips.table, detect=learned.detector(chosen.data), augment=False)
+    found = embeddings.clip_features(summed, clips, chosen, CPU)["sum"]
+    assemble = Assembler(table=clips.table, detect=embeddings.detector(chosen.data), augment=False)
     for number in range(len(clips)):
         mine = [assemble(np.array([i]), 0) for i in np.flatnonzero(clips.clip == number)]
         expected = np.mean([summed["sum"](b["pose2d"], b["valid"])[0].numpy() for b in mine], axis=0)
@@ -154,10 +155,10 @@ def test_a_clip_counts_once_with_all_its_texts_and_its_windows_averaged(tmp_path
 
 def test_a_limit_keeps_the_same_clips_each_time(folder):
     shards, data = ShardSet(folder), recipe().value.data
-    few = learned.labelled_clips(shards, data, limit=3)
+    few = embeddings.labelled_clips(shards, data, limit=3)
     assert len(few) == 3
-    assert few.texts == learned.labelled_clips(shards, data, limit=3).texts
-    more = learned.labelled_clips(shards, data, limit=5)
+    assert few.texts == embeddings.labelled_clips(shards, data, limit=3).texts
+    more = embeddings.labelled_clips(shards, data, limit=5)
     assert {t[0] for t in few.texts} < {t[0] for t in more.texts}
     assert set(few.clip.tolist()) == {0, 1, 2}
 
@@ -165,7 +166,7 @@ def test_a_limit_keeps_the_same_clips_each_time(folder):
 def test_a_run_whose_labels_were_shuffled_is_measured_on_the_true_ones(folder):
     shards = ShardSet(folder)
     plain, shuffled = (
-        learned.labelled_clips(shards, recipe(f"data.shuffle_labels={s}").value.data) for s in ("false", "true")
+        embeddings.labelled_clips(shards, recipe(f"data.shuffle_labels={s}").value.data) for s in ("false", "true")
     )
     assert shuffled.texts == plain.texts == [[text] for text in shards.pairs["text"][: len(plain)]]
 
@@ -176,9 +177,9 @@ def test_statistics_of_a_padded_clip_are_those_of_the_bare_one(folder):
     short = int(table.length.argmin())
     both = assemble(np.array([short, int(table.length.argmax())]), 0)
     bare = assemble(np.array([short]), 0)
-    wide = learned.pose_statistics(both["pose2d"], both["valid"])[0]
+    wide = embeddings.pose_statistics(both["pose2d"], both["valid"])[0]
     assert bare["pose2d"].shape[1] < both["pose2d"].shape[1]
-    torch.testing.assert_close(wide, learned.pose_statistics(bare["pose2d"], bare["valid"])[0])
+    torch.testing.assert_close(wide, embeddings.pose_statistics(bare["pose2d"], bare["valid"])[0])
     assert wide.shape == (17 * 6,)
 
 
@@ -188,7 +189,7 @@ def test_statistics_of_a_padded_clip_are_those_of_the_bare_one(folder):
 def test_a_model_that_knows_scores_everything_and_one_that_does_not_stays_at_chance(folder, bert):
     """Embeddings replaced by the truth: through cutting, averaging and counting it must come out perfect."""
     chosen, shards = recipe(text=bert).value, ShardSet(folder)
-    clips = learned.held_out_clips(chosen, shards)
+    clips = embeddings.held_out_clips(chosen, shards)
     names = sorted(ACTIONS)
 
     class Knowing(ActionPose):
@@ -201,14 +202,14 @@ def test_a_model_that_knows_scores_everything_and_one_that_does_not_stays_at_cha
     model = Knowing(chosen.pose, chosen.text, chosen.pooling).eval()
     order = clips.table.length.argsort(kind="stable")
     model.order = [names.index(clips.texts[clips.clip[i]][0]) for i in order]
-    found = learned.aligned(model, clips, chosen, CPU)
+    found = embeddings.aligned(model, clips, chosen, CPU)
     for way in found["retrieval"].values():
         assert (way["r1"], way["median_rank"], way["candidates"]) == (100, 1, 8)
         assert way["chance"]["r1"] == pytest.approx(12.5)
     assert found["zero_shot"]["texts"]["top1"] == 100
     assert found["zero_shot"]["categories"]["labels"] == 7  # both waves are one category
-    assert "R@5 100.0 % (chance 62.5)" in learned.in_words(found)
-    assert learned.mean_recall(found) == 100
+    assert "R@5 100.0 % (chance 62.5)" in embeddings.in_words(found)
+    assert embeddings.mean_recall(found) == 100
 
 
 def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselines(folder, bert, tmp_path):
@@ -223,11 +224,11 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     assert row["probe"]["statistics"]["top1"] > 40  # the figures' labels are visible without any network
     assert row["zero_shot"]["texts"]["top1"] == row["retrieval"]["motion_to_text"]["r1"]
     assert read_lines(tmp_path / "run/results.jsonl")[0]["probe"] == row["probe"]
-    lines = {line["learned"]: line for line in learned.table_rows(row)}
+    lines = {line["learned"]: line for line in embeddings.table_rows(row)}
     assert lines["text to motion R@5"]["asked"] == "8 in 8"
     assert lines["probe untrained top1"]["chance"] == f"{100 / 7:.1f}"
     assert lines["zero-shot categories top1"]["most_frequent"] == "25.0"  # two of eight clips wave
-    assert learned.table_rows({"mpjpe_mm": 1.0}) == []
+    assert embeddings.table_rows({"mpjpe_mm": 1.0}) == []
     again = measure.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
     assert [again[k] for k in ("retrieval", "zero_shot", "probe")] == [
         row[k] for k in ("retrieval", "zero_shot", "probe")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose import metrics
 from actionpose.errors import UserError
-from actionpose.protocols import SCENES, Protocol
+from actionpose.evaluate import metrics
+from actionpose.evaluate.protocols import SCENES, Protocol
 from actionpose.shards import ShardSet
 from actionpose.skeleton import ROOT
 

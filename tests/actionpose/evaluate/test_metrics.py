@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actionpose import metrics
+from actionpose.evaluate import metrics
 from tests.makers.places import GOLDEN
 
 GOLDEN_METRICS = GOLDEN / "metrics_h36m.npz"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actionpose.retrieval import Flags, Floats, chance, first_correct
+from actionpose.evaluate.retrieval import Flags, Floats, chance, first_correct
 
 TOP_K = (1, 5)
 CHUNK = 1024

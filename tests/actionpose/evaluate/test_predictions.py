@@ -17,11 +17,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from actionpose import metrics
 from actionpose.errors import UserError
-from actionpose.matfile import read_arrays
-from actionpose.predictions import Rules, read_predictions, score_predictions, target_mm, write_predictions
-from actionpose.protocols import valid_frames
+from actionpose.evaluate import metrics
+from actionpose.evaluate.matfile import read_arrays
+from actionpose.evaluate.predictions import Rules, read_predictions, score_predictions, target_mm, write_predictions
+from actionpose.evaluate.protocols import valid_frames
 from actionpose.shards import ShardSet
 from actionpose.skeleton import MPI_3DHP_ORDER
 from actionpose.train.log import read_lines
@@ -170,7 +170,7 @@ def test_scoring_needs_no_torch(mpi, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    alone = "import sys, actionpose.metrics; assert not {'torch', 'h5py'} & set(sys.modules)"
+    alone = "import sys, actionpose.evaluate.metrics; assert not {'torch', 'h5py'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", alone], cwd=ROOT).returncode == 0
 
 

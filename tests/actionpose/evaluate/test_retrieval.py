@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actionpose.retrieval import ranks, summarise, text_motion_retrieval, truth
+from actionpose.evaluate.retrieval import ranks, summarise, text_motion_retrieval, truth
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose import matfile, scorer
 from actionpose.data.samples import DataConfig, select_motions
 from actionpose.errors import UserError
+from actionpose.evaluate import matfile, scoring
+from actionpose.evaluate.metrics import JointOrder, human36m_order, mpjpe
+from actionpose.evaluate.protocols import Protocol, counted_frames, protocol_of, skip_reason, valid_frames, windowing_of
 from actionpose.files import atomic_path
-from actionpose.metrics import JointOrder, human36m_order, mpjpe
-from actionpose.protocols import Protocol, counted_frames, protocol_of, skip_reason, valid_frames, windowing_of
 from actionpose.shards import ShardSet
 from actionpose.skeleton import MPI_3DHP_ORDER, N_JOINTS, ROOT
 
@@ -155,9 +155,9 @@ def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> dic
     counted = {motion: _counted(shards, motion, ways) for motion in kept}
     valid = {motion: len(valid_frames(extras[motion], _length(shards, motion))) for motion in kept}
     scores, doubt = _score_videos(shards, found, counted, ways)
-    stored = {key: scorer.said(shards, kept, key) for key in ("source_2d", "target", "unit_from")}
+    stored = {key: scoring.said(shards, kept, key) for key in ("source_2d", "target", "unit_from")}
     return {
-        **scorer.summarise(scores, shards, ways.protocol),
+        **scoring.summarise(scores, shards, ways.protocol),
         **stored,
         "source_2d": str(found.about.get("source_2d", f"not said (shards: {stored['source_2d']})")),
         "clip_frames": ways.size if ways.windowing in ("stitched", "chunks") else found.about.get("clip_frames"),
@@ -180,7 +180,7 @@ CARRIED = ("flip_tta", "legacy_ts56", "run", "checkpoint")
 
 def _score_videos(
     shards: ShardSet, found: Predictions, counted: Mapping[int, NDArray[np.int64]], ways: _Resolved
-) -> tuple[scorer.Scores, str]:
+) -> tuple[scoring.Scores, str]:
     """Errors of every video's frames that count, and what is doubtful about the file."""
     poses = _matched(shards, found, list(counted))
     parts, doubt = [], ""
@@ -188,8 +188,8 @@ def _score_videos(
         predicted = _chosen(shards, found, motion, poses[motion], frames, ways)
         target = target_mm(shards, motion, frames)
         doubt = doubt or _doubt(found, predicted, target)
-        parts.append(scorer.score_video(predicted, target, frames, motion=motion))
-    return scorer.Scores.joined(parts), doubt
+        parts.append(scoring.score_video(predicted, target, frames, motion=motion))
+    return scoring.Scores.joined(parts), doubt
 
 
 def _resolve(shards: ShardSet, found: Predictions, rules: Rules, wanted: NDArray[np.bool_]) -> _Resolved:
@@ -236,7 +236,7 @@ def target_mm(shards: ShardSet, motion: int, frames: NDArray[np.int64]) -> NDArr
     """Ground truth of these frames of a benchmark video, (n, 17, 3) root-relative millimetres."""
     stored = shards.motion_frames(motion)[frames]
     # Subtracted before the unit, in the stored precision, as the loader does: the same numbers to the last bit.
-    unit = scorer.unit_mm(shards.motions["extra"][motion], frames)
+    unit = scoring.unit_mm(shards.motions["extra"][motion], frames)
     return (stored - stored[:, ROOT : ROOT + 1]).astype(np.float64) * unit
 
 

@@ -24,13 +24,13 @@ from actionpose.data.batches import Assembler, detector
 from actionpose.data.rng import keys, uniform
 from actionpose.data.samples import DataConfig, SampleTable, pair_samples
 from actionpose.errors import UserError
+from actionpose.evaluate.probe import linear_probe
+from actionpose.evaluate.retrieval import Floats, Retrieval, text_motion_retrieval, truth
+from actionpose.evaluate.zeroshot import Naming, zero_shot
 from actionpose.model.action_pose import ActionPose
-from actionpose.probe import linear_probe
 from actionpose.recipe import Recipe
-from actionpose.retrieval import Floats, Retrieval, text_motion_retrieval, truth
 from actionpose.shards import ShardSet
 from actionpose.train.runtime import Runtime, seed_all
-from actionpose.zeroshot import Naming, zero_shot
 
 Encode = Callable[[Tensor, Tensor], Tensor]
 """(pose2d (B, T, J, 3), valid (B, T)) → one row of features each, (B, F)."""

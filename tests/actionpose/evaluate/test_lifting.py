@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from actionpose import jobs, measure, metrics
+from actionpose import jobs, measure
 from actionpose.config import resolve
 from actionpose.data.batches import Assembler, detector
 from actionpose.data.samples import DataConfig, motion_samples
-from actionpose.evaluate import EvalConfig, held_out, lift_batch, mean_pose_lift, score, summarise
+from actionpose.evaluate import metrics
+from actionpose.evaluate.lifting import EvalConfig, held_out, lift_batch, mean_pose_lift, score, summarise
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.recipe import Recipe
