@@ -173,10 +173,10 @@ def run_robustness(
     Without `out` they go to `robustness/` in the first run's folder.
     """
     from actionpose import charts, measure
-    from actionpose.robustness import RobustRecipe
-    from actionpose.robustness_report import Subject, terminal_rows
-    from actionpose.robustness_report import robustness as measure_all
-    from actionpose.spoil import levels
+    from actionpose.robustness.curves import RobustRecipe
+    from actionpose.robustness.perturb import levels
+    from actionpose.robustness.report import Subject, terminal_rows
+    from actionpose.robustness.report import robustness as measure_all
     from actionpose.train import checkpoint
 
     subjects, options = [], {"eval.split": split, "eval.protocol": protocol}

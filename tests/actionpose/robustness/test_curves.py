@@ -20,11 +20,8 @@ from actionpose.data.batches import Assembler, detector
 from actionpose.data.samples import DataConfig
 from actionpose.evaluate.lifting import EvalConfig, score, summarise
 from actionpose.recipe import Recipe
-from actionpose.robustness import measure_robustness, robust_table
-from actionpose.robustness_report import COLUMNS, averaged
-from actionpose.shards import ShardSet
-from actionpose.skeleton import BODY_PARTS
-from actionpose.spoil import (
+from actionpose.robustness.curves import measure_robustness, robust_table
+from actionpose.robustness.perturb import (
     RobustnessConfig,
     hide_confidence,
     hide_frames,
@@ -36,6 +33,9 @@ from actionpose.spoil import (
     resampled_counts,
     shake,
 )
+from actionpose.robustness.report import COLUMNS, averaged
+from actionpose.shards import ShardSet
+from actionpose.skeleton import BODY_PARTS
 from actionpose.train.runtime import Runtime
 from cli.train import main
 from tests.makers.shards import make_shards, options, tiny
@@ -351,7 +351,7 @@ def test_a_dry_run_writes_nothing(runs, folder, tmp_path):
 
 
 def test_the_recipe_of_a_run_takes_robust_settings_on_top(runs):
-    from actionpose.robustness import RobustRecipe
+    from actionpose.robustness.curves import RobustRecipe
     from actionpose.train import checkpoint
 
     found = checkpoint.find(runs[0])

@@ -17,9 +17,9 @@ from actionpose.ablate_table import mean_and_spread
 from actionpose.config import differences, to_dict
 from actionpose.errors import UserError
 from actionpose.files import publish_folder, write_text
-from actionpose.robustness import RobustRecipe, measure_robustness, robust_table
+from actionpose.robustness.curves import RobustRecipe, measure_robustness, robust_table
+from actionpose.robustness.perturb import CURVES, NAMED
 from actionpose.shards import ShardSet
-from actionpose.spoil import CURVES, NAMED
 from actionpose.train import checkpoint
 from actionpose.train.runtime import start
 

@@ -27,9 +27,9 @@ from actionpose.evaluate import metrics
 from actionpose.evaluate.lifting import EvalConfig, Lift, ScoredTable, frame_units, held_out, lift_batch
 from actionpose.evaluate.protocols import protocol_of
 from actionpose.recipe import Recipe
+from actionpose.robustness.perturb import Level, RobustnessConfig, levels, resample, resampled_counts, shake
 from actionpose.shards import ShardSet
 from actionpose.skeleton import ROOT
-from actionpose.spoil import Level, RobustnessConfig, levels, resample, resampled_counts, shake
 from actionpose.train.runtime import Runtime
 
 
