@@ -76,11 +76,11 @@ def ablate(
     ap-train ablate -c tiny --data shards --out runs/grid --seeds 0,1,2 --budget-minutes 30
     ap-train ablate -c tiny --data shards --out runs/grid --seeds 0,1,2 --budget-minutes 30 --resume
     """
-    from actionpose import ablate as grids
     from actionpose import charts
-    from actionpose.ablate_config import AblateRecipe
-    from actionpose.ablate_report import report
-    from actionpose.ablate_table import terminal_rows
+    from actionpose.ablation import grid as grids
+    from actionpose.ablation.report import report
+    from actionpose.ablation.settings import AblateRecipe
+    from actionpose.ablation.table import terminal_rows
 
     grids.refuse_many_processes()
     options = {"init.pose": init, "ablate.seeds": _numbers(seeds), **_row_options(rows, own)}
@@ -203,7 +203,7 @@ def run_robustness(
 
 def _labelled(text: str) -> list[tuple[str, Path]]:
     """(label, run) of one argument: a run, LABEL=RUN, or a grid."""
-    from actionpose.ablate_folder import GRID, cells_of
+    from actionpose.ablation.folder import GRID, cells_of
 
     label, equals, rest = text.rpartition("=")
     if not equals or Path(text).exists():
@@ -222,7 +222,7 @@ def _row_options(rows: str | None, own: tuple[str, ...]) -> dict[str, Any]:
     """`--rows` and `--row`; rows of one's own are also asked for, after the others."""
     if not own:
         return {"ablate.rows": _names(rows)}
-    from actionpose.ablate_config import AblateConfig
+    from actionpose.ablation.settings import AblateConfig
 
     names = _names(rows) or list(AblateConfig().rows)
     names += [name for text in own if (name := text.partition(":")[0].strip()) not in names]

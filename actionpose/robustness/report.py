@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose import charts, measure
-from actionpose.ablate_table import mean_and_spread
+from actionpose.ablation.table import mean_and_spread
 from actionpose.config import differences, to_dict
 from actionpose.errors import UserError
 from actionpose.files import publish_folder, write_text

@@ -27,8 +27,8 @@ from types import FrameType
 from typing import Any
 
 from actionpose import jobs, measure
-from actionpose.ablate_config import AblateConfig, AblateRecipe, Row, changed, differs_by, rows_of
-from actionpose.ablate_folder import GRID, SCHEMA, VERSION, finished, read_grid, same_grid
+from actionpose.ablation.folder import GRID, SCHEMA, VERSION, finished, read_grid, same_grid
+from actionpose.ablation.settings import AblateConfig, AblateRecipe, Row, changed, differs_by, rows_of
 from actionpose.config import Resolved, fingerprint, to_dict
 from actionpose.data.samples import select_motions
 from actionpose.errors import UserError

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actionpose.ablate_config import LABELS
+from actionpose.ablation.settings import LABELS
 
 METRICS = ("mpjpe_mm", "p_mpjpe_mm", "pck", "auc")
 """Numbers of an evaluation that a table may have; those that no cell has are left out."""

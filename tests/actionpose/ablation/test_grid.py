@@ -18,10 +18,11 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actionpose import ablate, charts, jobs, measure
-from actionpose.ablate_config import ROWS, AblateConfig, AblateRecipe, rows_of
-from actionpose.ablate_folder import cells_of
-from actionpose.ablate_table import markdown, summarise, terminal_rows
+from actionpose import charts, jobs, measure
+from actionpose.ablation import grid
+from actionpose.ablation.folder import cells_of
+from actionpose.ablation.settings import ROWS, AblateConfig, AblateRecipe, rows_of
+from actionpose.ablation.table import markdown, summarise, terminal_rows
 from actionpose.config import flat, resolve, to_dict
 from actionpose.data.samples import DataConfig, pair_samples
 from actionpose.errors import UserError
@@ -323,7 +324,7 @@ def test_a_used_folder_is_refused(done, arguments, tmp_path):
 
 def test_subjects_that_play_the_target_are_never_seen_in_pretraining(shards, bert, tmp_path):
     given = [*tiny(*STEPS, text=bert), 'ablate.target_subjects=["s1"]', "ablate.finetune=['data.stride=8']"]
-    grid = ablate.Grid(resolve(AblateRecipe, (), given), shards, None, tmp_path / "grid")
+    grid = grid.Grid(resolve(AblateRecipe, (), given), shards, None, tmp_path / "grid")
     row = grid.rows[-1]
     first, second = (grid.recipe(stage, row, 0) for stage in ("pretrain", "finetune"))
     assert (first.data.subjects_exclude, first.data.subjects_include) == (("s1",), ())

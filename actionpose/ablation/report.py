@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from actionpose import charts
-from actionpose.ablate import Grid, Outcome, values_of
-from actionpose.ablate_config import LABELS, differs_by, leaves_out
-from actionpose.ablate_table import METRICS, TITLES, markdown, metrics_in, summarise
+from actionpose.ablation.grid import Grid, Outcome, values_of
+from actionpose.ablation.settings import LABELS, differs_by, leaves_out
+from actionpose.ablation.table import METRICS, TITLES, markdown, metrics_in, summarise
 from actionpose.files import write_text
 
 TABLE_JSON, TABLE_MD, FIGURE = "table.json", "table.md", "ablation.png"
