@@ -172,17 +172,18 @@ def run_robustness(
 
     Without `out` they go to `robustness/` in the first run's folder.
     """
-    from actionpose import charts, measure
+    from actionpose import charts
     from actionpose.robustness.curves import RobustRecipe
     from actionpose.robustness.perturb import levels
     from actionpose.robustness.report import Subject, terminal_rows
     from actionpose.robustness.report import robustness as measure_all
+    from actionpose.runs import evaluate
     from actionpose.train import checkpoint
 
     subjects, options = [], {"eval.split": split, "eval.protocol": protocol}
     for label, run in named:
         found = checkpoint.find(run)
-        base: Any = measure.recipe_of(found)
+        base: Any = evaluate.recipe_of(found)
         recipe = settings.resolve(RobustRecipe, options, base=("the run", base)).value
         subjects.append(Subject(label=label, found=found, recipe=recipe))
     data = given(data, "--data")

@@ -94,16 +94,16 @@ def _train(
     dry_run: bool,
     format: str,
 ) -> None:
-    from actionpose import jobs
-    from actionpose.recipe import Recipe
+    from actionpose.runs import train
+    from actionpose.runs.recipe import Recipe
 
     resolved = settings.resolve(Recipe, {"init.pose": init, "run.budget_minutes": budget_minutes})
     data, out = given(data, "--data"), given(out, "--out")
     if dry_run:
-        emit(jobs.plan(command, resolved, data), format)
+        emit(train.plan(command, resolved, data), format)
         next_step(f"nothing was made; without --dry-run this trains into {out}")
         return
-    made = jobs.train(command, resolved, data, out, resume=resume, argv=typed("ap-train"), version=toolkit_version())
+    made = train.train(command, resolved, data, out, resume=resume, argv=typed("ap-train"), version=toolkit_version())
     if os.environ.get("RANK", "0") != "0":
         return
     emit(made, format)
@@ -158,16 +158,16 @@ def evaluate(
     if spoil:
         run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)
         return
-    from actionpose import measure
     from actionpose.evaluate.embeddings import table_rows
     from actionpose.evaluate.lifting import held_out
-    from actionpose.recipe import Recipe
+    from actionpose.runs import evaluate
+    from actionpose.runs.recipe import Recipe
     from actionpose.shards import ShardSet
     from actionpose.train import checkpoint
 
     found = checkpoint.find(run)
     options = {"eval.protocol": protocol, "eval.split": split}
-    recipe = settings.resolve(Recipe, options, base=("the run", measure.recipe_of(found))).value
+    recipe = settings.resolve(Recipe, options, base=("the run", evaluate.recipe_of(found))).value
     data = given(data, "--data")
     if dry_run:
         table = held_out(ShardSet(data), recipe.data, recipe.eval)
@@ -175,7 +175,7 @@ def evaluate(
         emit({"checkpoint": str(found.path), "data": str(data), **cut}, format)
         next_step(f"nothing was measured or written; without --dry-run this adds a line to {run}")
         return
-    row = measure.evaluate(
+    row = evaluate.evaluate(
         run,
         data,
         recipe,
@@ -196,9 +196,9 @@ def evaluate(
 @format_option
 def inspect(run: Path, format: str) -> None:
     """Say what RUN is: its data, progress, losses, checkpoints and results."""
-    from actionpose import runs
+    from actionpose.runs import folder
 
-    about = runs.inspect(run)
+    about = folder.inspect(run)
     emit(about, format)
     data = about["data"]["folder"]
     going_on = not about["state"].get("finished", False)

@@ -218,12 +218,12 @@ def test_a_damaged_checkpoint_is_named(shards, finetuned, tmp_path):
 
 
 def test_a_bug_asks_for_debug_and_debug_shows_where(shards, finetuned, monkeypatch):
-    from actionpose import runs
+    from actionpose.runs import folder
 
     def broken(run):
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(runs, "inspect", broken)
+    monkeypatch.setattr(folder, "inspect", broken)
     plain, loud = run("inspect", str(finetuned)), run("inspect", str(finetuned), "--debug")
     assert plain.exit_code == loud.exit_code == 1
     assert "--debug" in plain.stderr

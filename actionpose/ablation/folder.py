@@ -8,7 +8,7 @@ from typing import Any
 
 from actionpose.config import differences, flat
 from actionpose.errors import UserError
-from actionpose.runs import CONFIG
+from actionpose.runs.folder import CONFIG
 from actionpose.train import checkpoint
 
 GRID = "grid.json"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from actionpose.config import Resolved, check_key, from_dict, parse_override, section, setting, to_dict
 from actionpose.errors import UserError
-from actionpose.recipe import Recipe
+from actionpose.runs.recipe import Recipe
 
 NO_TEXT = ("loss.lambda_con=0",)
 NO_NOISE = ("corrupt.noise=false",)

@@ -28,7 +28,7 @@ from actionpose.evaluate.probe import linear_probe
 from actionpose.evaluate.retrieval import Floats, Retrieval, text_motion_retrieval, truth
 from actionpose.evaluate.zeroshot import Naming, zero_shot
 from actionpose.model.action_pose import ActionPose
-from actionpose.recipe import Recipe
+from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train.runtime import Runtime, seed_all
 

@@ -26,8 +26,8 @@ from actionpose.errors import UserError
 from actionpose.evaluate import metrics
 from actionpose.evaluate.lifting import EvalConfig, Lift, ScoredTable, frame_units, held_out, lift_batch
 from actionpose.evaluate.protocols import protocol_of
-from actionpose.recipe import Recipe
 from actionpose.robustness.perturb import Level, RobustnessConfig, levels, resample, resampled_counts, shake
+from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.skeleton import ROOT
 from actionpose.train.runtime import Runtime

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actionpose import charts, measure
+from actionpose import charts
 from actionpose.ablation.table import mean_and_spread
 from actionpose.config import differences, to_dict
 from actionpose.errors import UserError
 from actionpose.files import publish_folder, write_text
 from actionpose.robustness.curves import RobustRecipe, measure_robustness, robust_table
 from actionpose.robustness.perturb import CURVES, NAMED
+from actionpose.runs import evaluate
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.runtime import start
@@ -65,7 +66,7 @@ def robustness(
     with start(recipe.run) as runtime:
         for subject in subjects:
             say(f"{subject.label}: {subject.found.path}")
-            model = measure.load_model(subject.found).to(runtime.device)
+            model = evaluate.load_model(subject.found).to(runtime.device)
             about = {"label": subject.label, "run": str(subject.found.path), "seed": _seed(subject)}
             found = measure_robustness(model.lift, table, recipe, recipe.robust, runtime)
             rows += [{**about, **row} for row in found]

@@ -13,13 +13,12 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actionpose import charts, measure
+from actionpose import charts
 from actionpose.config import resolve
 from actionpose.data import rng
 from actionpose.data.batches import Assembler, detector
 from actionpose.data.samples import DataConfig
 from actionpose.evaluate.lifting import EvalConfig, score, summarise
-from actionpose.recipe import Recipe
 from actionpose.robustness.curves import measure_robustness, robust_table
 from actionpose.robustness.perturb import (
     RobustnessConfig,
@@ -34,6 +33,8 @@ from actionpose.robustness.perturb import (
     shake,
 )
 from actionpose.robustness.report import COLUMNS, averaged
+from actionpose.runs import evaluate
+from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.skeleton import BODY_PARTS
 from actionpose.train.runtime import Runtime
@@ -355,5 +356,5 @@ def test_the_recipe_of_a_run_takes_robust_settings_on_top(runs):
     from actionpose.train import checkpoint
 
     found = checkpoint.find(runs[0])
-    assert measure.recipe_of(found).data.clip_frames == 32
+    assert evaluate.recipe_of(found).data.clip_frames == 32
     assert resolve(RobustRecipe, (), ["robust.seed=3"]).value.robust.seed == 3

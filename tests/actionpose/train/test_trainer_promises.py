@@ -10,10 +10,10 @@ import types
 import pytest
 import torch
 
-from actionpose import jobs
 from actionpose.config import resolve
 from actionpose.data.batches import Assembler
-from actionpose.recipe import Recipe
+from actionpose.runs import train
+from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint, log
 from actionpose.train.log import RunLog, read_lines
@@ -41,15 +41,15 @@ def bert(tmp_path_factory):
 
 def train(shards, out, *more, command="finetune", text=None, resume=False):
     resolved = resolve(Recipe, overrides=tiny(*more, text=text))
-    return jobs.train(command, resolved, shards, out, resume=resume, argv=[], version="0")
+    return train.train(command, resolved, shards, out, resume=resume, argv=[], version="0")
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])
 def test_under_bf16_poses_losses_and_weights_stay_in_float32(shards, bert, command):
     chosen = resolve(Recipe, overrides=tiny(text=bert)).value
     shard_set = ShardSet(shards)
-    table = jobs.samples(command, chosen, shard_set)
-    model, task, texts = jobs.build(command, chosen, table, loaded=False)
+    table = train.samples(command, chosen, shard_set)
+    model, task, texts = train.build(command, chosen, table, loaded=False)
     batch = Assembler(table=table, texts=texts)(torch.arange(8).numpy(), 0)
     seen = []
     model.pose.joints_embed.register_forward_hook(lambda module, given, made: seen.append(made.dtype))
@@ -89,8 +89,8 @@ def test_a_log_line_tells_losses_rate_speed_waiting_and_time_left(shards, tmp_pa
 
 def test_resuming_keeps_the_best_so_far(shards, tmp_path, monkeypatch):
     errors = iter([50.0, 90.0, 70.0, 40.0])
-    honest = jobs.summarise
-    monkeypatch.setattr(jobs, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
+    honest = train.summarise
+    monkeypatch.setattr(train, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
     same = ("finetune.eval_every=1", "run.keep=1")
     train(shards, tmp_path / "run", *same, "finetune.epochs=2")
     first = checkpoint.find(tmp_path / "run").step
@@ -103,8 +103,8 @@ def test_resuming_keeps_the_best_so_far(shards, tmp_path, monkeypatch):
 
 def test_an_error_that_is_no_number_is_never_the_best(shards, tmp_path, monkeypatch):
     errors = iter([float("nan"), 60.0])
-    honest = jobs.summarise
-    monkeypatch.setattr(jobs, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
+    honest = train.summarise
+    monkeypatch.setattr(train, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
     made = train(shards, tmp_path / "run", "finetune.eval_every=1", "finetune.epochs=2")
     assert (made["best_mpjpe_mm"], made["best_step"]) == (60.0, made["step"])
 

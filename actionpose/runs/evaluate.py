@@ -13,8 +13,8 @@ from actionpose.evaluate.embeddings import what_it_learned
 from actionpose.evaluate.lifting import ScoredTable, held_out, mean_pose_lift, score, summarise
 from actionpose.evaluate.predictions import Kept, about_predictions, write_predictions
 from actionpose.model.action_pose import ActionPose
-from actionpose.recipe import Recipe
-from actionpose.runs import CONFIG, RESULTS
+from actionpose.runs.folder import CONFIG, RESULTS
+from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint, log
 from actionpose.train.runtime import Runtime, seed_all, start

@@ -6,7 +6,7 @@ import pytest
 
 from actionpose.config import load_config, to_dict, to_toml
 from actionpose.errors import UserError
-from actionpose.recipe import Recipe
+from actionpose.runs.recipe import Recipe
 from tests.makers.places import ROOT
 
 SHIPPED = sorted((ROOT / "actionpose/recipes").glob("*.toml"))

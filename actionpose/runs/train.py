@@ -24,8 +24,8 @@ from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.pretrained import load_pose_weights
 from actionpose.model.text_encoder import MINILM, label_spread
-from actionpose.recipe import Recipe
-from actionpose.runs import open_run, write_config
+from actionpose.runs.folder import open_run, write_config
+from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint, log
 from actionpose.train.runtime import Runtime, seed_all, start
