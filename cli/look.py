@@ -123,7 +123,7 @@ def report(shards: Path, runs: tuple[Path, ...], out: Path, title: str, demo: bo
     \b
     ap-data report --shards shards --run runs/pretrain --run runs/finetune --out report.html
     """
-    from pipeline.report import build_report, summary_text
+    from actionpose.report.build import build_report, summary_text
 
     summary = build_report(shards, runs, out, title, demo=demo)
     click.echo(summary_text(summary))

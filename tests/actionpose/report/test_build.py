@@ -15,11 +15,11 @@ import pytest
 
 from actionpose.errors import UserError
 from actionpose.geometry import camera_matrix
+from actionpose.report.build import build_report, summary_text
+from actionpose.report.facts import read_failures, sample_clips, viewer_clip
+from actionpose.report.svg import Axis, Bar, Series, bar_rows, histogram, line_chart, nice_ticks, number
+from actionpose.runs.results import differences, read_run
 from actionpose.shards import ShardSet
-from pipeline.figures import Axis, Bar, Series, bar_rows, histogram, line_chart, nice_ticks, number
-from pipeline.report import build_report, summary_text
-from pipeline.report_data import read_failures, sample_clips, viewer_clip
-from pipeline.report_runs import differences, read_run
 from tests.makers.walker import make_shards
 
 NASTY = 'wave <script>alert("1")</script> & sit'
@@ -225,7 +225,7 @@ def test_one_clip_a_label_and_no_more_than_asked(tmp_path: Path) -> None:
 
 
 def test_a_long_clip_is_cut_and_says_of_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.report_data.MAX_CLIP_FRAMES", 20)
+    monkeypatch.setattr("actionpose.report.facts.MAX_CLIP_FRAMES", 20)
     clip = viewer_clip(ShardSet(make_shards(tmp_path / "s")), 0)
     assert (clip["frames"], clip["of"]) == (20, 60)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.figures import absent, number, table, text
-from pipeline.report_runs import RECALLS, Difference, ResultRow, RetrievalRow
+from actionpose.report.svg import absent, number, table, text
+from actionpose.runs.results import RECALLS, Difference, ResultRow, RetrievalRow
 
 CAVEAT = (
     "These numbers say nothing about the published ones. The demo world is small and synthetic, its model has a "

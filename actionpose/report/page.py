@@ -8,11 +8,11 @@ from importlib import resources
 from typing import Any
 
 from actionpose.geometry import SCREEN_PER_METRE
+from actionpose.report.facts import WINDOW, ShardFacts
+from actionpose.report.svg import Bar, Series, absent, bar_rows, histogram, legend, line_chart, number, table, text
+from actionpose.report.tables import results_section
+from actionpose.runs.results import Difference, ResultRow, RetrievalRow, Run
 from actionpose.skeleton import BONES, LEFT, RIGHT
-from pipeline.figures import Bar, Series, absent, bar_rows, histogram, legend, line_chart, number, table, text
-from pipeline.report_data import WINDOW, ShardFacts
-from pipeline.report_results import results_section
-from pipeline.report_runs import Difference, ResultRow, RetrievalRow, Run
 
 TOP_LABELS = 30
 MAX_CURVES = 11
@@ -66,7 +66,7 @@ def page(
 
 
 def _asset(name: str) -> str:
-    return resources.files("pipeline").joinpath("assets", name).read_text(encoding="utf-8")
+    return resources.files("actionpose.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _section(anchor: str, title: str, body: str) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actionpose.files import write_text
+from actionpose.report.facts import read_shards, sample_clips, viewer_clip
+from actionpose.report.page import page
+from actionpose.report.tables import CAVEAT, error_cells, gain_sentence, rank_cells
+from actionpose.runs.results import Difference, ResultRow, RetrievalRow, differences, read_run
 from actionpose.shards import ShardSet
-from pipeline.report_data import read_shards, sample_clips, viewer_clip
-from pipeline.report_page import page
-from pipeline.report_results import CAVEAT, error_cells, gain_sentence, rank_cells
-from pipeline.report_runs import Difference, ResultRow, RetrievalRow, differences, read_run
 
 
 @dataclass(frozen=True, kw_only=True)
