@@ -83,7 +83,7 @@ bench-model: $(READY) ## benchmarks of the model and its training
 	@for file in $(MODEL_BENCHES); do echo "python $$file"; python "$$file" || exit 1; done
 
 docs: $(READY) ## write the pages that are made from the code: commands, manifests
-	python scripts/make_reference.py
+	python -m scripts.make_reference
 
 clean: ## remove what tools leave behind; keeps .venv and the demo
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,8 +1,8 @@
 """The pose encoder as one would write it from its description: what `bench_encoder.py` compares with.
 
-The same network and the same parameter names as `actionpose.model.pose_encoder.PoseEncoder`, so its state dict loads. Frames are
-merged into the batch, attention is two matrix products around a softmax, and the two streams are blended by a softmax
-over their concatenation. No masks: every clip of a batch has the same length.
+The same network and the same parameter names as `actionpose.model.pose_encoder.PoseEncoder`, so its state dict
+loads. Frames are merged into the batch, attention is two matrix products around a softmax, and the two streams are
+blended by a softmax over their concatenation. No masks: every clip of a batch has the same length.
 
 Shape suffixes: B clips, S steps (frames, and one for the token), J joints, C features, N = B * S.
 """

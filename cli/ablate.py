@@ -177,13 +177,13 @@ def run_robustness(
     from actionpose.robustness.perturb import levels
     from actionpose.robustness.report import Subject, terminal_rows
     from actionpose.robustness.report import robustness as measure_all
-    from actionpose.runs import evaluate
+    from actionpose.runs import evaluate as evaluation
     from actionpose.train import checkpoint
 
     subjects, options = [], {"eval.split": split, "eval.protocol": protocol}
     for label, run in named:
         found = checkpoint.find(run)
-        base: Any = evaluate.recipe_of(found)
+        base: Any = evaluation.recipe_of(found)
         recipe = settings.resolve(RobustRecipe, options, base=("the run", base)).value
         subjects.append(Subject(label=label, found=found, recipe=recipe))
     data = given(data, "--data")

@@ -94,16 +94,18 @@ def _train(
     dry_run: bool,
     format: str,
 ) -> None:
-    from actionpose.runs import train
+    from actionpose.runs import train as training
     from actionpose.runs.recipe import Recipe
 
     resolved = settings.resolve(Recipe, {"init.pose": init, "run.budget_minutes": budget_minutes})
     data, out = given(data, "--data"), given(out, "--out")
     if dry_run:
-        emit(train.plan(command, resolved, data), format)
+        emit(training.plan(command, resolved, data), format)
         next_step(f"nothing was made; without --dry-run this trains into {out}")
         return
-    made = train.train(command, resolved, data, out, resume=resume, argv=typed("ap-train"), version=toolkit_version())
+    made = training.train(
+        command, resolved, data, out, resume=resume, argv=typed("ap-train"), version=toolkit_version()
+    )
     if os.environ.get("RANK", "0") != "0":
         return
     emit(made, format)

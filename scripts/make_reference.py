@@ -1,7 +1,7 @@
 """Write the pages that are made from the code: docs/cli.md from `--help`, manifests/README.md from the row types.
 
-python scripts/make_reference.py            # write them
-python scripts/make_reference.py --check    # status 1 when one is out of date
+python -m scripts.make_reference            # write them
+python -m scripts.make_reference --check    # status 1 when one is out of date
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from pipeline import manifest_docs
+from scripts import manifest_docs
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 110

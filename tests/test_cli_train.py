@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from actionpose.runs import folder as run_folder
 from cli.train import main
 from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
@@ -218,12 +219,10 @@ def test_a_damaged_checkpoint_is_named(shards, finetuned, tmp_path):
 
 
 def test_a_bug_asks_for_debug_and_debug_shows_where(shards, finetuned, monkeypatch):
-    from actionpose.runs import folder
-
     def broken(run):
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(folder, "inspect", broken)
+    monkeypatch.setattr(run_folder, "inspect", broken)
     plain, loud = run("inspect", str(finetuned)), run("inspect", str(finetuned), "--debug")
     assert plain.exit_code == loud.exit_code == 1
     assert "--debug" in plain.stderr

@@ -33,7 +33,8 @@ from actionpose.data.samples import select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate.lifting import held_out
 from actionpose.files import write_text
-from actionpose.runs import evaluate, train
+from actionpose.runs import evaluate as evaluation
+from actionpose.runs import train as training
 from actionpose.runs.folder import CONFIG
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
@@ -125,7 +126,7 @@ class Grid:
             steps = {}
             for stage in ("pretrain", "finetune"):
                 if stage == "finetune" or row.changes is not None:
-                    made = train.plan(stage, self.resolved_recipe(stage, row, 0), self._folder(stage))
+                    made = training.plan(stage, self.resolved_recipe(stage, row, 0), self._folder(stage))
                     steps[stage] = (
                         f"{made['steps']} steps of {made['batch']} over {made['samples']} samples "
                         f"of up to {made['longest']} frames"
@@ -307,7 +308,7 @@ class _Work:
         self.say(f"{name}: {stage}{' (going on)' if folder.is_dir() else ''}")
         budget = () if left is None else (f"run.budget_minutes={left!r}",)
         resolved = self.grid.resolved_recipe(stage, cell.row, cell.seed, f"init.pose={json.dumps(init)}", *budget)
-        made = train.train(
+        made = training.train(
             stage, resolved, self.grid._folder(stage), folder, resume=True, argv=self.argv, version=self.version
         )
         return "done" if made["finished"] else str(made["reason"])
@@ -319,7 +320,7 @@ class _Work:
             return "budget"
         self.say(f"{name}: measuring")
         recipe = self.grid.recipe("finetune", cell.row, cell.seed)
-        row = evaluate.evaluate(
+        row = evaluation.evaluate(
             found.path, self.grid.target, _as_trained(found, recipe), argv=self.argv, version=self.version
         )
         about = {"row": cell.row.name, "seed": cell.seed, "key": self.grid.key(found)}
@@ -338,7 +339,9 @@ class _Work:
             return "budget"
         self.say(f"{name}: measuring what pretraining learned")
         recipe = self.grid.recipe("pretrain", cell.row, cell.seed)
-        evaluate.evaluate(found.path, self.grid.data, _as_trained(found, recipe), argv=self.argv, version=self.version)
+        evaluation.evaluate(
+            found.path, self.grid.data, _as_trained(found, recipe), argv=self.argv, version=self.version
+        )
         return "done"
 
 
@@ -353,7 +356,7 @@ def _last(run: Path) -> Path:
 
 def _as_trained(found: checkpoint.Checkpoint, recipe: Recipe) -> Recipe:
     """The checkpoint's own recipe, measured as the grid says."""
-    return dataclasses.replace(evaluate.recipe_of(found), eval=recipe.eval, run=recipe.run)
+    return dataclasses.replace(evaluation.recipe_of(found), eval=recipe.eval, run=recipe.run)
 
 
 def _refuse_leak(shards: dict[str, ShardSet], pretrain: Recipe | None, finetune: Recipe) -> None:

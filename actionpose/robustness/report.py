@@ -19,7 +19,7 @@ from actionpose.errors import UserError
 from actionpose.files import publish_folder, write_text
 from actionpose.robustness.curves import RobustRecipe, measure_robustness, robust_table
 from actionpose.robustness.perturb import CURVES, NAMED
-from actionpose.runs import evaluate
+from actionpose.runs import evaluate as evaluation
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.runtime import start
@@ -66,7 +66,7 @@ def robustness(
     with start(recipe.run) as runtime:
         for subject in subjects:
             say(f"{subject.label}: {subject.found.path}")
-            model = evaluate.load_model(subject.found).to(runtime.device)
+            model = evaluation.load_model(subject.found).to(runtime.device)
             about = {"label": subject.label, "run": str(subject.found.path), "seed": _seed(subject)}
             found = measure_robustness(model.lift, table, recipe, recipe.robust, runtime)
             rows += [{**about, **row} for row in found]

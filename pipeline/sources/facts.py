@@ -16,7 +16,7 @@ from actionpose.errors import UserError
 
 def manifests_folder() -> Path:
     """The folder of the tables: beside the packages in a checkout, under share/ when installed."""
-    for folder in (Path(__file__).parent.parent / "manifests", Path(sys.prefix) / "share/actionpose/manifests"):
+    for folder in (Path(__file__).parents[2] / "manifests", Path(sys.prefix) / "share/actionpose/manifests"):
         if (folder / "amass.toml").is_file():
             return folder
     raise UserError("manifests/amass.toml is missing from this installation", "install actionpose again")

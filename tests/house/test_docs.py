@@ -7,16 +7,15 @@ import importlib
 import importlib.util
 import re
 import shlex
-import sys
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from actionpose.shards import COLUMNS, write_index
+from scripts import make_reference
 from tests.makers.places import ROOT
 
 README = ROOT / "README.md"
@@ -26,23 +25,12 @@ GENERATED = {ROOT / "docs" / "cli.md", MANIFESTS}
 
 
 @cache
-def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "scripts" / "make_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@cache
 def commands() -> dict[str, click.Command]:
     """`ap-data inspect` → command, the groups themselves included."""
     return {
         context.command_path: context.command
-        for name, group in reference().programs().items()
-        for context in reference().contexts(name, group)
+        for name, group in make_reference.programs().items()
+        for context in make_reference.contexts(name, group)
     }
 
 
@@ -76,8 +64,8 @@ def test_every_option_and_argument_is_explained():
 
 
 def test_generated_pages_are_what_the_code_says():
-    assert set(reference().PAGES) == GENERATED
-    for path, make in reference().PAGES.items():
+    assert set(make_reference.PAGES) == GENERATED
+    for path, make in make_reference.PAGES.items():
         assert path.read_text(encoding="utf-8") == make(), f"run `make docs` and commit {path.name}"
 
 

@@ -103,9 +103,9 @@ def test_the_commands_are_on_the_path(installed: Path, command: str, tmp_path: P
 
 def test_an_installation_does_not_lean_on_the_checkout(installed: Path, tmp_path: Path):
     code = (
-        "import actionpose, cli, pipeline; from pipeline import tables; "
-        "print(actionpose.__file__, cli.__file__, pipeline.__file__, tables.manifests_folder(), sep='\\n'); "
-        "print(tables.canonical_dataset('BioMotionLab_NTroje'))"
+        "import actionpose, cli, pipeline; from pipeline.sources import facts; "
+        "print(actionpose.__file__, cli.__file__, pipeline.__file__, facts.manifests_folder(), sep='\\n'); "
+        "print(facts.canonical_dataset('BioMotionLab_NTroje'))"
     )
     *places, canonical = run(installed / "bin" / "python", "-c", code, cwd=tmp_path).stdout.split()
     assert all(Path(place).is_relative_to(installed) for place in places)

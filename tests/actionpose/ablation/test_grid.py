@@ -19,14 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionpose import charts
-from actionpose.ablation import grid
+from actionpose.ablation import grid as ablation
 from actionpose.ablation.folder import cells_of
 from actionpose.ablation.settings import ROWS, AblateConfig, AblateRecipe, rows_of
 from actionpose.ablation.table import markdown, summarise, terminal_rows
 from actionpose.config import flat, resolve, to_dict
 from actionpose.data.samples import DataConfig, pair_samples
 from actionpose.errors import UserError
-from actionpose.runs import train
+from actionpose.runs import evaluate as evaluation
+from actionpose.runs import train as training
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.log import read_lines
@@ -213,14 +214,14 @@ def test_killed_in_the_middle_it_ends_in_the_same_numbers(done, arguments, tmp_p
 
 
 def test_a_signal_saves_says_so_and_ends_with_status_1(arguments, tmp_path, monkeypatch):
-    out, real, seen = tmp_path / "grid", train.train, []
+    out, real, seen = tmp_path / "grid", training.train, []
 
     def train(stage, resolved, *more, **named):
         made = real(stage, resolved, *more, **named)
         seen.append(stage)
         return {**made, "finished": False, "reason": "SIGTERM"} if len(seen) == 3 else made
 
-    monkeypatch.setattr(train, "train", train)
+    monkeypatch.setattr(training, "train", train)
     result = run("ablate", *arguments, "--out", str(out), "--format", "json")
     assert result.exit_code == 1
     assert "SIGTERM" in last_line(result)
@@ -234,7 +235,7 @@ def test_a_signal_while_measuring_ends_the_measurement_and_leaves_a_table(done, 
     (out / "both-seed1" / "result.json").unlink()
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patched:
-        patched.setattr(measure, "evaluate", lambda *more, **named: os.kill(os.getpid(), signal.Signals[name]))
+        patched.setattr(evaluation, "evaluate", lambda *more, **named: os.kill(os.getpid(), signal.Signals[name]))
         result = run("ablate", *arguments, "--out", str(out), "--resume")
     assert result.exit_code == 1
     assert f"stopped by {name} with 7 of 8 cells done, all saved; missing: both-seed1" in last_line(result)
@@ -246,13 +247,13 @@ def test_what_is_finished_is_left_alone_and_rows_and_seeds_can_be_added(done, ar
     out = tmp_path / "grid"
     shutil.copytree(done[0], out)
     trained = []
-    real = train.train
+    real = training.train
 
     def train(stage, resolved, data, folder, **named):
         trained.append(f"{folder.parent.name}/{stage}")
         return real(stage, resolved, data, folder, **named)
 
-    monkeypatch.setattr(train, "train", train)
+    monkeypatch.setattr(training, "train", train)
     more = ["--rows", "baseline,plain,shuffled", "--row", "still: corrupt.jitter=0.0", "--seeds", "0"]
     result = run("ablate", *arguments, *more, "--out", str(out), "--resume", "--format", "json")
     assert result.exit_code == 0, result.stderr
@@ -269,7 +270,7 @@ def test_what_is_finished_is_left_alone_and_rows_and_seeds_can_be_added(done, ar
 def test_another_way_of_measuring_measures_again_and_trains_nothing(done, arguments, tmp_path, monkeypatch):
     out = tmp_path / "grid"
     shutil.copytree(done[0], out)
-    monkeypatch.setattr(train, "train", None)
+    monkeypatch.setattr(training, "train", None)
     result = run("ablate", *arguments, "-o", "eval.flip_tta=true", "--out", str(out), "--resume", "--format", "json")
     assert result.exit_code == 0, result.stderr
     cells = json.loads(result.stdout)["cells"]
@@ -325,13 +326,13 @@ def test_a_used_folder_is_refused(done, arguments, tmp_path):
 
 def test_subjects_that_play_the_target_are_never_seen_in_pretraining(shards, bert, tmp_path):
     given = [*tiny(*STEPS, text=bert), 'ablate.target_subjects=["s1"]', "ablate.finetune=['data.stride=8']"]
-    grid = grid.Grid(resolve(AblateRecipe, (), given), shards, None, tmp_path / "grid")
+    grid = ablation.Grid(resolve(AblateRecipe, (), given), shards, None, tmp_path / "grid")
     row = grid.rows[-1]
     first, second = (grid.recipe(stage, row, 0) for stage in ("pretrain", "finetune"))
     assert (first.data.subjects_exclude, first.data.subjects_include) == (("s1",), ())
     assert (second.data.subjects_exclude, second.data.subjects_include) == ((), ("s1",))
     assert (first.data.stride, second.data.stride) == (16, 8)
-    tables = [train.samples(s, r, grid.shards[s]) for s, r in (("pretrain", first), ("finetune", second))]
+    tables = [training.samples(s, r, grid.shards[s]) for s, r in (("pretrain", first), ("finetune", second))]
     subjects = [set(t.shards.motions["subject"][t.motion].tolist()) for t in tables]
     assert subjects == [{"s0", "s2"}, {"s1"}]
 

@@ -17,7 +17,8 @@ from actionpose.evaluate.probe import fit, linear_probe
 from actionpose.evaluate.retrieval import truth
 from actionpose.evaluate.zeroshot import naming, zero_shot
 from actionpose.model.action_pose import ActionPose
-from actionpose.runs import evaluate, train
+from actionpose.runs import evaluate as evaluation
+from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train.log import read_lines
@@ -48,7 +49,7 @@ def recipe(*more, text=None):
 
 
 def train(resolved, shards, out, **given):
-    return train.train("pretrain", resolved, shards, out, resume=False, argv=[], version="0", **given)
+    return training.train("pretrain", resolved, shards, out, resume=False, argv=[], version="0", **given)
 
 
 # --- naming -----------------------------------------------------------------------------------
@@ -216,7 +217,7 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     more = ("pretrain.steps=4", "eval.baselines=true")
     resolved = recipe(*more, text=bert)
     train(resolved, folder, tmp_path / "run")
-    row = evaluate.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
+    row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
     assert {"retrieval", "zero_shot", "probe"} <= set(row)
     assert set(row["probe"]) == {"token", "untrained", "statistics", "learned_from"}
     assert row["probe"]["learned_from"] == 8
@@ -229,12 +230,12 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     assert lines["probe untrained top1"]["chance"] == f"{100 / 7:.1f}"
     assert lines["zero-shot categories top1"]["most_frequent"] == "25.0"  # two of eight clips wave
     assert embeddings.table_rows({"mpjpe_mm": 1.0}) == []
-    again = evaluate.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
+    again = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
     assert [again[k] for k in ("retrieval", "zero_shot", "probe")] == [
         row[k] for k in ("retrieval", "zero_shot", "probe")
     ]
     off = dataclasses.replace(resolved.value.eval, probe_categories=0)
-    bare = evaluate.evaluate(
+    bare = evaluation.evaluate(
         tmp_path / "run", folder, dataclasses.replace(resolved.value, eval=off), argv=[], version="0"
     )
     assert "probe" not in bare
@@ -243,7 +244,7 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
 def test_pretraining_without_text_is_probed_all_the_same(folder, tmp_path):
     resolved = recipe("pretrain.steps=1", "loss.lambda_con=0.0")
     train(resolved, folder, tmp_path / "run")
-    row = evaluate.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
+    row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
     assert "probe" in row
     assert "retrieval" not in row
 
@@ -271,12 +272,12 @@ def test_looking_changes_nothing_that_is_learned(folder, bert, tmp_path):
 
 def test_the_best_checkpoint_can_be_the_one_that_finds_most(folder, bert, tmp_path, monkeypatch):
     scores = iter([10.0, 30.0, 20.0])
-    monkeypatch.setattr(train, "mean_recall", lambda found: next(scores))
+    monkeypatch.setattr(training, "mean_recall", lambda found: next(scores))
     more = ("pretrain.epochs=3", "pretrain.eval_every=1", "pretrain.best_by=retrieval", "run.keep=1")
     made = train(recipe(*more, text=bert), folder, tmp_path / "run")
     evaluated = [r["step"] for r in read_lines(tmp_path / "run/log.jsonl") if r.get("event") == "eval"]
     assert made["best_step"] == evaluated[1]
-    assert train.checkpoint.find(tmp_path / "run").step == evaluated[1]
+    assert training.checkpoint.find(tmp_path / "run").step == evaluated[1]
     assert made["best_mpjpe_mm"] is None
     with pytest.raises(UserError, match="aligned with text"):
         train(recipe("pretrain.best_by=retrieval", "loss.lambda_con=0.0"), folder, tmp_path / "no")

@@ -16,7 +16,8 @@ from actionpose.evaluate import metrics
 from actionpose.evaluate.lifting import EvalConfig, held_out, lift_batch, mean_pose_lift, score, summarise
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
-from actionpose.runs import evaluate, train
+from actionpose.runs import evaluate as evaluation
+from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train.log import read_lines
@@ -181,8 +182,8 @@ def test_detections_are_the_same_in_every_epoch_and_every_run(folder):
 def test_measuring_a_pretrained_run_adds_a_line_with_retrieval_and_baselines(folder, tmp_path):
     bert = write_tiny_bert(tmp_path / "bert")
     resolved = resolve(Recipe, overrides=tiny("pretrain.steps=2", "eval.baselines=true", text=bert))
-    train.train("pretrain", resolved, folder, tmp_path / "run", resume=False, argv=[], version="0")
-    row = evaluate.evaluate(tmp_path / "run", folder, resolved.value, argv=["ap-train", "evaluate"], version="0")
+    training.train("pretrain", resolved, folder, tmp_path / "run", resume=False, argv=[], version="0")
+    row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=["ap-train", "evaluate"], version="0")
     assert {"mpjpe_mm", "p_mpjpe_mm", "frames", "protocol", "fingerprint", "seed", "command"} <= set(row)
     assert row["fingerprint"] == ShardSet(folder).fingerprint
     assert row["protocol"] == "orthographic"
@@ -195,7 +196,7 @@ def test_measuring_a_pretrained_run_adds_a_line_with_retrieval_and_baselines(fol
     assert row["baselines"]["mean_pose"]["mpjpe_mm"] < row["baselines"]["untrained"]["mpjpe_mm"]
     lines = read_lines(tmp_path / "run/results.jsonl")
     assert lines == [json.loads(json.dumps(row))]
-    again = evaluate.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
+    again = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
     assert again["mpjpe_mm"] == row["mpjpe_mm"]
     assert len(read_lines(tmp_path / "run/results.jsonl")) == 2
 

@@ -33,7 +33,7 @@ from actionpose.robustness.perturb import (
     shake,
 )
 from actionpose.robustness.report import COLUMNS, averaged
-from actionpose.runs import evaluate
+from actionpose.runs import evaluate as evaluation
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.skeleton import BODY_PARTS
@@ -356,5 +356,5 @@ def test_the_recipe_of_a_run_takes_robust_settings_on_top(runs):
     from actionpose.train import checkpoint
 
     found = checkpoint.find(runs[0])
-    assert evaluate.recipe_of(found).data.clip_frames == 32
+    assert evaluation.recipe_of(found).data.clip_frames == 32
     assert resolve(RobustRecipe, (), ["robust.seed=3"]).value.robust.seed == 3

@@ -19,7 +19,7 @@ from actionpose.data.samples import motion_samples, pair_samples
 from actionpose.data.texts import Texts
 from actionpose.errors import UserError
 from actionpose.model.action_pose import ActionPose
-from actionpose.runs import train
+from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
@@ -55,7 +55,7 @@ def recipe(*more: str, text: Path | None = None) -> Resolved[Recipe]:
 
 
 def train(command, resolved, shards, out, *, resume=False):
-    return train.train(command, resolved, shards, out, resume=resume, argv=["test"], version="test")
+    return training.train(command, resolved, shards, out, resume=resume, argv=["test"], version="test")
 
 
 def losses(run: Path) -> list[float]:
@@ -329,15 +329,15 @@ def test_finetuning_starts_from_the_pretrained_encoder(shards, bert, tmp_path):
     train("pretrain", recipe("pretrain.steps=2", text=bert), shards, tmp_path / "pre")
     resolved = recipe(f"init.pose={tmp_path / 'pre'}")
     table = motion_samples(ShardSet(shards), resolved.value.data)
-    model, _, _ = train.build("finetune", resolved.value, table, loaded=False)
+    model, _, _ = training.build("finetune", resolved.value, table, loaded=False)
     theirs = weights(tmp_path / "pre")
     assert all(torch.equal(value, theirs[name]) for name, value in model.state_dict().items())
     plain = resolve(Recipe, overrides=[f"init.pose={tmp_path / 'pre'}", "data.clip_frames=32", "data.stride=16"])
-    assert train.with_encoder_of_init(plain).pose.dim_feat == 16  # its shape comes along
+    assert training.with_encoder_of_init(plain).pose.dim_feat == 16  # its shape comes along
     with pytest.raises(UserError, match=r"pose\.dim_feat: was 16, now 32"):
-        train.with_encoder_of_init(recipe(f"init.pose={tmp_path / 'pre'}", "pose.dim_feat=32"))
+        training.with_encoder_of_init(recipe(f"init.pose={tmp_path / 'pre'}", "pose.dim_feat=32"))
     with pytest.raises(UserError, match=r"at most 32 frames at once, and data\.clip_frames is 40") as refused:
-        train.with_encoder_of_init(resolve(Recipe, overrides=[f"init.pose={tmp_path / 'pre'}", "data.clip_frames=40",
+        training.with_encoder_of_init(resolve(Recipe, overrides=[f"init.pose={tmp_path / 'pre'}", "data.clip_frames=40",
                                                              "data.stride=16"]))  # fmt: skip
     assert "pose.max_frames=40" in refused.value.hint
     with pytest.raises(UserError, match="is not there"):
@@ -351,7 +351,7 @@ def test_pretraining_starts_from_a_motionbert_file(shards, bert, tmp_path):
     torch.save({"model_pos": {f"module.{k}": v for k, v in source.pose.state_dict().items()}}, tmp_path / "mb.bin")
     resolved = recipe(f"init.pose={tmp_path / 'mb.bin'}", text=bert)
     table = pair_samples(ShardSet(shards), resolved.value.data)
-    model, _, _ = train.build("pretrain", resolved.value, table, loaded=False)
+    model, _, _ = training.build("pretrain", resolved.value, table, loaded=False)
     ours = model.pose.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in source.pose.state_dict().items())
 
@@ -407,7 +407,7 @@ def test_a_finished_model_standardises_by_whole_clips_not_by_spoilt_ones(shards,
     settings = recipe("pretrain.epochs=2", "pooling.standardise=true", "pretrain.eval_every=0", text=bert)
     train("pretrain", settings, shards, tmp_path / "run")
     table = pair_samples(ShardSet(shards), settings.value.data)
-    model, _, _ = train.build("pretrain", settings.value, table, loaded=True)
+    model, _, _ = training.build("pretrain", settings.value, table, loaded=True)
     model.load_state_dict(weights(tmp_path / "run"))
     whole = Assembler(table=table, detect=detector(settings.value.data), augment=False)(np.arange(len(table)), 0)
     with torch.no_grad():

@@ -12,11 +12,11 @@ import torch
 
 from actionpose.config import resolve
 from actionpose.data.batches import Assembler
-from actionpose.runs import train
+from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
-from actionpose.train import checkpoint, log
-from actionpose.train.log import RunLog, read_lines
+from actionpose.train import checkpoint
+from actionpose.train.log import RunLog, board_writer, read_lines
 from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
 from tests.makers.shards import make_shards, options, tiny
@@ -41,15 +41,15 @@ def bert(tmp_path_factory):
 
 def train(shards, out, *more, command="finetune", text=None, resume=False):
     resolved = resolve(Recipe, overrides=tiny(*more, text=text))
-    return train.train(command, resolved, shards, out, resume=resume, argv=[], version="0")
+    return training.train(command, resolved, shards, out, resume=resume, argv=[], version="0")
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])
 def test_under_bf16_poses_losses_and_weights_stay_in_float32(shards, bert, command):
     chosen = resolve(Recipe, overrides=tiny(text=bert)).value
     shard_set = ShardSet(shards)
-    table = train.samples(command, chosen, shard_set)
-    model, task, texts = train.build(command, chosen, table, loaded=False)
+    table = training.samples(command, chosen, shard_set)
+    model, task, texts = training.build(command, chosen, table, loaded=False)
     batch = Assembler(table=table, texts=texts)(torch.arange(8).numpy(), 0)
     seen = []
     model.pose.joints_embed.register_forward_hook(lambda module, given, made: seen.append(made.dtype))
@@ -89,8 +89,8 @@ def test_a_log_line_tells_losses_rate_speed_waiting_and_time_left(shards, tmp_pa
 
 def test_resuming_keeps_the_best_so_far(shards, tmp_path, monkeypatch):
     errors = iter([50.0, 90.0, 70.0, 40.0])
-    honest = train.summarise
-    monkeypatch.setattr(train, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
+    honest = training.summarise
+    monkeypatch.setattr(training, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
     same = ("finetune.eval_every=1", "run.keep=1")
     train(shards, tmp_path / "run", *same, "finetune.epochs=2")
     first = checkpoint.find(tmp_path / "run").step
@@ -103,8 +103,8 @@ def test_resuming_keeps_the_best_so_far(shards, tmp_path, monkeypatch):
 
 def test_an_error_that_is_no_number_is_never_the_best(shards, tmp_path, monkeypatch):
     errors = iter([float("nan"), 60.0])
-    honest = train.summarise
-    monkeypatch.setattr(train, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
+    honest = training.summarise
+    monkeypatch.setattr(training, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
     made = train(shards, tmp_path / "run", "finetune.eval_every=1", "finetune.epochs=2")
     assert (made["best_mpjpe_mm"], made["best_step"]) == (60.0, made["step"])
 
@@ -177,7 +177,7 @@ def test_what_is_logged_is_charted_where_tensorboard_is_installed(shards, bert, 
 
 def test_without_tensorboard_the_log_is_all_there_is(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    assert log.board_writer(tmp_path) is None
+    assert board_writer(tmp_path) is None
     log = RunLog(tmp_path, total=1)
     log.event("eval", step=1, mpjpe_mm=2.0)
     log.close()

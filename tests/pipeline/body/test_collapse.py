@@ -14,9 +14,9 @@ from benchmarks.bodies import (
     synthetic_dmpls,
     synthetic_regressor,
 )
+from pipeline.body import collapse
 from pipeline.body.collapse import BLOCK, KeypointTable
 from pipeline.body.rotations import rotation_matrices
-from pipeline.body.smplh import collapse
 
 BETAS = np.random.default_rng(3).normal(size=16)
 UNEVEN = np.random.default_rng(4).uniform(0.9, 1.1, 17)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionpose.errors import UserError
-from pipeline import manifest_docs
 from pipeline.engine.manifest import (
     ROW_TYPES,
     DropRow,
@@ -23,6 +22,7 @@ from pipeline.engine.manifest import (
     row_dict,
     write_rows,
 )
+from scripts import manifest_docs
 from tests.makers.places import ROOT
 
 AWKWARD = [

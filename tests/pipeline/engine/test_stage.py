@@ -117,7 +117,7 @@ sys.path.insert(0, {root!r})
 from pathlib import Path
 from pipeline.config import RunOptions
 from pipeline.engine.stage import Runner, run_stage
-from tests.test_stage import items, stage
+from tests.pipeline.engine.test_stage import items, stage
 run_stage(stage(), items(40), {{"sleep": 0.02}}, Path({work!r}), Runner(RunOptions()))
 """
 
