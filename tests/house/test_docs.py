@@ -16,11 +16,13 @@ from click.testing import CliRunner
 
 from actionpose.shards import COLUMNS, write_index
 from scripts import make_reference
+from tests.house.test_layers import ARROWS
 from tests.makers.places import ROOT
 
 README = ROOT / "README.md"
 MANIFESTS = ROOT / "manifests" / "README.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", MANIFESTS, *sorted((ROOT / "docs").glob("**/*.md"))]
+ELSEWHERE = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", MANIFESTS, ROOT / "benchmarks" / "README.md"]
+PAGES = [*ELSEWHERE, *sorted((ROOT / "docs").glob("**/*.md"))]
 GENERATED = {ROOT / "docs" / "cli.md", MANIFESTS}
 
 
@@ -35,10 +37,10 @@ def commands() -> dict[str, click.Command]:
 
 
 def shell_lines(page: Path) -> list[str]:
-    """Lines of fenced blocks, continued lines joined, comments dropped."""
+    """Lines of fenced blocks, continued lines joined, the prompt of a console dropped."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, flags=re.M | re.S)
-    return [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line.strip().removeprefix("$ ") for block in blocks for line in block.replace("\\\n", " ").splitlines()]
 
 
 # --- commands ---------------------------------------------------------------------------------
@@ -157,6 +159,17 @@ def test_the_formats_page_names_every_column_and_key_of_a_shard(tmp_path: Path):
     index = write_index(tmp_path, kind="benchmark", fps=50, views=[], shards=[], summary={}, provenance={}, licence="")
     names = {*index, *(column for columns in COLUMNS.values() for column in columns)}
     assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+
+
+def test_the_design_page_draws_the_arrows_that_are_checked():
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    for package, arrows in ARROWS.items():
+        table = text.partition(f"| `{package}/` |")[2].partition("\n\n")[0]
+        rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+        drawn = {cells[1].strip(" `"): set(re.findall(r"`(\w+)`", cells[3])) for cells in rows}
+        assert {folder: uses for folder, uses in drawn.items() if uses} == {f: set(uses) for f, uses in arrows.items()}
+        folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert set(drawn) == folders, package
 
 
 def test_every_page_is_reached_from_the_index():
