@@ -1,4 +1,4 @@
-"""Result charts as PNG files; matplotlib draws them and is imported only when one is drawn."""
+"""Pictures as PNG files, drawn by matplotlib without a display; it is imported only when one is drawn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
@@ -23,8 +23,16 @@ def can_draw() -> bool:
 
 
 @contextmanager
-def figure(out: Path, inches: tuple[float, float]) -> Iterator[Any]:
+def figure(
+    out: Path, inches: tuple[float, float], *, dpi: int = 130, layout: Literal["constrained"] | None = "constrained"
+) -> Iterator[Any]:
     """A matplotlib figure without a display or any global state; saved whole or not at all.
+
+    Args:
+        out: a PNG file.
+        inches: width and height.
+        dpi: pixels in an inch.
+        layout: matplotlib's layout engine; None for a caller that places its axes itself.
 
     Raises:
         UserError: matplotlib is not installed, or the file cannot be written.
@@ -34,11 +42,11 @@ def figure(out: Path, inches: tuple[float, float]) -> Iterator[Any]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UserError("drawing a figure needs matplotlib", ADVICE) from error
-    drawn = Figure(figsize=inches, facecolor="white", layout="constrained")
+    drawn = Figure(figsize=inches, facecolor="white", layout=layout)
     FigureCanvasAgg(drawn)
     yield drawn
     with atomic_path(out) as aside:
-        drawn.savefig(aside, dpi=130, format="png")
+        drawn.savefig(aside, dpi=dpi, format="png")
 
 
 def tidy(axis: Any, *, x: str = "", y: str = "", title: str = "") -> None:

@@ -28,8 +28,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Array, Float32s, Ints
 from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, sha256_file, write_text
@@ -38,8 +38,6 @@ from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 SCHEMA = "actionpose-shards"
 VERSION = 1
 INDEX = "index.json"
-
-KINDS = ("motion-text", "benchmark")
 
 _CONTENT = ("schema", "version", "kind", "fps", "views", "joints", "unit", "shards")
 """Keys of the index that say what the shards hold; the fingerprint is theirs."""
@@ -98,12 +96,23 @@ Table = Mapping[str, Sequence[Any]]
 # --- writing ----------------------------------------------------------------------------------
 
 
+def check_place(out: Path) -> None:
+    """Raise UserError unless `out` is free or holds shards: a build never replaces what it did not make."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file", "choose a folder for --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / INDEX).is_file():
+        raise UserError(
+            f"{out} is not empty and holds no shards (no {INDEX})",
+            "choose another --out; a build never overwrites what it did not make",
+        )
+
+
 def write_shard(
     path: str | os.PathLike[str],
     *,
     tables: Mapping[str, Table],
-    pose3d: Iterable[NDArray[np.float32]],
-    pose2d: Iterable[NDArray[np.float32]] | None = None,
+    pose3d: Iterable[Float32s],
+    pose2d: Iterable[Float32s] | None = None,
 ) -> dict[str, Any]:
     """Write one shard and return its row of the index (file, counts, bytes, sha256).
 
@@ -142,9 +151,7 @@ def write_shard(
     }
 
 
-def _write_frames(
-    file: h5py.File, name: str, frames: int, motions: Table, arrays: Iterable[NDArray[np.float32]]
-) -> None:
+def _write_frames(file: h5py.File, name: str, frames: int, motions: Table, arrays: Iterable[Float32s]) -> None:
     target = file.create_dataset(name, shape=(frames, N_JOINTS, 3), dtype="<f4")
     for motion_id, start, stop, array in zip(
         motions["motion_id"], motions["start"], motions["stop"], arrays, strict=True
@@ -267,9 +274,9 @@ class ShardSet:
         self.fps: float = self.index["fps"]
         self.views: tuple[str, ...] = tuple(self.index["views"])
         self.fingerprint: str = self.index["fingerprint"]
-        self._maps: dict[tuple[int, str], NDArray[np.float32]] = {}
+        self._maps: dict[tuple[int, str], Float32s] = {}
         self._offsets: list[dict[str, tuple[int, int]]] = []
-        parts: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in COLUMNS}
+        parts: dict[str, list[dict[str, Array]]] = {name: [] for name in COLUMNS}
         base = dict.fromkeys(COLUMNS, 0)
         for number, row in enumerate(self.index["shards"]):
             tables = self._read_tables(row)
@@ -281,7 +288,7 @@ class ShardSet:
                 base[name] += row[name]
         self.motions, self.clips, self.pairs = (_concatenate(parts[n], n) for n in ("motions", "clips", "pairs"))
 
-    def _read_tables(self, row: Mapping[str, Any]) -> dict[str, dict[str, NDArray[Any]]]:
+    def _read_tables(self, row: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
         path = self._checked_path(row)
         try:
             with h5py.File(path, "r") as file:
@@ -321,7 +328,7 @@ class ShardSet:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}}
 
-    def mapped(self, shard: int, name: str = "pose3d") -> NDArray[np.float32]:
+    def mapped(self, shard: int, name: str = "pose3d") -> Float32s:
         """All frames of one shard, (F, 17, 3) float32, mapped read-only."""
         key = (shard, name)
         if key not in self._maps:
@@ -339,12 +346,12 @@ class ShardSet:
         """Whether 2D detections are stored beside the 3D frames."""
         return all("pose2d" in offsets for offsets in self._offsets) and bool(self._offsets)
 
-    def motion_frames(self, motion: int, name: str = "pose3d") -> NDArray[np.float32]:
+    def motion_frames(self, motion: int, name: str = "pose3d") -> Float32s:
         """Frames of one motion, (n, 17, 3) float32; a view of the mapped file."""
         start, stop = self.motions["start"][motion], self.motions["stop"][motion]
         return self.mapped(int(self.motions["shard"][motion]), name)[start:stop]
 
-    def clip_frames(self, clip: int, name: str = "pose3d") -> NDArray[np.float32]:
+    def clip_frames(self, clip: int, name: str = "pose3d") -> Float32s:
         """Frames of one clip, (n, 17, 3) float32, without its gap if it has one."""
         row = {key: int(self.clips[key][clip]) for key in ("motion", "start", "stop", "gap_start", "gap_stop")}
         frames = self.motion_frames(row["motion"], name)
@@ -352,7 +359,7 @@ class ShardSet:
             return frames[row["start"] : row["stop"]]
         return np.concatenate([frames[row["start"] : row["gap_start"]], frames[row["gap_stop"] : row["stop"]]])
 
-    def clip_lengths(self) -> NDArray[np.int64]:
+    def clip_lengths(self) -> Ints:
         """Frames in each clip, gaps taken out, (clips,)."""
         c = self.clips
         return (c["stop"] - c["start"]) - (c["gap_stop"] - c["gap_start"])
@@ -368,8 +375,8 @@ def _check_shape(dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{dataset.name} has shape {dataset.shape}, {INDEX} says {shape}")
 
 
-def _read_table(group: h5py.Group, columns: Mapping[str, type], rows: int) -> dict[str, NDArray[Any]]:
-    table: dict[str, NDArray[Any]] = {}
+def _read_table(group: h5py.Group, columns: Mapping[str, type], rows: int) -> dict[str, Array]:
+    table: dict[str, Array] = {}
     for name, kind in columns.items():
         _check_shape(group[name], (rows,))
         if kind in (int, float):
@@ -384,7 +391,7 @@ def _read_table(group: h5py.Group, columns: Mapping[str, type], rows: int) -> di
     return table
 
 
-def _concatenate(parts: list[dict[str, NDArray[Any]]], name: str) -> dict[str, NDArray[Any]]:
+def _concatenate(parts: list[dict[str, Array]], name: str) -> dict[str, Array]:
     names = [*COLUMNS[name], *(["shard"] if name == "motions" else [])]
     if not parts:
         return {column: np.empty(0, dtype=object) for column in names}

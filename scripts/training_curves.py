@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.charts import COLOURS, SOFT, figure, tidy
-from actionpose.train.log import read_lines
+from actionpose.jsonl import read_lines
 
 PANELS = (
     ("mpjpe_mm", 1.0, "Reconstruction, training clips", "MPJPE, mm"),

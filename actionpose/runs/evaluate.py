@@ -12,11 +12,12 @@ from actionpose.data.samples import motion_samples
 from actionpose.evaluate.embeddings import what_it_learned
 from actionpose.evaluate.lifting import ScoredTable, held_out, mean_pose_lift, score, summarise
 from actionpose.evaluate.predictions import Kept, about_predictions, write_predictions
+from actionpose.jsonl import append_line
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs.folder import CONFIG, RESULTS
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
-from actionpose.train import checkpoint, log
+from actionpose.train import checkpoint
 from actionpose.train.runtime import Runtime, seed_all, start
 
 
@@ -98,7 +99,7 @@ def evaluate(
         write_predictions(predictions, kept.videos, about_predictions(row))
     home = found.path.parent.parent
     if (home / CONFIG).is_file():
-        log.append_line(home / RESULTS, row)
+        append_line(home / RESULTS, row)
     return row
 
 

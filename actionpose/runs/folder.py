@@ -16,7 +16,8 @@ from typing import Any
 from actionpose.config import differences, flat, to_toml
 from actionpose.errors import UserError
 from actionpose.files import write_text
-from actionpose.train import checkpoint, log
+from actionpose.jsonl import read_lines
+from actionpose.train import checkpoint
 
 CONFIG, CONFIG_TOML, RESULTS = "config.json", "config.toml", "results.jsonl"
 
@@ -96,11 +97,11 @@ def read_config(run: Path) -> dict[str, Any]:
 def inspect(run: Path) -> dict[str, Any]:
     """What is in a run folder: command, data, progress, losses, checkpoints, results."""
     config = read_config(run)
-    rows = log.read_lines(run / "log.jsonl")
+    rows = read_lines(run / "log.jsonl")
     steps = [row for row in rows if "losses" in row]
     found = checkpoint.latest(run)
     best = checkpoint.find(run) if found else None
-    results = log.read_lines(run / RESULTS)
+    results = read_lines(run / RESULTS)
     keep = ("protocol", "mpjpe_mm", "p_mpjpe_mm", "frames", "split", "checkpoint")
     return {
         "run": str(run),

@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from actionpose.files import write_text
-
-
-def append_line(path: Path, row: Mapping[str, Any]) -> None:
-    """Add one JSON line to a file; numbers that are not finite become null, which JSON has."""
-    text = json.dumps(_finite(row), ensure_ascii=False)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(text + "\n")
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSON Lines file; none when it is not there. A torn last line, left by a kill, is dropped."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            if number < len(lines):
-                raise
-    return rows
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+from actionpose.jsonl import append_line, read_lines, write_lines
 
 
 def duration(seconds: float) -> str:
@@ -81,7 +50,7 @@ class RunLog:
         self.resumed_at = step
         if self.active and self.path.is_file():
             kept = [row for row in read_lines(self.path) if row.get("step", 0) <= step]
-            write_text(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+            write_lines(self.path, (json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
 
     def say(self, text: str) -> None:
         """A line for people."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from actionpose.config import canonical_json
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, publish_folder
-from actionpose.shards import COLUMNS, INDEX, ShardSet, read_index, write_index, write_shard
+from actionpose.shards import COLUMNS, ShardSet, check_place, read_index, write_index, write_shard
 from actionpose.skeleton import N_JOINTS
 from pipeline.engine.journal import disk_troubles, locked
 from pipeline.engine.manifest import FailureRow, VideoRow, write_rows
@@ -155,7 +155,7 @@ def write_benchmark(
         "sources": [source.identity for source in sources],
         "settings": {**(settings or {}), "max_frames": max_frames},
     }
-    _check_place(out)
+    check_place(out)
     if (index := _current(out, provenance)) is not None:
         return Written(folder=out, index=index, fresh=False)
     partial = out.with_name(out.name + PARTIAL)
@@ -185,16 +185,6 @@ def write_benchmark(
 
 def _first_reason(rejected: Sequence[Rejected]) -> str:
     return f"the first, {rejected[0].motion_id}: {rejected[0].message}" if rejected else "the files hold no video"
-
-
-def _check_place(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file", "choose a folder for --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / INDEX).is_file():
-        raise UserError(
-            f"{out} is not empty and holds no shards (no {INDEX})",
-            "choose another --out; a build never overwrites what it did not make",
-        )
 
 
 def _current(out: Path, provenance: Mapping[str, Any]) -> dict[str, Any] | None:

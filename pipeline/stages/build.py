@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
-from actionpose.shards import INDEX
+from actionpose.shards import check_place
 from pipeline.config import DataConfig, RunOptions
 from pipeline.engine.manifest import KeypointRow, MotionRow, read_rows
 from pipeline.engine.stage import Item, Result, Runner, Stage, published, run_stage, why_stale
@@ -89,7 +89,7 @@ class Build:
         """
         check_inputs(self.config, NEEDS[target], target)
         if target == "pack":
-            self.check_out()
+            check_place(self.out)
         with Runner(self.options) as runner:
             for name in (*FEEDS[target], target):
                 self.results[name] = self._brought(name, runner)
@@ -130,18 +130,6 @@ class Build:
         why = why_stale(stage, self.work, place)
         state = {"not built yet": "missing"}.get(why[0], "half done" if why[0].startswith("half") else "stale")
         return StageStatus(stage=name, state=state, folder=folder, why=why)
-
-    def check_out(self) -> None:
-        """The place of the shards is free, or holds shards.
-
-        Raises:
-            UserError: it holds something else.
-        """
-        if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / INDEX).is_file():
-            raise UserError(
-                f"{self.out} is not empty and holds no shards (no {INDEX})",
-                "choose another --out; a build never overwrites what it did not make",
-            )
 
     # --- how each stage is prepared -----------------------------------------------------------
 

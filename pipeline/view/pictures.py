@@ -5,14 +5,15 @@ matplotlib and trimesh are imported when first used; the terminal picture needs 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose import charts
+from actionpose.charts import HAIR, INK, SOFT
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
@@ -22,7 +23,6 @@ from pipeline.view.raster import Frame, render
 Floats = NDArray[np.floating]
 
 LEFT_COLOUR, RIGHT_COLOUR, MIDDLE_COLOUR = "#e0632b", "#2368c4", "#56616c"
-INK, SOFT, HAIR = "#1c2024", "#5d666f", "#d9dcd7"
 OBLIQUE = "yaw+35pitch+14"
 """The view that stands for 3D on a still picture: from the front left, a little from above."""
 
@@ -66,7 +66,7 @@ def draw_clip_png(
     picked = moments(len(frames_world), MOMENTS)
     rows = [("3D", OBLIQUE), *((view, view) for view in views)]
     poses = _in_place(np.asarray(frames_world, dtype=np.float64))
-    with _figure(out, (1.75 * len(picked) + 0.6, 2.75 * len(rows) + 0.7)) as figure:
+    with charts.figure(out, (1.75 * len(picked) + 0.6, 2.75 * len(rows) + 0.7), dpi=120, layout=None) as figure:
         figure.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold", color=INK)
         axes = figure.subplots(len(rows), len(picked), squeeze=False)
         for (name, view), row in zip(rows, axes, strict=True):
@@ -117,21 +117,6 @@ def draw_skeleton(axis: Any, points: Floats, *, width: float = 3.0, face: bool =
         )
 
 
-@contextmanager
-def _figure(out: Path, inches: tuple[float, float]) -> Iterator[Any]:
-    """A matplotlib figure without a display or any global state; saved whole or not at all."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("drawing a picture needs matplotlib", "pip install 'actionpose[picture]'") from error
-    figure = Figure(figsize=inches, facecolor="white")
-    FigureCanvasAgg(figure)
-    yield figure
-    with atomic_path(out) as aside:
-        figure.savefig(aside, dpi=120, format="png")
-
-
 # --- the body ---------------------------------------------------------------------------------
 
 
@@ -152,7 +137,7 @@ def draw_mesh_png(
     """
     heading = 0.0 if keypoints is None else facing_heading(np.asarray(keypoints, dtype=np.float64)[None])[0]
     views = (("from the front left", "yaw+35pitch+8"), ("side", "side"), ("front, keypoints inside", "front"))
-    with _figure(out, (11.4, 5.9)) as figure:
+    with charts.figure(out, (11.4, 5.9), dpi=120, layout=None) as figure:
         figure.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold", color=INK)
         axes = figure.subplots(1, len(views))
         figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.88, wspace=0.02)

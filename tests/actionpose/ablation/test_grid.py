@@ -26,11 +26,11 @@ from actionpose.ablation.table import markdown, summarise, terminal_rows
 from actionpose.config import flat, resolve, to_dict
 from actionpose.data.samples import DataConfig, pair_samples
 from actionpose.errors import UserError
+from actionpose.jsonl import read_lines
 from actionpose.runs import evaluate as evaluation
 from actionpose.runs import train as training
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
-from actionpose.train.log import read_lines
 from cli.train import main
 from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT

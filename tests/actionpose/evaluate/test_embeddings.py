@@ -16,12 +16,12 @@ from actionpose.evaluate import embeddings
 from actionpose.evaluate.probe import fit, linear_probe
 from actionpose.evaluate.retrieval import truth
 from actionpose.evaluate.zeroshot import naming, zero_shot
+from actionpose.jsonl import read_lines
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs import evaluate as evaluation
 from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
-from actionpose.train.log import read_lines
 from actionpose.train.runtime import Runtime
 from tests.makers.bert import write_tiny_bert
 from tests.makers.shards import ACTIONS, edit, make_shards, tiny

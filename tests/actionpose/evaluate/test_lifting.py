@@ -14,13 +14,13 @@ from actionpose.data.batches import Assembler, detector
 from actionpose.data.samples import DataConfig, motion_samples
 from actionpose.evaluate import metrics
 from actionpose.evaluate.lifting import EvalConfig, held_out, lift_batch, mean_pose_lift, score, summarise
+from actionpose.jsonl import read_lines
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.runs import evaluate as evaluation
 from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
-from actionpose.train.log import read_lines
 from actionpose.train.runtime import Runtime
 from tests.makers.bert import write_tiny_bert
 from tests.makers.shards import make_shards, tiny

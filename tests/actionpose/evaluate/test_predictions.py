@@ -22,9 +22,9 @@ from actionpose.evaluate import metrics
 from actionpose.evaluate.matfile import read_arrays
 from actionpose.evaluate.predictions import Rules, read_predictions, score_predictions, target_mm, write_predictions
 from actionpose.evaluate.protocols import valid_frames
+from actionpose.jsonl import read_lines
 from actionpose.shards import ShardSet
 from actionpose.skeleton import MPI_3DHP_ORDER
-from actionpose.train.log import read_lines
 from cli.train import main
 from tests.makers.places import ROOT
 from tests.makers.shards import benchmark_video, make_benchmark, make_shards, options, tiny, write_benchmark_shards

@@ -18,13 +18,13 @@ from actionpose.data.batches import Assembler, detector, epoch_batches
 from actionpose.data.samples import motion_samples, pair_samples
 from actionpose.data.texts import Texts
 from actionpose.errors import UserError
+from actionpose.jsonl import read_lines
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.gradients import shared_gradient_norms
-from actionpose.train.log import read_lines
 from actionpose.train.tasks import FinetuneTask, PretrainTask
 from actionpose.train.trainer import StageConfig, Trainer
 from tests.makers.bert import write_tiny_bert

@@ -12,11 +12,12 @@ import torch
 
 from actionpose.config import resolve
 from actionpose.data.batches import Assembler
+from actionpose.jsonl import read_lines
 from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
-from actionpose.train.log import RunLog, board_writer, read_lines
+from actionpose.train.log import RunLog, board_writer
 from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
 from tests.makers.shards import make_shards, options, tiny
