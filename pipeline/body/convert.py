@@ -9,7 +9,6 @@ whose contents are put together afterwards. Any other name is refused before it 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from pipeline.body.smplh import DOWNLOAD, N_BETAS, load_body, model_kind, normalise_gender
+from pipeline.untrusted.holders import Holder, as_array
 from pipeline.untrusted.pickles import Refused, Restricted, array_names
 
 MAX_BYTES = 2_000_000_000
@@ -29,17 +29,6 @@ MEMBERS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kin
 """What a body file needs (reference formats, section 2.1)."""
 
 _SPARSE = {"scipy.sparse.csc", "scipy.sparse._csc", "scipy.sparse"}
-
-
-class Holder:
-    """Stands for a chumpy or scipy object: keeps its state as attributes, does nothing."""
-
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.__dict__.update({str(key): value for key, value in state.items()})
 
 
 def _reconstructor(cls: Any, base: Any, state: Any) -> Any:
@@ -89,45 +78,6 @@ def read_pickle(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise UserError(f"{path} holds a {type(loaded).__name__}, not the members of a model", DOWNLOAD)
     return {str(key): value for key, value in loaded.items()}
-
-
-def as_array(value: Any) -> NDArray[Any]:
-    """A member as a plain array: chumpy's `Ch` and `Select`, scipy's column-compressed matrix, or an array.
-
-    Raises:
-        ValueError: none of these, or its parts do not fit together.
-    """
-    if not isinstance(value, Holder):
-        array = np.asarray(value)
-        if array.dtype.hasobject:
-            raise ValueError("it holds Python objects")
-        return array
-    state: Mapping[str, Any] = value.__dict__
-    for names, make in _SHAPES.items():
-        if set(names) <= state.keys():
-            return make(*(state[name] for name in names))
-    raise ValueError(f"an object with {', '.join(sorted(state)) or 'nothing'} in it, which this reader does not know")
-
-
-def _selected(source: Any, index: Any, shape: Any) -> NDArray[Any]:
-    return as_array(source).ravel()[as_array(index).astype(np.int64).ravel()].reshape(tuple(shape))
-
-
-def _dense(data: Any, indices: Any, starts: Any, shape: Any) -> NDArray[Any]:
-    values, rows, starts = as_array(data), as_array(indices).astype(np.int64), as_array(starts).astype(np.int64)
-    n_rows, n_columns = (int(n) for n in shape)
-    if n_rows * n_columns > 10**8 or len(starts) != n_columns + 1:
-        raise ValueError("a sparse matrix whose parts do not fit together")
-    out = np.zeros((n_rows, n_columns))
-    np.add.at(out, (rows, np.repeat(np.arange(n_columns), np.diff(starts))), values)
-    return out
-
-
-_SHAPES: dict[tuple[str, ...], Callable[..., NDArray[Any]]] = {
-    ("a", "idxs", "preferred_shape"): _selected,
-    ("data", "indices", "indptr", "_shape"): _dense,
-    ("x",): as_array,
-}
 
 
 # --- what it is, and what can be made of it ---------------------------------------------------

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
+from pipeline.untrusted.sniff import refuse_wrong_content
 
 GENDERS: tuple[str, ...] = ("female", "male", "neutral")
 N_BETAS = 16
@@ -185,35 +186,6 @@ def _load_cached(path: Path, gender: str, mtime_ns: int, size: int) -> SmplhMode
     for array in (*checked.values(), parents, faces):
         array.setflags(write=False)
     return SmplhModel(**checked, parents=parents, faces=faces, gender=gender, sha256=sha256_file(path), path=path)
-
-
-def refuse_wrong_content(path: Path, hint: str, *, pickled: str = "") -> None:
-    """Refuse what people save by mistake under a numpy name: web pages, pointers, archives, pickles.
-
-    Args:
-        path: an existing file.
-        hint: where the right file comes from.
-        pickled: a better hint for pickles, if there is one.
-
-    Raises:
-        UserError: the first bytes say it is one of those.
-    """
-    try:
-        with open(path, "rb") as handle:
-            head = handle.read(512)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", hint) from error
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not head:
-        raise UserError(f"{path} is empty", f"download it again: {hint}")
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise UserError(f"{path} is a web page, not data: the download needed a login", hint)
-    if text.startswith(b"version https://git-lfs"):
-        raise UserError(f"{path} is a Git LFS pointer, not data", "run 'git lfs pull' in its repository")
-    if head.startswith((b"\xfd7zXZ", b"\x1f\x8b", b"BZh")):
-        raise UserError(f"{path} is a packed archive", f"unpack it first: tar -xf {path.name}")
-    if path.suffix.lower() == ".pkl" or (head[0] == 0x80 and head[1:2] in b"\x02\x03\x04\x05"):
-        raise UserError(f"{path} is a Python pickle, and opening it would run code", pickled or hint)
 
 
 def model_kind(pose_features: int, n_vertices: int) -> str:

@@ -18,9 +18,9 @@ from pipeline.body.smplh import (
     available_genders,
     find_body,
     load_body,
-    refuse_wrong_content,
 )
 from pipeline.doctor.finding import Finding, counted, from_error, listed, some
+from pipeline.untrusted.sniff import refuse_wrong_content
 
 FULL_SIZE = 6890
 _SHORT, _TALL = 1.4, 2.1  # metres; the mean bodies of SMPL+H are 1.6 to 1.8

@@ -23,6 +23,7 @@ from pipeline.pack.benchmark import MAX_FRAMES, BenchmarkFile, BenchmarkMotion, 
 from pipeline.sources import facts
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import Glimpse, glimpse
+from pipeline.untrusted.sniff import sniff
 
 STAGE = "build-h36m"
 VERSION = 1
@@ -78,17 +79,16 @@ def layout_of(path: Path) -> str | None:
         UserError: the file cannot be read.
     """
     try:
-        with open(path, "rb") as handle:
-            head = handle.read(512).lstrip()
+        content = sniff(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
-    if not head:
+    if content == "empty":
         return "empty"
     if (form := camera_form(path)) is not None:
         return form
-    if head[:1] == b"<":
+    if content == "web page":
         return "web-page"
-    if head[:2] == b"PK":
+    if content == "zip":
         return _npz_layout(path)
     seen = glimpse(path)
     return None if seen is None else _pickle_layout(seen)

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from pipeline.body.convert import as_array
-from pipeline.body.smplh import refuse_wrong_content
 from pipeline.pack.benchmark import Rejected
 from pipeline.sources.facts import table
+from pipeline.untrusted.holders import as_array
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import load_objects
+from pipeline.untrusted.sniff import refuse_wrong_content
 
 Split = Literal["train", "test"]
 OFFICIAL_TEST = "official-test-mat"
@@ -97,28 +97,12 @@ def read_contents(path: Path) -> Contents:
     Raises:
         UserError: not a file of this dataset, damaged, or one that has to be converted first; says what to do.
     """
-    refuse_strange(path)
+    refuse_wrong_content(path, source(), pickled=f"files of MPI-INF-3DHP are npz; {source()}")
     with open(path, "rb") as handle:
         head = handle.read(520)
     if head.startswith(b"MATLAB") or head[512:516] == b"\x89HDF" or head.startswith(b"\x89HDF"):
         return _read_matlab(path, old=head.startswith(b"MATLAB 5"))
     return _read_npz(path)
-
-
-def refuse_strange(path: Path) -> None:
-    """Refuse web pages, pointers, archives and bare pickles under the name of data.
-
-    Raises:
-        UserError: it is one of those, or cannot be read.
-    """
-    try:
-        with open(path, "rb") as handle:
-            head = handle.read(2)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", source()) from error
-    if path.suffix.lower() == ".pkl" or (len(head) == 2 and head[0] == 0x80 and head[1] in range(2, 6)):
-        raise UserError(f"{path} is a Python pickle; files of MPI-INF-3DHP are npz", source())
-    refuse_wrong_content(path, source())
 
 
 # --- npz --------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from pipeline.engine.manifest import MotionRow
 from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
 from pipeline.sources import facts
 from pipeline.untrusted.npz import Header, Npz, NpzError, open_npz
+from pipeline.untrusted.sniff import sniff
 
 POSE_WIDTH = 156
 MAX_FRAMES = 3_000_000
@@ -181,9 +182,8 @@ def _opened(path: Path) -> Iterator[Npz]:
         ItemError: not a zip, cut short, or not readable; also when a member turns out to be.
     """
     try:
-        with open(path, "rb") as handle:
-            if handle.read(1) == b"<":
-                raise ItemError("a web page", f"{path} is a web page saved as .npz; {_DOWNLOAD}")
+        if sniff(path) == "web page":
+            raise ItemError("a web page", f"{path} is a web page saved as .npz; {_DOWNLOAD}")
         with open_npz(path) as archive:
             yield archive
     except OSError as error:

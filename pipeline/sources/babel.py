@@ -13,6 +13,7 @@ from typing import Any
 from actionpose.errors import UserError
 from pipeline.config import PairConfig
 from pipeline.sources import facts
+from pipeline.untrusted.sniff import sniff
 
 TRANSITION = "transition"
 """BABEL's text for "between two actions"; the text is tested, not the category (formats, section 4.3)."""
@@ -91,7 +92,7 @@ def read_file(path: Path) -> dict[str, Any]:
         data = json.loads(text)
         _check_ids(data)
     except (ValueError, RecursionError) as error:  # a number of 5000 digits, a thousand brackets
-        what = "a web page" if path.read_bytes()[:64].lstrip().startswith(b"<") else f"damaged ({error})"
+        what = "a web page" if sniff(path) == "web page" else f"damaged ({error})"
         raise UserError(f"{path} is {what}", _DOWNLOAD) from error
     first = next(iter(data.values()), None) if isinstance(data, dict) else None
     if not isinstance(first, dict) or "feat_p" not in first:

@@ -46,10 +46,10 @@ ARROWS: dict[str, dict[str, tuple[str, ...]]] = {
         "stages": ("body", "engine", "pack", "sources"),
         "pack": ("engine", "sources", "stages"),
         "h36m": ("pack", "sources", "untrusted"),
-        "mpi3dhp": ("body", "pack", "sources", "untrusted"),
+        "mpi3dhp": ("pack", "sources", "untrusted"),
         "validate": ("engine", "pack", "sources", "stages"),
         "view": ("body", "engine", "sources", "stages"),
-        "doctor": ("body", "engine", "h36m", "mpi3dhp", "pack", "sources", "stages"),
+        "doctor": ("body", "engine", "h36m", "mpi3dhp", "pack", "sources", "stages", "untrusted"),
         "demo": ("body", "h36m", "mpi3dhp", "sources"),
     },
 }
