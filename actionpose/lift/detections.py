@@ -1,0 +1,175 @@
+"""Detections: what every keypoint file is read into, whoever wrote it; and what a number in one may mean.
+
+Shape letters: N detections (one person in one frame), K joints of the detector.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.errors import UserError
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.int64]
+
+UNKNOWN = -1
+"""Track of a detection whose file gives it none."""
+
+LARGEST_CONFIDENCE = 10.0
+"""Some detectors' scores pass 1 (heatmap peaks); what passes this is no confidence."""
+
+LOWEST_CONFIDENCE = -0.05
+
+
+@dataclass(kw_only=True)
+class Detections:
+    """Keypoints of one clip, in no particular order.
+
+    Attributes:
+        source: the file or folder, for messages.
+        kind: what it was recognised as, for people.
+        frame: (N,) number of the frame each detection belongs to.
+        points: (N, K, 2) x, y in the file's own unit; 0 where hidden.
+        confidence: (N, K) in [0, 1]; 0 where hidden.
+        track: (N,) the file's own person ids; None when it has none.
+        names: of the K joints, when the file has them.
+        layout: a layout's name, when the format knows only one.
+        fps: frames a second, when the file says.
+        seconds: (N,) time of each detection, when the file says.
+        size: width and height of the picture in pixels, when the file says.
+        units: "pixels" or "normalised" when the format knows only one.
+        notes: what was put right or left out while reading.
+    """
+
+    source: str
+    kind: str
+    frame: Ints
+    points: Floats
+    confidence: Floats
+    track: Ints | None = None
+    names: tuple[str, ...] | None = None
+    layout: str | None = None
+    fps: float | None = None
+    seconds: Floats | None = None
+    size: tuple[float, float] | None = None
+    units: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def take(self, rows: Ints) -> Detections:
+        """Some of the detections."""
+        picked: dict[str, Any] = dict(self.__dict__)
+        for name in ("frame", "points", "confidence", "track", "seconds"):
+            if picked[name] is not None:
+                picked[name] = picked[name][rows]
+        return Detections(**{**picked, "notes": list(self.notes)})
+
+    def seen(self) -> Detections:
+        """The detections of which a joint is seen."""
+        return self.take(np.flatnonzero((self.confidence > 0).any(axis=1)))
+
+
+def clean(points: Floats, confidence: Floats | None, source: str) -> tuple[Floats, Floats, list[str]]:
+    """Coordinates and confidences that can be relied on, and what was done to get there.
+
+    Joints at exactly (0, 0) and joints that are not finite are hidden, whatever confidence they carry: that is how
+    detectors write a joint that they did not find. COCO's visibility flags 0, 1, 2 become 0, 0.5, 1.
+
+    Args:
+        points: (N, K, 2).
+        confidence: (N, K), or None when the file has none: every joint that has a place then counts as certain.
+        source: the file, for messages.
+
+    Raises:
+        UserError: nothing is left, or the third number of a joint is no confidence.
+    """
+    notes: list[str] = []
+    where = np.asarray(points, dtype=np.float64)
+    finite = np.asarray(np.isfinite(where).all(axis=-1))
+    if not finite.all():
+        notes.append(f"{(~finite).sum()} joints without finite coordinates count as hidden")
+    where = np.where(finite[..., None], where, 0.0)
+    placed = finite & (where != 0).any(axis=-1)
+    sure = np.ones(placed.shape) if confidence is None else _confidence(confidence, placed, source, notes)
+    sure = np.where(placed, sure, 0.0)
+    if where.size and not placed.any():
+        what = "are all zero" if finite.any() else "are all NaN or infinite"
+        raise UserError(
+            f"{source}: the coordinates {what}, so no joint was detected in any frame",
+            "look at the detector's own output first",
+        )
+    return np.where((sure > 0)[..., None], where, 0.0).astype(np.float32), sure.astype(np.float32), notes
+
+
+def _confidence(confidence: Floats, placed: NDArray[np.bool_], source: str, notes: list[str]) -> Floats:
+    sure = np.asarray(confidence, dtype=np.float64)
+    sure = np.where(np.isfinite(sure), sure, 0.0)
+    used = sure[placed]
+    if not used.size:
+        return sure
+    low, high = float(used.min()), float(used.max())
+    if low < LOWEST_CONFIDENCE or high > LARGEST_CONFIDENCE:
+        raise UserError(
+            f"{source}: the third number of a joint goes from {low:.3g} to {high:.3g}, and a confidence lies in 0 to 1",
+            "if these are 3D poses they are lifted already: give the 2D keypoints (x, y, confidence). "
+            "If it is something else, leave it out",
+        )
+    if high == 2.0 and np.isin(used, (0.0, 1.0, 2.0)).all():
+        notes.append("COCO's visibility flags 0, 1, 2 are read as confidences 0, 0.5, 1")
+        return sure / 2
+    if high > 1.0:
+        notes.append(f"confidences go up to {high:.2f} and are cut to 1")
+    return np.clip(sure, 0.0, 1.0)
+
+
+# --- numbers in file names and ids ------------------------------------------------------------
+
+_DIGITS = re.compile(r"\d+")
+
+
+def frame_of(name: Any, source: str) -> int:
+    """The frame number in an image id or a file name: a number, or the last digits of a name.
+
+    Raises:
+        UserError: there is none, or it is negative or beyond any film.
+    """
+    if isinstance(name, bool):
+        name = str(name)
+    if isinstance(name, float) and name == int(name):
+        name = int(name)
+    if isinstance(name, str):
+        stem = name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix("_keypoints.json")
+        stem = stem.rsplit(".", 1)[0] if re.search(r"\.[A-Za-z]\w{1,4}$", stem) else stem
+        digits = _DIGITS.findall(stem)
+        name = int(digits[-1]) if digits and len(digits[-1]) < 19 else None
+    if not isinstance(name, int) or not 0 <= name < 1 << 53:
+        raise UserError(
+            f"{source}: there is no frame number in {name!r}",
+            "frames are told apart by image_id, frame_id or the digits in a file's name",
+        )
+    return name
+
+
+def track_of(value: Any) -> int:
+    """A person id as files write it: a number, or one in (nested) lists; UNKNOWN when there is none."""
+    while isinstance(value, list | tuple | np.ndarray) and len(value):
+        value = value[0]
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return UNKNOWN
+    return number if 0 <= number < 1 << 53 else UNKNOWN
+
+
+def tracks_or_none(ids: Sequence[int]) -> Ints | None:
+    """Ids as an array; None when the file gives nobody one, or everybody the same in one frame twice."""
+    track = np.asarray(ids, dtype=np.int64)
+    return track if len(track) and (track != UNKNOWN).any() else None

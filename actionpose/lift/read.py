@@ -1,0 +1,153 @@
+"""Which reader a keypoint file needs: decided by what is in it, never by its name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from actionpose.errors import UserError
+from actionpose.lift.detections import Detections
+from actionpose.lift.read_arrays import Objects, read_npy, read_npz, read_sleap
+from actionpose.lift.read_json import Person, collect, frame_or, load_json, openpose_people, read_json
+from actionpose.lift.read_tables import read_table
+
+PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+MOST_FILES = 1_000_000
+_FILMS = (b"ftyp", b"AVI ", b"webm", b"matroska", b"moov")
+DETECT_FIRST = "run a 2D pose detector on it first; docs/lift.md shows how for MMPose, rtmlib, AlphaPose, OpenPose"
+
+
+def read_keypoints(paths: Sequence[Path], objects: Objects | None = None) -> Detections:
+    """Read the keypoints of one clip: a file, a folder of one file a frame, or the files of such a folder.
+
+    Args:
+        paths: the file, the folder, or all files of one clip.
+        objects: opens VideoPose3D's members (`read_arrays.read_npz`).
+
+    Raises:
+        UserError: not there, damaged, or nothing that is known; the message names the file and the next move.
+    """
+    if len(paths) == 1 and paths[0].is_dir():
+        return _read_folder(paths[0])
+    if len(paths) > 1:
+        return _read_frames(sorted(paths), f"{paths[0].parent} ({len(paths)} files)")
+    return _read_file(paths[0], objects)
+
+
+def one_clip(paths: Sequence[Path]) -> bool:
+    """Whether several paths are frames of one clip, as a shell's `frames/*.json` gives them, and not clips each."""
+    return len(paths) > 1 and all(path.is_file() and path.name.endswith("_keypoints.json") for path in paths)
+
+
+def _read_file(path: Path, objects: Objects | None) -> Detections:
+    try:
+        with open(path, "rb") as handle:
+            head = handle.read(512)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+    if not head:
+        raise UserError(f"{path} is empty", "make it again")
+    if head[:6] == b"\x93NUMPY":
+        return read_npy(path)
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return read_npz(path, objects)
+    if head[:8] == b"\x89HDF\r\n\x1a\n":
+        return read_sleap(path)
+    _refuse(head, path)
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    return read_json(path) if text[:1] in (b"{", b"[") else read_table(path)
+
+
+def _refuse(head: bytes, path: Path) -> None:
+    """Files that people give by mistake.
+
+    Raises:
+        UserError: it is one of them.
+    """
+    if head[:3] == b"\xff\xd8\xff" or head[:8] == b"\x89PNG\r\n\x1a\n" or head[:2] == b"BM":
+        raise UserError(f"{path} is a picture", DETECT_FIRST)
+    if any(mark in head[:64] for mark in _FILMS) or head[:4] == b"\x1a\x45\xdf\xa3":
+        raise UserError(f"{path} is a film", DETECT_FIRST)
+    if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
+        raise UserError(
+            f"{path} is a pickle, and opening one runs whatever is in it",
+            "save the arrays plainly: numpy.savez('keypoints.npz', keypoints=..., scores=...)",
+        )
+    if head.startswith(b"version https://git-lfs"):
+        raise UserError(f"{path} is a pointer of Git LFS, not the file", "run git lfs pull")
+    if head.lstrip()[:1] == b"<":
+        raise UserError(f"{path} is a web page or XML, not keypoints", "download it again")
+    if b"\0" in head:
+        raise UserError(f"{path} is no keypoint file that is known", "docs/lift.md lists those that are")
+
+
+# --- one file a frame -------------------------------------------------------------------------
+
+
+def _read_folder(folder: Path) -> Detections:
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    frames = [path for path in files if path.suffix == ".json"]
+    if frames:
+        return _read_frames(frames, str(folder))
+    kinds = Counter(path.suffix.lower() for path in files)
+    pictures = sum(n for suffix, n in kinds.items() if suffix in PICTURES)
+    if pictures:
+        raise UserError(f"{folder} holds {pictures} pictures and no keypoints", DETECT_FIRST)
+    if not files:
+        raise UserError(f"{folder} is empty", "give the folder of the detector's JSON files, or one file")
+    known = [path for path in files if path.suffix in (".npz", ".npy", ".csv", ".h5")]
+    if len(known) == 1:
+        return _read_file(known[0], None)
+    held = ", ".join(f"{n} {suffix or 'nameless'}" for suffix, n in kinds.most_common(3))
+    raise UserError(f"{folder} holds {held} and no JSON", "give one file, or a folder with a JSON file for each frame")
+
+
+def _read_frames(files: Sequence[Path], source: str) -> Detections:
+    """OpenPose's or MMPose's files, one for each frame, their frame numbers in their names."""
+    if len(files) > MOST_FILES:
+        raise UserError(f"{source}: {len(files)} files", "give one clip at a time")
+    if len(files) == 1:
+        return _read_file(files[0], None)
+    first = load_json(files[0])
+    if isinstance(first, dict) and isinstance(first.get("people"), list):
+        return _openpose_folder(files, source)
+    parts = [read_json(path) for path in files if path.stat().st_size > 2]
+    for part, path in zip(parts, files, strict=False):
+        if len(set(part.frame.tolist())) > 1:
+            raise UserError(f"{source}: {path.name} is a clip of its own", "give one clip at a time")
+    return _joined(parts, source)
+
+
+def _openpose_folder(files: Sequence[Path], source: str) -> Detections:
+    people: list[Person | None] = []
+    numbers = [frame_or(path, -1) for path in files]
+    numbered = min(numbers) >= 0 and len(set(numbers)) == len(numbers)
+    for place, path in enumerate(files):
+        content = load_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("people"), list):
+            raise UserError(f"{path} is no OpenPose frame as its neighbours are: it has no 'people'", "take it away")
+        people += openpose_people(content, numbers[place] if numbered else place, path)
+    found = collect(people, Path(source), f"OpenPose folder of {len(files)} frames")
+    if not numbered:
+        found.notes.append("the files' names carry no frame numbers of their own, so their order by name counts")
+    return found
+
+
+def _joined(parts: Sequence[Detections], source: str) -> Detections:
+    if len({part.points.shape[1] for part in parts}) > 1 or not parts:
+        raise UserError(f"{source}: files of different detectors", "give one clip at a time")
+    tracks = [part.track for part in parts]
+    return Detections(
+        source=source,
+        kind=f"{parts[0].kind.removesuffix(', one frame')}, {len(parts)} files",
+        frame=np.concatenate([part.frame for part in parts]),
+        points=np.concatenate([part.points for part in parts]),
+        confidence=np.concatenate([part.confidence for part in parts]),
+        track=None if any(t is None for t in tracks) else np.concatenate([t for t in tracks if t is not None]),
+        names=parts[0].names,
+        units=parts[0].units,
+        notes=sorted({note for part in parts for note in part.notes}),
+    )

@@ -1,0 +1,257 @@
+"""Keypoints in arrays: .npy and .npz files, SLEAP's HDF5, and arrays handed over in Python.
+
+Shapes that are understood: (T, K, C), (T, P, K, C) with P people, (K, C) for one frame; C is 2, 3 with confidence,
+or MediaPipe's 4 or 5 (x, y, z, visibility, presence). Nothing is ever unpickled here.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.errors import UserError
+from actionpose.lift.detections import Detections, clean
+
+Floats = NDArray[np.floating]
+
+LARGEST_ARRAY = 1 << 32
+"""Bytes of arrays that are read: two days of one person in 17 joints."""
+
+KEYPOINT_KEYS = ("keypoints", "keypoints_2d", "poses_2d", "pose2d", "poses2d", "kpts", "kps", "landmarks", "joints_2d")
+SCORE_KEYS = ("scores", "confidence", "keypoint_scores", "score", "conf", "visibility")
+LIFTED_KEYS = ("poses_3d", "pose3d", "keypoints_3d", "joints_3d")
+FRAME_KEYS = ("frame_index", "frame_ids", "frames", "frame")
+TRACK_KEYS = ("track_id", "track_ids", "person_id")
+
+Objects = Callable[[Path, str], Any]
+"""Opens a member of an .npz that holds Python objects, safely: (path, member) → what it holds."""
+
+
+def read_npy(path: Path) -> Detections:
+    """Read a bare array.
+
+    Raises:
+        UserError: damaged, Python objects, or a shape that is no keypoints.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+    except (ValueError, EOFError, MemoryError) as error:
+        raise UserError(f"{path} is no plain array, or it is damaged", "save it again with numpy.save") from error
+    _small_enough(array.nbytes, path)
+    return from_array(array, str(path), "array")
+
+
+def read_npz(path: Path, objects: Objects | None = None) -> Detections:
+    """Read named arrays: `keypoints` and `scores`, our own results, or VideoPose3D's custom files.
+
+    Args:
+        path: the file.
+        objects: opens VideoPose3D's members, which are Python objects; without it those files are refused.
+
+    Raises:
+        UserError: damaged, or no keypoints in it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _small_enough(sum(info.file_size for info in archive.infolist()), path)
+            names = {info.filename.removesuffix(".npy") for info in archive.infolist()}
+        if {"positions_2d", "metadata"} <= names:
+            return _videopose3d(path, objects)
+        with np.load(path, allow_pickle=False) as file:
+            wanted = (*KEYPOINT_KEYS, *SCORE_KEYS, *FRAME_KEYS, *TRACK_KEYS, "fps", "joint_names", "timestamps")
+            members = {name: file[name] for name in wanted if name in names}
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+    except (ValueError, EOFError, KeyError, MemoryError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(f"{path} is damaged, or holds Python objects", "save plain arrays with numpy.savez") from error
+    lifted = sorted(names & set(LIFTED_KEYS))
+    if lifted and not names & set(KEYPOINT_KEYS):
+        raise UserError(f"{path} holds 3D poses ({', '.join(lifted)}): it is lifted already", "give the 2D keypoints")
+    if not any(key in members for key in KEYPOINT_KEYS):
+        raise UserError(
+            f"{path} holds {', '.join(sorted(names)[:6])}, and no keypoints",
+            "name the array keypoints: numpy.savez(FILE, keypoints=(T,17,2), scores=(T,17))",
+        )
+    return from_members(members, str(path), "arrays (.npz)")
+
+
+def _small_enough(size: int, path: Path) -> None:
+    if size > LARGEST_ARRAY:
+        raise UserError(f"{path} holds {size / 2**30:.0f} GiB; keypoints are read up to 4 GiB", "split the film")
+
+
+# --- arrays to detections ---------------------------------------------------------------------
+
+
+def from_members(members: Mapping[str, Any], source: str, kind: str) -> Detections:
+    """Named arrays: keypoints with scores, frame numbers, track ids, names and a rate beside them.
+
+    Raises:
+        UserError: shapes that do not belong together.
+    """
+    name = next(key for key in KEYPOINT_KEYS if key in members)
+    points = np.asarray(members[name])
+    score = next((np.asarray(members[key]) for key in SCORE_KEYS if key in members), None)
+    if score is not None and score.shape == (*points.shape[:-1], 1):
+        score = score[..., 0]
+    if score is not None and points.shape[-1] == 2 and score.shape == points.shape[:-1]:
+        points = np.concatenate([points, score[..., None]], axis=-1)
+    found = from_array(points, source, kind)
+    if found.names is None and "joint_names" in members:
+        names = tuple(str(n) for n in np.asarray(members["joint_names"]).reshape(-1))
+        found.names = names if len(names) == found.points.shape[1] else None
+    if points.ndim == 3:
+        _beside(found, members, source)
+    if "fps" in members and np.ndim(members["fps"]) == 0 and 0 < float(members["fps"]) < 10_000:
+        found.fps = float(members["fps"])
+    return found
+
+
+def _beside(found: Detections, members: Mapping[str, Any], source: str) -> None:
+    """Frame numbers, times and tracks of the rows of (T, K, C)."""
+    rows = found.frame  # so far the row's own number
+    for keys, target in ((FRAME_KEYS, "frame"), (TRACK_KEYS, "track"), (("timestamps",), "seconds")):
+        value = next((np.asarray(members[key]) for key in keys if key in members), None)
+        if value is None or value.ndim != 1 or value.dtype.kind not in "iuf":
+            continue
+        if len(value) != int(rows.max(initial=-1)) + 1 and len(value) < len(rows):
+            raise UserError(f"{source}: {len(value)} entries of {target} for {len(rows)} poses", "they must be as many")
+        setattr(found, target, value[rows].astype(np.float64 if target == "seconds" else np.int64))
+
+
+def from_array(array: Any, source: str, kind: str = "array") -> Detections:
+    """Keypoints of one clip from one array; see the module for its shapes.
+
+    Raises:
+        UserError: another shape, 3D poses, or nothing detected in any frame.
+    """
+    values = np.asarray(array)
+    if values.dtype.kind not in "fiu":
+        raise UserError(f"{source}: an array of {values.dtype}, not of numbers", "give x, y and confidence as numbers")
+    if values.ndim == 2 and values.shape[-1] % 3 == 0 and values.shape[-1] // 3 in (17, 18, 25, 26, 33, 133, 136):
+        values = values.reshape(len(values), -1, 3)  # rows of x, y, c, x, y, c, …
+    elif values.ndim == 2:
+        values = values[None]
+    if values.ndim not in (3, 4) or values.shape[-1] not in (2, 3, 4, 5) or 0 in values.shape:
+        raise UserError(
+            f"{source}: an array of shape {np.shape(array)}",
+            "keypoints are (frames, joints, 2) or (…, 3) with confidence",
+        )
+    people = values.ndim == 4
+    frames = np.arange(len(values), dtype=np.int64)
+    if people:
+        number, people_count = len(values), values.shape[1]
+        frames = np.repeat(frames, people_count)
+        values = values.reshape(number * people_count, *values.shape[2:])
+    points, confidence, mediapipe = _columns(values, source)
+    points, confidence, notes = clean(points, confidence, source)
+    found = Detections(
+        source=source,
+        kind=("MediaPipe landmarks, " if mediapipe else "") + kind,
+        frame=frames,
+        points=points,
+        confidence=confidence,
+        units="normalised" if mediapipe else None,
+        notes=notes,
+    )
+    # Rows of nobody, which arrays of several people are filled up with, are no detections.
+    return found.seen() if people else found
+
+
+def _columns(values: Floats, source: str) -> tuple[Floats, Floats | None, bool]:
+    """x, y; confidence; and whether this is MediaPipe's (x, y, z, visibility, presence)."""
+    joints, width = values.shape[1], values.shape[2]
+    if width in (4, 5):
+        if joints != 33:
+            raise UserError(
+                f"{source}: {width} numbers for each of {joints} joints", "give x, y and, if known, confidence"
+            )
+        return values[..., :2], values[..., 3], True
+    if width == 3 and joints == 33 and np.nanmin(values[..., 2]) < -0.05 and np.nanmax(np.abs(values[..., :2])) < 4:
+        return values[..., :2], None, True  # the third is MediaPipe's depth
+    return values[..., :2], values[..., 2] if width == 3 else None, False
+
+
+# --- files of others --------------------------------------------------------------------------
+
+
+def _videopose3d(path: Path, objects: Objects | None) -> Detections:
+    """VideoPose3D's custom data: positions_2d {video: {"custom": [(T, K, 2)]}} and metadata, both Python objects."""
+    if objects is None:
+        raise UserError(
+            f"{path} is a VideoPose3D file, whose members are Python objects, which are not opened here",
+            "use the command `ap-lift run`, which reads them without running them",
+        )
+    videos, about = objects(path, "positions_2d"), objects(path, "metadata")
+    if not isinstance(videos, Mapping) or not videos:
+        raise UserError(
+            f"{path}: its positions_2d names no video", "make the file again with prepare_data_2d_custom.py"
+        )
+    name, actions = next(iter(videos.items()))
+    cameras = next(iter(actions.values()), None) if isinstance(actions, Mapping) and actions else None
+    if isinstance(cameras, np.ndarray) and cameras.ndim == 3:
+        cameras = [cameras]
+    if cameras is None or not len(cameras):
+        raise UserError(f"{path}: video {name} has no poses", "make the file again with prepare_data_2d_custom.py")
+    found = from_array(np.asarray(cameras[0]), str(path), "VideoPose3D custom data")
+    if len(videos) > 1:
+        found.notes.append(f"of {len(videos)} videos the first, {name}, is read")
+    if isinstance(about, Mapping):
+        if about.get("layout_name") == "h36m":
+            found.layout = "h36m-17"
+        elif about.get("layout_name") == "coco":
+            found.layout = "coco-17"
+        sizes = about.get("video_metadata")
+        size = sizes.get(name) if isinstance(sizes, Mapping) else None
+        if isinstance(size, Mapping) and size.get("w") and size.get("h"):
+            found.size = (float(size["w"]), float(size["h"]))
+    return found
+
+
+def read_sleap(path: Path) -> Detections:
+    """SLEAP's analysis HDF5: tracks (P, 2, K, T), node_names, point_scores (P, K, T).
+
+    Raises:
+        UserError: damaged, or another HDF5 file.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if "tracks" not in file or "node_names" not in file:
+                raise UserError(
+                    f"{path} is HDF5, but not SLEAP's analysis file (it holds {', '.join(list(file)[:5])})",
+                    "SLEAP: File, Export Analysis HDF5. DeepLabCut: give its .csv file",
+                )
+            tracks = file["tracks"]
+            _small_enough(int(np.prod(tracks.shape, dtype=object)) * 8, path)
+            values = np.asarray(tracks[()], dtype=np.float64)
+            names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in file["node_names"][()])
+            scores = np.asarray(file["point_scores"][()]) if "point_scores" in file else None
+    except (OSError, RuntimeError, KeyError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is no HDF5 file that can be read: {error}", "export it again") from error
+    if values.ndim != 4 or values.shape[1] != 2 or values.shape[2] != len(names):
+        raise UserError(f"{path}: tracks of shape {values.shape} for {len(names)} nodes", "export it again")
+    people, _, joints, frames = values.shape
+    points = values.transpose(3, 0, 2, 1).reshape(frames * people, joints, 2)
+    fits = scores is not None and scores.shape == (people, joints, frames)
+    confidence = scores.transpose(2, 0, 1).reshape(frames * people, joints) if fits and scores is not None else None
+    cleaned, confidence, notes = clean(points, confidence, str(path))
+    found = Detections(
+        source=str(path),
+        kind="SLEAP analysis HDF5",
+        frame=np.repeat(np.arange(frames, dtype=np.int64), people),
+        points=cleaned,
+        confidence=confidence,
+        track=np.tile(np.arange(people, dtype=np.int64), frames) if people > 1 else None,
+        names=names,
+        notes=[note for note in notes if "finite" not in note],  # SLEAP writes NaN for whatever is not there
+    )
+    return found.seen()

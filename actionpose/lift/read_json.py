@@ -1,0 +1,374 @@
+"""Keypoints in JSON: COCO results, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe, told apart by what is in them.
+
+A file is parsed once, within limits; lists of numbers become arrays while it is parsed, so that an hour of film takes
+little more memory than its text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionpose.errors import UserError
+from actionpose.lift.detections import UNKNOWN, Detections, clean, frame_of, track_of, tracks_or_none
+from actionpose.lift.read_arrays import KEYPOINT_KEYS, from_members
+
+Floats = NDArray[np.floating]
+
+LARGEST_JSON = 1 << 30
+"""Bytes of a JSON file that are read; an hour of one person in 133 joints has half of that."""
+
+_NUMBERS = frozenset(
+    (
+        *("keypoints", "keypoint_scores", "keypoints_visible", "scores", "score", "joints", "bbox", "box"),
+        *("pose_keypoints_2d", "pose_keypoints", "face_keypoints_2d", "hand_left_keypoints_2d"),
+        *("hand_right_keypoints_2d", "pose_keypoints_3d", "landmarks", "keypoints_3d", "poses_2d", "confidence"),
+    )
+)
+"""Keys whose lists become arrays."""
+
+
+class Person:
+    """One detected person on the way to `Detections`."""
+
+    __slots__ = ("confidence", "frame", "points", "track")
+
+    def __init__(self, frame: int, points: Floats, confidence: Floats | None, track: int = UNKNOWN) -> None:
+        self.frame, self.points, self.confidence, self.track = frame, points, confidence, track
+
+
+def load_json(path: Path) -> Any:
+    """Parse a JSON file within limits.
+
+    Raises:
+        UserError: not there, too large, cut short, nested too deeply, or no JSON.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_JSON:
+            raise UserError(
+                f"{path} has {size / 2**30:.1f} GiB; JSON is read up to {LARGEST_JSON / 2**30:.0f} GiB",
+                "split it, or save arrays: numpy.savez(FILE, keypoints=(T,17,2), scores=(T,17))",
+            )
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no JSON: it is not text", "give the detector's own file") from error
+    try:
+        return json.loads(text, object_hook=_compact)
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply to be keypoints", "give the detector's own file") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        if error.pos >= len(text.rstrip()) - 1 or "Unterminated" in error.msg:
+            raise UserError(
+                f"{path} is cut short: it ends in the middle, at {where}",
+                "the detector was stopped or the copy failed: make the file again",
+            ) from error
+        raise UserError(f"{path} is no JSON: {error.msg} at {where}", "give the detector's own file") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise UserError(f"{path} is no JSON: {error}", "give the detector's own file") from error
+
+
+def _compact(found: dict[str, Any]) -> dict[str, Any]:
+    for key in _NUMBERS & found.keys():
+        if isinstance(found[key], list) and found[key] and not isinstance(found[key][0], dict):
+            try:
+                found[key] = np.array(found[key], dtype=np.float64)
+            except (ValueError, TypeError, OverflowError):
+                continue  # lists of unequal length, or no numbers: the reader of that key says so
+    return found
+
+
+def read_json(path: Path) -> Detections:
+    """Read a keypoint file in JSON.
+
+    Raises:
+        UserError: damaged, or none of the forms that are known.
+    """
+    content = load_json(path)
+    arrays = as_arrays(content)
+    if arrays is not None:
+        return from_members(arrays, str(path), "JSON arrays")
+    for recognise in (
+        _openpose_file,
+        _mmpose,
+        _coco_dataset,
+        _alphapose_by_image,
+        _list_of_people,
+        _mediapipe,
+        _rtmlib,
+    ):
+        found = recognise(content, path)
+        if found is not None:
+            return found
+    raise UserError(
+        f"{path} is JSON, but no keypoints that are known: {_shape_of(content)}",
+        "known: COCO results, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe (docs/lift.md shows each)",
+    )
+
+
+def as_arrays(content: Any) -> dict[str, Any] | None:
+    """Nested lists of numbers, or an object of them, as named arrays; None for everything else."""
+    try:
+        if isinstance(content, list) and content and isinstance(content[0], list):
+            return {"keypoints": np.array(content, dtype=np.float64)}
+    except (ValueError, TypeError):
+        return None
+    if isinstance(content, dict) and any(isinstance(content.get(key), np.ndarray) for key in KEYPOINT_KEYS):
+        return content
+    return None
+
+
+def _shape_of(content: Any) -> str:
+    if isinstance(content, Mapping):
+        return "an object with " + (", ".join(list(map(str, content))[:6]) or "nothing in it")
+    if isinstance(content, list):
+        first = f" of {_shape_of(content[0])}" if content else ""
+        return f"a list of {len(content)}{first}" if not first else f"a list{first}"
+    return f"a {type(content).__name__}"
+
+
+def _first(content: Any) -> Mapping[str, Any]:
+    """The first object of a list of objects, or nothing."""
+    return content[0] if isinstance(content, list) and content and isinstance(content[0], Mapping) else {}
+
+
+# --- the forms --------------------------------------------------------------------------------
+
+
+def _list_of_people(content: Any, path: Path) -> Detections | None:
+    """COCO results and AlphaPose: [{image_id, keypoints: [x, y, c, …], score, idx?}, …]."""
+    first = _first(content)
+    if "image_id" not in first or "keypoints" not in first:
+        return None
+    alphapose = "idx" in first or "box" in first
+    entries = [entry for entry in content if isinstance(entry, Mapping)]
+    people = (_flat_person(e, e.get("image_id"), e.get("idx", e.get("track_id", UNKNOWN)), path) for e in entries)
+    return collect(people, path, "AlphaPose JSON" if alphapose else "COCO results JSON")
+
+
+def _flat_person(entry: Mapping[str, Any], image: Any, track: Any, path: Path, key: str = "keypoints") -> Person | None:
+    numbers = entry.get(key)
+    if not isinstance(numbers, np.ndarray) or not numbers.size:
+        return None
+    points, confidence = _triples(numbers, path)
+    if confidence is None and isinstance(entry.get("keypoint_scores"), np.ndarray):
+        confidence = entry["keypoint_scores"].reshape(-1)
+    return Person(frame_of(image, str(path)), points, confidence, track_of(track))
+
+
+def _triples(numbers: Floats, path: Path) -> tuple[Floats, Floats | None]:
+    """(K, 2) and (K,) of a flat list [x, y, c, …], or of rows (K, 2 or 3)."""
+    if numbers.ndim == 1:
+        if numbers.size % 3:
+            raise UserError(
+                f"{path}: a person of {numbers.size} numbers is no list of x, y, confidence",
+                "each joint needs three numbers",
+            )
+        numbers = numbers.reshape(-1, 3)
+    if numbers.ndim != 2 or numbers.shape[1] not in (2, 3):
+        raise UserError(
+            f"{path}: keypoints of shape {numbers.shape}", "each joint needs x, y and, if known, confidence"
+        )
+    return numbers[:, :2], numbers[:, 2] if numbers.shape[1] == 3 else None
+
+
+def _openpose_file(content: Any, path: Path) -> Detections | None:
+    """OpenPose: {version, people: [{person_id, pose_keypoints_2d}]}, or a list of such frames."""
+    frames = content if isinstance(content, list) else [content]
+    if not frames or not all(isinstance(f, Mapping) and isinstance(f.get("people"), list) for f in frames):
+        return None
+    if isinstance(content, list):
+        people = (p for number, frame in enumerate(frames) for p in openpose_people(frame, number, path))
+        return collect(people, path, "OpenPose JSON, a list of frames")
+    return collect(openpose_people(content, frame_or(path, 0), path), path, "OpenPose JSON, one frame")
+
+
+def openpose_people(content: Mapping[str, Any], frame: int, path: Path) -> Iterable[Person]:
+    """People of one OpenPose frame."""
+    for entry in content["people"]:
+        if isinstance(entry, Mapping):
+            key = "pose_keypoints_2d" if "pose_keypoints_2d" in entry else "pose_keypoints"
+            person = _flat_person(entry, frame, entry.get("person_id", UNKNOWN), path, key)
+            if person is not None:
+                yield person
+
+
+def frame_or(path: Path, otherwise: int) -> int:
+    """The frame number in a file's name."""
+    try:
+        return frame_of(path.name, str(path))
+    except UserError:
+        return otherwise
+
+
+def _mmpose(content: Any, path: Path) -> Detections | None:
+    """MMPose: [{frame_id, instances: [{keypoints, keypoint_scores}]}], also in {instance_info}, or instances alone."""
+    meta: Mapping[str, Any] = {}
+    if isinstance(content, Mapping) and isinstance(content.get("instance_info"), list):
+        found = content.get("meta_info")
+        content, meta = content["instance_info"], found if isinstance(found, Mapping) else {}
+    first = _first(content)
+    names = _mmpose_names(meta)
+    if "instances" in first:
+        people = (p for number, frame in enumerate(content) for p in _mmpose_frame(frame, number, path))
+        return collect(people, path, "MMPose predictions", names=names)
+    if "keypoints" in first and "keypoint_scores" in first and "image_id" not in first:
+        frame = frame_or(path, 0)
+        return collect((_instance(e, frame, path) for e in content), path, "MMPose predictions, one frame", names=names)
+    return None
+
+
+def _mmpose_frame(frame: Any, number: int, path: Path) -> Iterable[Person | None]:
+    if isinstance(frame, Mapping) and isinstance(frame.get("instances"), list):
+        at = frame_of(frame["frame_id"], str(path)) if "frame_id" in frame else number
+        for entry in frame["instances"]:
+            yield _instance(entry, at, path)
+
+
+def _instance(entry: Any, frame: int, path: Path) -> Person | None:
+    track = entry.get("track_id", entry.get("instance_id", UNKNOWN)) if isinstance(entry, Mapping) else UNKNOWN
+    return _flat_person(entry, frame, track, path) if isinstance(entry, Mapping) else None
+
+
+def _mmpose_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    table = meta.get("keypoint_id2name")
+    if isinstance(table, Mapping) and table and all(str(key).isdigit() for key in table):
+        return tuple(str(table[key]) for key in sorted(table, key=lambda key: int(key)))
+    return None
+
+
+def _coco_dataset(content: Any, path: Path) -> Detections | None:
+    """A COCO dataset file: {images, annotations: [{image_id, keypoints, track_id?}], categories: [{keypoints}]}."""
+    if not isinstance(content, Mapping) or not isinstance(content.get("annotations"), list):
+        return None
+    images = {i.get("id"): i for i in content.get("images") or [] if isinstance(i, Mapping)}
+    entries = [a for a in content["annotations"] if isinstance(a, Mapping)]
+    people = (_flat_person(a, _coco_frame(a, images), a.get("track_id", UNKNOWN), path) for a in entries)
+    category = _first(content.get("categories"))
+    listed = category.get("keypoints")
+    names = tuple(map(str, listed)) if isinstance(listed, list) else None
+    found = collect(people, path, "COCO dataset JSON", names=names)
+    sizes = {(float(i.get("width") or 0), float(i.get("height") or 0)) for i in images.values()}
+    if len(sizes) == 1 and min(next(iter(sizes))) > 0:
+        found.size = next(iter(sizes))
+    return found
+
+
+def _coco_frame(annotation: Mapping[str, Any], images: Mapping[Any, Mapping[str, Any]]) -> Any:
+    image = images.get(annotation.get("image_id"), {})
+    return image.get("frame_id", image.get("file_name", annotation.get("image_id")))
+
+
+def _alphapose_by_image(content: Any, path: Path) -> Detections | None:
+    """AlphaPose's other two forms: {"12.jpg": {bodies: [{joints}]}} and {"12.jpg": {people: [{pose_keypoints_2d}]}}."""
+    if not isinstance(content, Mapping) or not content:
+        return None
+    frames = list(content.items())
+    if not all(isinstance(f, Mapping) and ("bodies" in f or "people" in f) for _, f in frames):
+        return None
+
+    def people() -> Iterable[Person | None]:
+        for name, frame in frames:
+            for entry in frame.get("bodies") or frame.get("people") or []:
+                key = "joints" if "joints" in entry else "pose_keypoints_2d"
+                yield _flat_person(entry, name, UNKNOWN, path, key)
+
+    return collect(people(), path, "AlphaPose JSON by picture")
+
+
+def _mediapipe(content: Any, path: Path) -> Detections | None:
+    """MediaPipe: a list of frames {landmarks | pose_landmarks: [{x, y, z, visibility}, …]} (or a list of people)."""
+    frames: Any = content.get("frames") if isinstance(content, Mapping) else content
+    keys = ("pose_landmarks", "landmarks", "poseLandmarks")
+    key = next((k for k in keys if k in _first(frames)), None)
+    if key is None:
+        return None
+
+    def people() -> Iterable[Person]:
+        for number, frame in enumerate(frames):
+            at = frame_of(frame.get("frame", frame.get("frame_id", number)), str(path))
+            marks = frame.get(key) or []
+            for one in marks if marks and isinstance(marks[0], list) else [marks]:
+                if len(one):
+                    xy = np.array([[m.get("x", np.nan), m.get("y", np.nan)] for m in one], np.float64)
+                    yield Person(at, xy, np.array([m.get("visibility", 1.0) for m in one], np.float64))
+
+    found = collect(people(), path, "MediaPipe landmarks")
+    found.units = "normalised"
+    return found
+
+
+def _rtmlib(content: Any, path: Path) -> Detections | None:
+    """Keypoints and scores as rtmlib gives them, frame by frame: [{keypoints: (P, K, 2), scores: (P, K)}, …]."""
+    first = _first(content)
+    if "keypoints" not in first or "scores" not in first:
+        return None
+
+    def people() -> Iterable[Person]:
+        for number, frame in enumerate(content):
+            at = frame_of(frame.get("frame_id", frame.get("frame", number)), str(path))
+            points, scores = np.asarray(frame.get("keypoints", ())), np.asarray(frame.get("scores", ()))
+            if points.ndim == 2:
+                points, scores = points[None], scores[None]
+            if points.ndim != 3 or points.shape[-1] != 2 or scores.shape != points.shape[:2]:
+                if points.size == 0:
+                    continue
+                raise UserError(
+                    f"{path}, frame {at}: keypoints {points.shape} and scores {scores.shape} do not fit",
+                    "they should be (people, joints, 2) and (people, joints)",
+                )
+            for person, sure in zip(points, scores, strict=True):
+                yield Person(at, person, sure)
+
+    return collect(people(), path, "rtmlib keypoints and scores")
+
+
+# --- together ---------------------------------------------------------------------------------
+
+
+def collect(
+    people: Iterable[Person | None], path: Path, kind: str, *, names: tuple[str, ...] | None = None
+) -> Detections:
+    """People as one set of arrays; entries of another number of joints than most are left out and counted.
+
+    Raises:
+        UserError: nobody is left.
+    """
+    found = [person for person in people if person is not None]
+    if not found:
+        raise UserError(f"{path} ({kind}) has no person in any frame", "look at the detector's own output first")
+    counts = Counter(len(person.points) for person in found)
+    joints = counts.most_common(1)[0][0]
+    notes = []
+    if len(counts) > 1:
+        others = ", ".join(f"{n} of {k} joints" for k, n in counts.items() if k != joints)
+        notes.append(f"most people have {joints} joints; left out: {others}")
+        found = [person for person in found if len(person.points) == joints]
+    points = np.stack([person.points for person in found])
+    confidence = _stacked([person.confidence for person in found], points.shape[:2])
+    points, confidence, more = clean(points, confidence, str(path))
+    return Detections(
+        source=str(path),
+        kind=kind,
+        frame=np.array([person.frame for person in found], dtype=np.int64),
+        points=points,
+        confidence=confidence,
+        track=tracks_or_none([person.track for person in found]),
+        names=names if names and len(names) == joints else None,
+        notes=notes + more,
+    )
+
+
+def _stacked(confidence: Sequence[Floats | None], shape: tuple[int, ...]) -> Floats | None:
+    if all(c is None for c in confidence):
+        return None
+    return np.stack([np.ones(shape[1]) if c is None or c.shape != shape[1:] else c for c in confidence])

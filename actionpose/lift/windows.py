@@ -1,0 +1,122 @@
+"""Any length: overlapping windows through the model, blended where they overlap.
+
+Shape suffixes: B windows, T frames, J joints.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from actionpose.lift.place import sizes_of, to_metres, to_model
+from actionpose.lift.source import LiftModel
+from actionpose.lift.timeline import Grid
+from actionpose.screen import mirror
+from actionpose.skeleton import ROOT
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Frames [start, start + length) of a stretch."""
+
+    stretch: int
+    start: int
+    length: int
+
+
+def windows_over(frames: int, size: int) -> list[tuple[int, int]]:
+    """(start, length) of windows that overlap by half, the last aligned to the end; a short clip is one window."""
+    if frames <= size:
+        return [(0, frames)]
+    stride = max(1, size // 2)
+    starts = list(range(0, frames - size, stride))
+    return [(start, size) for start in (*starts, frames - size)]
+
+
+def blend_weight(length: int) -> Floats:
+    """(T,) weight of a window's frames: highest in the middle, where the model sees most on both sides, never zero."""
+    place = (np.arange(length) + 0.5) / length
+    return np.sin(np.pi * place) ** 2 + 1e-3
+
+
+def lift_grids(
+    grids: Sequence[Grid], source: LiftModel, rate: float, *, flip: bool, batch: int, progress: bool
+) -> list[Floats]:
+    """Root-relative 3D of every stretch, (T, 17, 3) metres of an adult; see `place` for the rule.
+
+    Args:
+        grids: stretches at one rate.
+        source: the model.
+        rate: frames a second of the grids.
+        flip: average with what the mirrored input gives.
+        batch: windows at once; bounds memory.
+        progress: show a bar with the time that is left, on a terminal.
+    """
+    sizes = [sizes_of(grid.points, grid.confidence, rate) for grid in grids]
+    total = [np.zeros((len(grid.seconds), 17, 3)) for grid in grids]
+    weight = [np.zeros(len(grid.seconds)) for grid in grids]
+    plan = [
+        Window(stretch=number, start=start, length=length)
+        for number, grid in enumerate(grids)
+        for start, length in windows_over(len(grid.seconds), source.frames)
+        if (grid.confidence[start : start + length] > 0).any()
+    ]
+    # Windows of like length go together, so that little of a batch is padding.
+    plan.sort(key=lambda window: -window.length)
+    bar = tqdm(total=len(plan), desc="lifting", unit="window", file=sys.stderr, disable=None if progress else True)
+    with bar, torch.inference_mode():
+        for first in range(0, len(plan), batch):
+            some = plan[first : first + batch]
+            lifted = _lift_batch(some, grids, sizes, source, flip)
+            for window, pose in zip(some, lifted, strict=True):
+                part = slice(window.start, window.start + window.length)
+                share = blend_weight(window.length)
+                total[window.stretch][part] += pose[: window.length] * share[:, None, None]
+                weight[window.stretch][part] += share
+            bar.update(len(some))
+    return [_mean(t, w) for t, w in zip(total, weight, strict=True)]
+
+
+def _mean(total: Floats, weight: Floats) -> Floats:
+    """NaN where no window had anything to go by."""
+    mean = total / np.where(weight > 0, weight, np.nan)[:, None, None]
+    return mean - mean[:, ROOT : ROOT + 1]
+
+
+def _lift_batch(
+    some: Sequence[Window], grids: Sequence[Grid], sizes: Sequence[Floats], source: LiftModel, flip: bool
+) -> Iterator[Floats]:
+    longest = max(window.length for window in some)
+    pose2d = np.zeros((len(some), longest, 17, 3), np.float32)
+    valid = np.zeros((len(some), longest), bool)
+    for row, window in enumerate(some):
+        part = slice(window.start, window.start + window.length)
+        grid = grids[window.stretch]
+        pose2d[row, : window.length] = to_model(
+            grid.points[part], grid.confidence[part], sizes[window.stretch][part], source.unit
+        )
+        valid[row, : window.length] = True
+    device = next(source.model.parameters()).device
+    x_BTJ3 = torch.from_numpy(pose2d).to(device)
+    valid_BT = None if valid.all() else torch.from_numpy(valid).to(device)
+    lifted = lift_batch(source, x_BTJ3, valid_BT, flip=flip)
+    yield from to_metres(lifted.double().cpu().numpy(), source.unit)
+
+
+def lift_batch(source: LiftModel, x_BTJ3: Tensor, valid_BT: Tensor | None, *, flip: bool) -> Tensor:
+    """The model's answer, (B, T, J, 3) screen units; with `flip` the mean with the mirrored input's, mirrored back."""
+    straight = source.model.lift(x_BTJ3, valid_BT)
+    if not flip:
+        return straight
+    everyone = torch.ones(len(x_BTJ3), dtype=torch.bool, device=x_BTJ3.device)
+    other = source.model.lift(mirror(x_BTJ3, everyone), valid_BT)
+    return (straight + mirror(other, everyone)) / 2

@@ -1,0 +1,148 @@
+"""`ap-lift`: from anybody's 2D keypoints to 3D poses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from actionpose.errors import UserError
+from cli.common import F, Group, next_step, note, toolkit_version, version_option
+
+if TYPE_CHECKING:
+    from actionpose.lift.result import Lifted
+    from actionpose.lift.source import LiftModel
+
+PathLike = click.Path(path_type=Path)
+LAYOUT_NAMES = (
+    *("coco-17", "h36m-17", "coco-18", "body-25", "halpe-26", "mediapipe-33", "wholebody-133", "halpe-136"),
+    "posetrack-17",
+)
+FILE_FORMATS = ("npz", "json", "motionbert")
+
+
+@click.group(cls=Group)
+@version_option()
+def main() -> None:
+    """Lift 2D keypoints of any detector to 3D."""
+
+
+def _input_options(body: F) -> F:
+    options: list[Callable[[F], F]] = [
+        click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Joints in the file [default: recognised]."),
+        click.option("--joint-map", type=PathLike, metavar="TOML", help="Which joints of yours stand for ours."),
+        click.option("--fps", type=float, metavar="F", help="Frames a second of the film [default: the file's]."),
+        click.option("--image-size", nargs=2, type=float, metavar="W H", help="Width and height of the picture."),
+        click.option(
+            "--units", type=click.Choice(["auto", "pixels", "normalised", "screen"]), default="auto",
+            help="Coordinates: pixels, 0 to 1, or -1 to 1 over the width [default: recognised].",
+        ),
+        click.option("--y", type=click.Choice(["auto", "down", "up"]), default="auto",
+                     help="Where y grows [default: recognised]."),
+        click.option("--person", type=int, metavar="ID", help="Lift this person [default: the most prominent]."),
+        click.option("--all", "everybody", is_flag=True, help="Lift everybody."),
+        click.option("--min-confidence", type=float, default=0.1, show_default=True, help="Joints below are hidden."),
+        click.option("--max-gap", type=float, metavar="S", help="Split where a person is gone for longer than this."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        body = option(body)
+    return body
+
+
+def _model_options(body: F) -> F:
+    options: list[Callable[[F], F]] = [
+        click.option("--model", type=PathLike, metavar="RUN_OR_FILE", help="A run of ap-train, or a MotionBERT file."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Windows at once."),
+        click.option("--flip/--no-flip", default=True, show_default=True, help="Average with the mirrored input."),
+    ]
+    for option in reversed(options):
+        body = option(body)
+    return body
+
+
+@main.command()
+@click.argument("keypoints", nargs=-1, required=True, type=PathLike)
+@click.option("-o", "--out", type=PathLike, required=True, metavar="OUT", help="File to write; a folder for several.")
+@_model_options
+@_input_options
+@click.option("--fill", is_flag=True, help="Write poses for hidden joints and missing frames, too, flagged.")
+@click.option("--predict", type=float, default=0.0, metavar="SECONDS", help="Go on after the last frame.")
+@click.option("--height-m", type=float, metavar="M", help="The person's height, for true metres.")
+@click.option("--bone", metavar="A-B=M", help="A bone instead: left_hip-left_knee=0.43.")
+@click.option("--up", is_flag=True, help="Turn into a world whose z is up; gravity is estimated.")
+@click.option("--format", type=click.Choice(FILE_FORMATS), help="Form of the file [default: by its name, else npz].")
+def run(
+    keypoints: tuple[Path, ...], out: Path, model: Path | None, device: str, format: str | None, everybody: bool,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Lift KEYPOINTS: COCO, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe, SLEAP, DeepLabCut, VideoPose3D or arrays.
+
+    What each file was taken for is printed. Several files are lifted one by one into the folder OUT; the frames of one
+    OpenPose folder count as one clip.
+
+    \b
+    ap-lift run results.json --model demo/with --fps 25 -o clip.npz
+    """
+    from actionpose.lift.read import one_clip
+    from actionpose.lift.run import device_of
+    from actionpose.lift.source import open_model
+
+    if everybody and options["person"] is not None:
+        raise click.UsageError("give one of --person and --all")
+    size = options.pop("image_size")
+    chosen = {**options, "size": size, "person": "all" if everybody else options["person"]}
+    source = open_model(_model(model), device_of(device))
+    note(f"model: {source.says}")
+    clips = [list(keypoints)] if one_clip(keypoints) else [[path] for path in keypoints]
+    for clip in clips:
+        target = out if len(clips) == 1 else _beside(out, clip[0], format)
+        lifted = _lift_one(clip, source, target, format, chosen)
+    next_step(_made(lifted, out, len(clips)))
+
+
+def _model(path: Path | None) -> Path:
+    if path is None:
+        raise UserError(
+            "no model is named",
+            "give a run of ap-train, e.g. --model demo/with after `make demo`, or a MotionBERT file",
+        )
+    return path
+
+
+def _beside(folder: Path, clip: Path, format: str | None) -> Path:
+    """Where the result of one of several clips goes."""
+    suffix = {"json": ".json", "motionbert": ".npy"}.get(format or "", ".npz")
+    return folder / f"{clip.stem}{suffix}"
+
+
+def _lift_one(
+    clip: Sequence[Path], source: LiftModel, target: Path, format: str | None, options: dict[str, Any]
+) -> Lifted:
+    from actionpose.lift.result import save
+    from actionpose.lift.run import lift
+    from pipeline.pickled import load_objects
+
+    lifted = lift(clip, source, objects=load_objects, tool_version=toolkit_version(), progress=True, **options)
+    note(f"{clip[0] if len(clip) == 1 else clip[0].parent}:")
+    for line in lifted.verdicts:
+        note(f"  {line}")
+    for line in lifted.warnings:
+        note(f"  WARNING: {line}")
+    save(lifted, target, format)
+    return lifted
+
+
+def _made(lifted: Lifted, out: Path, clips: int) -> str:
+    if clips > 1:
+        return f"{clips} clips lifted into {out}"
+    people = f"{len(lifted.people)} people, " if len(lifted.people) > 1 else ""
+    filled = int(lifted.filled.any(axis=1).sum())
+    completed = f", {filled} with completed joints" if filled else ""
+    return f"{people}{len(lifted)} poses{completed} in {out} ({lifted.units}; {lifted.scale_source})"
+
+
+if __name__ == "__main__":
+    main()

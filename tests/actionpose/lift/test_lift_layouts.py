@@ -1,0 +1,345 @@
+"""Every format comes back at the right joints, and is recognised by what is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filmed import HEIGHT, WIDTH, camera_pose, filmed, truth_2d
+
+from actionpose.errors import UserError
+from actionpose.lift import detector_files as files
+from actionpose.lift.jointmap import read_joint_map
+from actionpose.lift.layouts import COCO_17, LAYOUTS, Layout, canonical, to_h36m
+from actionpose.lift.read import one_clip, read_keypoints
+from actionpose.lift.recognise import name_joints
+from actionpose.skeleton import JOINT_NAMES
+from pipeline.demo_body import body_arrays, demo_regressor
+from pipeline.pickled import load_objects
+
+POSES = camera_pose(24, wave=True)
+LIMBS = [j for j, name in enumerate(JOINT_NAMES) if name.startswith(("left", "right"))]
+DERIVED_METRES = {"pelvis": 0.02, "spine": 0.05, "thorax": 0.06, "nose": 0.10, "head": 0.06}
+"""How far a derived joint may be from the skeleton's own: layouts define them a little differently."""
+
+
+def write_json(path: Path, content: object) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def save(path: Path, writer: Callable[[Path], None]) -> Path:
+    writer(path)
+    return path
+
+
+def coco(p: Path) -> Path:
+    return write_json(p / "r.json", files.coco_results(filmed(POSES, "coco-17")))
+
+
+def alpha(layout: str) -> Callable[[Path], Path]:
+    return lambda p: write_json(p / "alphapose-results.json", files.alphapose(filmed(POSES, layout)))
+
+
+def alpha_by_image(p: Path) -> Path:
+    frames = filmed(POSES, "coco-18")
+    return write_json(p / "a.json", {f"{t}.jpg": {"version": "x", "bodies": [{"joints": f.ravel().tolist()}]}
+                                     for t, f in enumerate(frames)})  # fmt: skip
+
+
+def openpose(layout: str) -> Callable[[Path], Path]:
+    return lambda p: save(p / "json", lambda f: files.write_openpose(f, filmed(POSES, layout)))
+
+
+def rtmlib_json(p: Path) -> Path:
+    frames = filmed(POSES, "coco-17")[:, None]
+    return write_json(p / "r.json", [{"keypoints": f[..., :2].tolist(), "scores": f[..., 2].tolist()} for f in frames])
+
+
+def rtmlib_npz(layout: str) -> Callable[[Path], Path]:
+    k = filmed(POSES, layout)[:, None]
+    return lambda p: save(p / "k.npz", lambda f: np.savez(f, keypoints=k[..., :2], scores=k[..., 2]))
+
+
+def mmpose_frames(p: Path) -> Path:
+    return write_json(p / "m.json", files.mmpose(filmed(POSES, "coco-17"))["instance_info"])
+
+
+def mediapipe_npy(p: Path) -> Path:
+    k = filmed(POSES, "mediapipe-33")
+    rows = np.concatenate([k[..., :2] / (WIDTH, HEIGHT), np.zeros_like(k[..., :1]), k[..., 2:]], axis=-1)
+    return save(p / "m.npy", lambda f: np.save(f, rows))
+
+
+def sleap(p: Path) -> Path:
+    return save(p / "s.h5", lambda f: files.write_sleap(f, filmed(POSES, "coco-17"), COCO_17))
+
+
+def sleap_csv(p: Path) -> Path:
+    head = ["track", "frame_idx", "instance.score", *(f"{n}.{c}" for n in COCO_17 for c in ("x", "y", "score"))]
+    rows = [["", str(t), "0.9", *map(str, frame.ravel())] for t, frame in enumerate(filmed(POSES, "coco-17"))]
+    (p / "s.csv").write_text("\n".join(",".join(row) for row in [head, *rows]))
+    return p / "s.csv"
+
+
+def deeplabcut(p: Path) -> Path:
+    (p / "d.csv").write_text(files.deeplabcut(filmed(POSES, "coco-17"), COCO_17))
+    return p / "d.csv"
+
+
+def npy(layout: str, columns: int = 3) -> Callable[[Path], Path]:
+    return lambda p: save(p / "k.npy", lambda f: np.save(f, filmed(POSES, layout)[..., :columns]))
+
+
+FORMATS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
+    "COCO results": (coco, "coco-17", "COCO results JSON"),
+    "AlphaPose 17": (alpha("coco-17"), "coco-17", "AlphaPose JSON"),
+    "AlphaPose 26": (alpha("halpe-26"), "halpe-26", "AlphaPose JSON"),
+    "AlphaPose 136": (alpha("halpe-136"), "halpe-136", "AlphaPose JSON"),
+    "AlphaPose by picture": (alpha_by_image, "coco-18", "AlphaPose JSON by picture"),
+    "OpenPose BODY_25": (openpose("body-25"), "body-25", "OpenPose folder"),
+    "OpenPose COCO": (openpose("coco-18"), "coco-18", "OpenPose folder"),
+    "MMPose": (lambda p: write_json(p / "m.json", files.mmpose(filmed(POSES, "coco-17"))), "coco-17", "MMPose"),
+    "MMPose frames": (mmpose_frames, "coco-17", "MMPose"),
+    "rtmlib JSON": (rtmlib_json, "coco-17", "rtmlib"),
+    "rtmlib npz 26": (rtmlib_npz("halpe-26"), "halpe-26", "arrays"),
+    "rtmlib npz 133": (rtmlib_npz("wholebody-133"), "wholebody-133", "arrays"),
+    "MediaPipe JSON": (
+        lambda p: write_json(p / "m.json", files.mediapipe(filmed(POSES, "mediapipe-33"), WIDTH, HEIGHT)),
+        "mediapipe-33",
+        "MediaPipe",
+    ),
+    "MediaPipe npy": (mediapipe_npy, "mediapipe-33", "MediaPipe"),
+    "H36M npy": (npy("h36m-17"), "h36m-17", "array"),
+    "H36M npy without confidence": (npy("h36m-17", 2), "h36m-17", "array"),
+    "COCO npy": (npy("coco-17"), "coco-17", "array"),
+    "SLEAP HDF5": (sleap, "coco-17", "SLEAP analysis HDF5"),
+    "SLEAP csv": (sleap_csv, "coco-17", "SLEAP table"),
+    "DeepLabCut": (deeplabcut, "coco-17", "DeepLabCut table"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_known_pose_comes_back_at_the_right_joints(name: str, tmp_path: Path):
+    write, layout, kind = FORMATS[name]
+    found = read_keypoints([write(tmp_path)])
+    named = name_joints(found)
+    assert (named.layout.name, found.kind[: len(kind)]) == (layout, kind)
+    assert layout.split("-")[1] in named.verdict or "by the joints' names" in named.verdict
+    order = np.argsort(found.frame)
+    points = named.points[order] * ((WIDTH, HEIGHT) if found.units == "normalised" else 1.0)
+    assert (named.confidence > 0).all()
+    away = np.linalg.norm(points - truth_2d(POSES), axis=-1).max(axis=0) / 250.0
+    assert away[LIMBS].max() < 1e-3
+    too_far = {name: away[JOINT_NAMES.index(name)] for name, limit in DERIVED_METRES.items()
+               if away[JOINT_NAMES.index(name)] > limit}  # fmt: skip
+    assert too_far == {}
+
+
+@pytest.mark.parametrize("gender", ["female", "male", "neutral"])
+def test_the_head_lies_where_it_is_on_a_body(gender: str):
+    vertices = np.asarray(body_arrays(gender)["v_template"], dtype=np.float64)
+    joints = dict(zip(JOINT_NAMES, demo_regressor() @ vertices, strict=True))  # metres, y up, facing +z
+    face = vertices[vertices[:, 1] > joints["nose"][1] - 0.05]
+    ear = face[np.abs(face[:, 0]).argmax()] * (0, 1, 1)
+    beside = np.array([0.085, 0.0, 0.0])
+    named = {**joints, "left_ear": ear + beside, "right_ear": ear - beside}
+    layout = Layout(name="test", joints=tuple(n for n in COCO_17 if n in named), says="")
+    points = np.stack([named[n][:2] for n in layout.joints])[None]
+    places, _ = to_h36m(points, np.ones(points.shape[:2]), layout)
+    assert np.linalg.norm(places[0, JOINT_NAMES.index("head")] - joints["head"][:2]) < 0.02
+
+
+def test_a_joint_without_all_its_sources_is_hidden_and_never_guessed():
+    sure = np.ones((1, 17))
+    sure[0, [COCO_17.index("left_hip"), COCO_17.index("right_ankle")]] = 0, 0.3
+    points, confidence = to_h36m(np.ones((1, 17, 2)), sure, LAYOUTS["coco-17"])
+    hidden = {name for name, c in zip(JOINT_NAMES, confidence[0], strict=True) if c == 0}
+    assert hidden == {"left_hip", "pelvis", "spine"}
+    assert confidence[0, JOINT_NAMES.index("right_ankle")] == 0.3
+    assert (points[confidence == 0] == 0).all()
+
+
+def test_the_head_is_found_from_one_ear_or_from_the_eyes():
+    k = filmed(camera_pose(1, view="front"), "coco-17")
+    both, _ = to_h36m(k[..., :2], k[..., 2], LAYOUTS["coco-17"])
+    head = JOINT_NAMES.index("head")
+    for hidden in (["left_ear"], ["left_ear", "right_ear"]):
+        sure = k[..., 2].copy()
+        sure[:, [COCO_17.index(name) for name in hidden]] = 0
+        points, confidence = to_h36m(k[..., :2], sure, LAYOUTS["coco-17"])
+        assert confidence[0, head] > 0
+        assert np.linalg.norm(points[0, head] - both[0, head]) < 0.15 * 250
+
+
+@pytest.mark.parametrize(
+    ("written", "ours"),
+    [("LWrist", "left_wrist"), ("left wrist", "left_wrist"), ("wrist_l", "left_wrist"), ("RSho", "right_shoulder"),
+     ("leftWrist", "left_wrist"), ("MidHip", "pelvis"), ("Neck", "neck"), ("head_top", "head"), ("l_hip", "left_hip"),
+     ("head_bottom", "neck"), ("snout", "snout")],
+)  # fmt: skip
+def test_names_are_known_in_the_usual_spellings(written: str, ours: str):
+    assert canonical(written) == ours
+
+
+# --- a layout of one's own --------------------------------------------------------------------
+
+MAP = """
+[joints]
+left_hip = "hipL"
+right_hip = "hipR"
+pelvis = ["hipL", "hipR"]
+thorax = "withers"
+"""
+
+
+def dog(tmp_path: Path) -> Path:
+    table = files.deeplabcut(np.random.default_rng(0).uniform(10, 90, (5, 4, 3)) / (1, 1, 100),
+                             ("hipL", "hipR", "withers", "tail"))  # fmt: skip
+    (tmp_path / "dog.csv").write_text(table)
+    return tmp_path / "dog.csv"
+
+
+def test_a_joint_map_says_which_joints_stand_for_ours(tmp_path: Path):
+    (tmp_path / "map.toml").write_text(MAP)
+    found = read_keypoints([dog(tmp_path)])
+    named = name_joints(found, joint_map=read_joint_map(tmp_path / "map.toml"))
+    at = {name: named.points[:, j] for j, name in enumerate(JOINT_NAMES)}
+    assert at["pelvis"] == pytest.approx((found.points[:, 0] + found.points[:, 1]) / 2, abs=1e-3)
+    assert at["thorax"] == pytest.approx(found.points[:, 2])
+    assert "always hidden: right_knee" in named.verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("[joints]\nlef_hip = 0", "did you mean 'left_hip'"), ("[joints]\nleft_hip = 'hipl'", "did you mean 'hipL'"),
+     ("[joints]\nleft_hip = 9", "there is no joint 9; the keypoints have 4"), ("nose = 1", "no [joints] table"),
+     ("[joints]\nnose = true", "nose = True"), ("[joints\n", "is not TOML")],
+)  # fmt: skip
+def test_a_wrong_joint_map_gets_a_sentence(text: str, says: str, tmp_path: Path):
+    (tmp_path / "map.toml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        name_joints(read_keypoints([dog(tmp_path)]), joint_map=read_joint_map(tmp_path / "map.toml"))
+    assert says in str(caught.value)
+
+
+def test_joints_nobody_knows_ask_for_a_map(tmp_path: Path):
+    with pytest.raises(UserError, match="--joint-map"):
+        name_joints(read_keypoints([dog(tmp_path)]))
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+def pictures(p: Path) -> Path:
+    (p / "frames").mkdir()
+    for t in range(3):
+        (p / "frames" / f"{t:04d}.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    return p / "frames"
+
+
+def truncated(p: Path) -> Path:
+    text = json.dumps(files.coco_results(filmed(POSES, "coco-17")))
+    (p / "t.json").write_text(text[: len(text) // 2])
+    return p / "t.json"
+
+
+def nested(p: Path) -> Path:
+    (p / "n.json").write_text("[" * 100_000)
+    return p / "n.json"
+
+
+def hand(p: Path) -> Path:
+    return save(p / "h.npy", lambda f: np.save(f, np.random.default_rng(0).uniform(0, 100, (9, 21, 2))))
+
+
+def three_d(p: Path) -> Path:
+    return save(p / "x.npy", lambda f: np.save(f, POSES - POSES[:, :1]))
+
+
+def three_d_result(p: Path) -> Path:
+    return save(p / "x.npz", lambda f: np.savez(f, poses_3d=POSES))
+
+
+def not_numbers(p: Path) -> Path:
+    return save(p / "x.npy", lambda f: np.save(f, np.full((4, 17, 2), np.nan)))
+
+
+def zeros(p: Path) -> Path:
+    return write_json(p / "z.json", files.coco_results(np.tile((0, 0, 0.5), (4, 17, 1))))
+
+
+def pickled(p: Path) -> Path:
+    return save(p / "x.npy", lambda f: np.save(f, np.array([{"a": 1}], dtype=object), allow_pickle=True))
+
+
+def nobody(p: Path) -> Path:
+    return save(p / "json", lambda f: files.write_openpose(f, np.zeros((3, 25, 3))))
+
+
+BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "a folder of pictures": (pictures, "holds 3 pictures and no keypoints"),
+    "a truncated JSON": (truncated, "is cut short: it ends in the middle"),
+    "a JSON nested without end": (nested, "nested too deeply"),
+    "a hand": (hand, "a hand has 21"),
+    "3D in place of 2D": (three_d, "if these are 3D poses they are lifted already"),
+    "a lifted result": (three_d_result, "it is lifted already"),
+    "NaN": (not_numbers, "are all NaN"),
+    "all zeros": (zeros, "are all zero"),
+    "Python objects": (pickled, "no plain array"),
+    "frames of nobody": (nobody, "no person in any frame"),
+    "an empty file": (lambda p: save(p / "e.json", lambda f: f.write_bytes(b"")), "is empty"),
+    "a picture": (lambda p: save(p / "x.json", lambda f: f.write_bytes(b"\x89PNG\r\n\x1a\n")), "is a picture"),
+    "a film": (lambda p: save(p / "x.mp4", lambda f: f.write_bytes(b"\0\0\0\x20ftypisom")), "is a film"),
+    "a pickle": (lambda p: save(p / "x.pkl", lambda f: f.write_bytes(b"\x80\x04\x95")), "is a pickle"),
+    "a web page": (lambda p: save(p / "x.json", lambda f: f.write_text("<!DOCTYPE html>")), "is a web page"),
+    "another JSON": (lambda p: write_json(p / "x.json", {"name": "x", "version": 2}), "no keypoints that are known"),
+    "another table": (lambda p: save(p / "x.csv", lambda f: f.write_text("a,b\n1,2\n")), "neither DeepLabCut's nor"),
+    "nothing": (lambda p: p / "missing.json", "No such file"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_gets_a_sentence_that_names_the_file(what: str, tmp_path: Path):
+    make, says = BAD[what]
+    path = make(tmp_path)
+    with pytest.raises(UserError) as caught:
+        name_joints(read_keypoints([path]))
+    assert says in caught.value.message + caught.value.hint
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_layout_that_does_not_fit_is_refused_by_name(tmp_path: Path):
+    found = read_keypoints([coco(tmp_path)])
+    with pytest.raises(UserError, match="layouts of 17 joints: coco-17, h36m-17"):
+        name_joints(found, "body-25")
+    with pytest.raises(UserError, match="there is no layout"):
+        name_joints(found, "coco")
+
+
+def test_files_of_one_folder_given_by_a_shell_are_one_clip(tmp_path: Path):
+    folder = openpose("body-25")(tmp_path)
+    paths = sorted(folder.iterdir())
+    assert one_clip(paths)
+    assert np.unique(read_keypoints(paths).frame).tolist() == list(range(24))
+
+
+def test_frames_count_by_the_numbers_in_their_names(tmp_path: Path):
+    folder = openpose("body-25")(tmp_path)
+    for t in (3, 4, 5):
+        (folder / f"clip_{t:012d}_keypoints.json").unlink()
+    assert np.unique(read_keypoints([folder]).frame).tolist() == [0, 1, 2, *range(6, 24)]
+
+
+def test_videopose3d_files_are_read_through_a_safe_opener_alone(tmp_path: Path):
+    k = filmed(POSES, "coco-17")[..., :2].astype(np.float32)
+    about = {"layout_name": "coco", "num_joints": 17, "video_metadata": {"clip.mp4": {"w": 1280, "h": 720}}}
+    np.savez(tmp_path / "v.npz", positions_2d={"clip.mp4": {"custom": [k]}}, metadata=about)
+    with pytest.raises(UserError, match="not opened here"):
+        read_keypoints([tmp_path / "v.npz"])
+    found = read_keypoints([tmp_path / "v.npz"], load_objects)
+    assert (found.size, found.layout, len(found)) == ((1280.0, 720.0), "coco-17", 24)
