@@ -56,8 +56,8 @@ def joints_of(poses: Floats, layout: str, up: Sequence[float] = (0.0, 0.0, 1.0))
 
 def _head_axes(named: Mapping[str, Floats], shoulders: Floats) -> tuple[Floats, Floats, Floats]:
     """(T, 3) each: towards the top of the head, forward, to the person's left."""
-    along = _unit(named["head"] - named["thorax"])
-    left = named["left_shoulder"] - shoulders
+    along: Floats = _unit(named["head"] - named["thorax"])
+    left: Floats = named["left_shoulder"] - shoulders
     left = _unit(left - along * (left * along).sum(axis=-1, keepdims=True))
     return along, np.cross(left, along), left
 

@@ -73,7 +73,7 @@ def find_people(frame: Ints, points: Floats, confidence: Floats, track: Ints | N
     chosen, twice = _associate(frame, points, confidence, fps)
     notes = (f"{twice} detections of a person who was already detected in that frame are left out",) if twice else ()
     people = len(np.unique(chosen[chosen != UNKNOWN]))
-    return People(track=chosen, verdict=f"{people} people, followed by the likeness of their poses (OKS)", notes=notes)
+    return People(track=chosen, verdict=f"{_count(people)}, followed by the likeness of their poses (OKS)", notes=notes)
 
 
 def _by_ids(frame: Ints, confidence: Floats, track: Ints) -> People:
@@ -89,7 +89,11 @@ def _by_ids(frame: Ints, confidence: Floats, track: Ints) -> People:
     if again.any():
         notes.append(f"{again.sum()} detections repeat a person in a frame; the surest of each counts")
     people = len(np.unique(chosen[chosen != UNKNOWN]))
-    return People(track=chosen, verdict=f"{people} people, by the ids in the file", notes=tuple(notes))
+    return People(track=chosen, verdict=f"{_count(people)}, by the ids in the file", notes=tuple(notes))
+
+
+def _count(people: int) -> str:
+    return "1 person" if people == 1 else f"{people} people"
 
 
 # --- by likeness ------------------------------------------------------------------------------
