@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actionpose.errors import UserError
-from cli.common import F, Group, next_step, note, toolkit_version, version_option
+from cli.common import F, Group, next_step, note, some_failed, toolkit_version, version_option
 
 if TYPE_CHECKING:
     from actionpose.lift.result import Lifted
@@ -96,11 +96,28 @@ def run(
     chosen = {**options, "size": size, "person": "all" if everybody else options["person"]}
     source = open_model(_model(model), device_of(device))
     note(f"model: {source.says}")
-    clips = [list(keypoints)] if one_clip(keypoints) else [[path] for path in keypoints]
+    if len(keypoints) == 1 or one_clip(keypoints):
+        lifted = _lift_one(keypoints, source, out, format, chosen)
+        next_step(_made(lifted, out))
+        return
+    _lift_each(keypoints, source, out, format, chosen)
+
+
+def _lift_each(
+    clips: Sequence[Path], source: LiftModel, folder: Path, format: str | None, options: dict[str, Any]
+) -> None:
+    """Several clips, one after the other; one that cannot be lifted does not stop the rest."""
+    failed = 0
     for clip in clips:
-        target = out if len(clips) == 1 else _beside(out, clip[0], format)
-        lifted = _lift_one(clip, source, target, format, chosen)
-    next_step(_made(lifted, out, len(clips)))
+        try:
+            _lift_one([clip], source, _beside(folder, clip, format), format, options)
+        except UserError as error:
+            failed += 1
+            note(f"{clip}: not lifted\n{error}")
+    lifted = f"{len(clips) - failed} of {len(clips)}" if failed else f"{len(clips)}"
+    next_step(f"{lifted} clips lifted into {folder}")
+    if failed:
+        some_failed()
 
 
 def _model(path: Path | None) -> Path:
@@ -123,7 +140,7 @@ def _lift_one(
 ) -> Lifted:
     from actionpose.lift.result import save
     from actionpose.lift.run import lift
-    from pipeline.pickled import load_objects
+    from pipeline.untrusted.pickles import load_objects
 
     lifted = lift(clip, source, objects=load_objects, tool_version=toolkit_version(), progress=True, **options)
     note(f"{clip[0] if len(clip) == 1 else clip[0].parent}:")
@@ -135,9 +152,7 @@ def _lift_one(
     return lifted
 
 
-def _made(lifted: Lifted, out: Path, clips: int) -> str:
-    if clips > 1:
-        return f"{clips} clips lifted into {out}"
+def _made(lifted: Lifted, out: Path) -> str:
     people = f"{len(lifted.people)} people, " if len(lifted.people) > 1 else ""
     filled = int(lifted.filled.any(axis=1).sum())
     completed = f", {filled} with completed joints" if filled else ""

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from actionpose import checkpoint
 from actionpose.errors import UserError
 from actionpose.geometry import SCREEN_PER_METRE
-from actionpose.measure import load_model, recipe_of
-from actionpose.model import ActionPose
-from actionpose.pose import PoseConfig
-from actionpose.weights import config_of, load_pose_weights, read_pose_state
+from actionpose.model.action_pose import ActionPose
+from actionpose.model.pose_encoder import PoseConfig
+from actionpose.model.pretrained import config_of, load_pose_weights, read_pose_state
+from actionpose.runs.evaluate import load_model, recipe_of
+from actionpose.train import checkpoint
 
 H36M_PER_METRE = 0.44
 """Screen units for a metre in Human3.6M and MPI-INF-3DHP: people stand some 5 m from cameras of 1,145 pixels focal

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from actionpose.data.projection import mirror
 from actionpose.lift.place import sizes_of, to_metres, to_model
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import Grid
-from actionpose.screen import mirror
 from actionpose.skeleton import ROOT
 
 Floats = NDArray[np.floating]

@@ -95,7 +95,7 @@ def test_the_licence_travels_along(wheel: Path):
     assert "Apache License" in (ROOT / "LICENSE").read_text()
 
 
-@pytest.mark.parametrize("command", ["ap-data", "ap-train"])
+@pytest.mark.parametrize("command", ["ap-data", "ap-train", "ap-lift"])
 def test_the_commands_are_on_the_path(installed: Path, command: str, tmp_path: Path):
     done = run(installed / "bin" / command, "--help", cwd=tmp_path)
     assert done.stdout.startswith(f"Usage: {command}")

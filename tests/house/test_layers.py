@@ -39,6 +39,7 @@ ARROWS: dict[str, dict[str, tuple[str, ...]]] = {
         "ablation": ("data", "evaluate", "runs", "train"),
         "robustness": ("ablation", "data", "evaluate", "runs", "train"),
         "report": ("runs",),
+        "lift": ("data", "model", "runs", "train"),
     },
     "pipeline": {
         "body": ("untrusted",),
@@ -200,7 +201,7 @@ def test_a_light_module_stays_light(module: str):
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", ["cli.data", "cli.train"])
+@pytest.mark.parametrize("command", ["cli.data", "cli.train", "cli.lift"])
 def test_help_does_not_wait_for_what_only_work_needs(command: str):
     code = f"""
 import sys

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from filmed import untrained_run
 
 from actionpose.lift.source import LiftModel, open_model
+from tests.makers.filmed import untrained_run
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,10 @@ from actionpose.lift.jointmap import read_joint_map
 from actionpose.lift.read import read_keypoints
 from actionpose.lift.recognise import name_joints
 from actionpose.skeleton import JOINT_NAMES
-from pipeline.pickled import load_objects
+from pipeline.untrusted.pickles import load_objects
+from tests.makers.places import ROOT
 
-FOLDER = next(p for p in Path(__file__).parents if (p / "pyproject.toml").is_file()) / "examples" / "keypoints"
+FOLDER = ROOT / "examples" / "keypoints"
 LIMBS = [j for j, name in enumerate(JOINT_NAMES) if name.startswith(("left", "right"))]
 LAYOUT_OF = {
     "alphapose-136.json": "halpe-136",

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filmed import HEIGHT, WIDTH, camera_pose, filmed, truth_2d
 
 from actionpose.errors import UserError
 from actionpose.lift import detector_files as files
@@ -17,8 +16,9 @@ from actionpose.lift.layouts import COCO_17, LAYOUTS, Layout, canonical, to_h36m
 from actionpose.lift.read import one_clip, read_keypoints
 from actionpose.lift.recognise import name_joints
 from actionpose.skeleton import JOINT_NAMES
-from pipeline.demo_body import body_arrays, demo_regressor
-from pipeline.pickled import load_objects
+from pipeline.demo.body import body_arrays, demo_regressor
+from pipeline.untrusted.pickles import load_objects
+from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed, truth_2d
 
 POSES = camera_pose(24, wave=True)
 LIMBS = [j for j, name in enumerate(JOINT_NAMES) if name.startswith(("left", "right"))]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filmed import HEIGHT, WIDTH, camera_pose, filmed
 
 from actionpose.errors import UserError
 from actionpose.lift import detector_files as files
@@ -20,6 +19,7 @@ from actionpose.lift.sanity import check_result
 from actionpose.lift.scale import stature
 from actionpose.lift.source import LiftModel
 from actionpose.skeleton import JOINT_NAMES
+from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed
 
 POSES = camera_pose(40, wave=True)
 CLIP = filmed(POSES, "coco-17").astype(np.float32)

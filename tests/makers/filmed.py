@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from walker import walking
 
-from actionpose import checkpoint
 from actionpose.config import to_dict
-from actionpose.data import DataConfig
+from actionpose.data.samples import DataConfig
 from actionpose.files import sha256_file
 from actionpose.geometry import camera_matrix, to_camera
 from actionpose.lift.detector_files import joints_of
-from actionpose.model import ActionPose
-from actionpose.pose import PoseConfig
-from actionpose.recipe import Recipe
+from actionpose.model.action_pose import ActionPose
+from actionpose.model.pose_encoder import PoseConfig
+from actionpose.runs.recipe import Recipe
+from actionpose.train import checkpoint
+from tests.makers.walker import walking
 
 WIDTH, HEIGHT = 1280.0, 720.0
 PIXELS_PER_METRE = 250.0
