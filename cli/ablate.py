@@ -1,4 +1,4 @@
-"""`ap-train ablate`, `ap-train robustness`: which part of pretraining helps, and what a run makes of spoilt input."""
+"""`ap-train ablate`: which part of pretraining helps."""
 
 from __future__ import annotations
 
@@ -7,33 +7,10 @@ from typing import Any
 
 import click
 
-from cli.common import (
-    Command,
-    F,
-    Settings,
-    config_options,
-    dry_run_option,
-    emit,
-    format_option,
-    given,
-    next_step,
-    note,
-    some_failed,
-    toolkit_version,
-    typed,
-)
-
-PathLike = click.Path(path_type=Path)
-
-
-def budget_option(body: F) -> F:
-    """`--budget-minutes`: also the key run.budget_minutes."""
-    return click.option(
-        "--budget-minutes",
-        type=click.FloatRange(0, min_open=True),
-        metavar="N",
-        help="Save and stop after this long; the same command with --resume goes on.",
-    )(body)
+from cli.app import Command, given, toolkit_version, typed
+from cli.options import PathLike, budget_option, dry_run_option
+from cli.output import emit, format_option, next_step, note, some_failed
+from cli.settings import Settings, config_options
 
 
 @click.command(cls=Command)
@@ -115,105 +92,6 @@ def _end(reason: str, missing: list[str], cells: int, out: Path) -> None:
     )
     if reason != "budget":
         some_failed()
-
-
-# --- robustness -------------------------------------------------------------------------------
-
-
-@click.command(cls=Command)
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("--data", type=PathLike, metavar="SHARDS", help="Shard folder to measure on.")
-@click.option("--split", metavar="NAME", help="Split to measure on; the same as -o eval.split=NAME.")
-@click.option(
-    "--out", type=PathLike, metavar="DIR", help="Folder for the curves [default: robustness/ in RUN, if there is one]."
-)
-@config_options("actionpose")
-@dry_run_option
-@format_option
-def robustness(
-    runs: tuple[str, ...],
-    data: Path | None,
-    split: str | None,
-    out: Path | None,
-    settings: Settings,
-    dry_run: bool,
-    format: str,
-) -> None:
-    """What spoilt input does to runs: occlusion, lost frames, noise, confidence, frame rate, each at several levels.
-
-    RUN is a run folder, LABEL=RUN to name it in the figure, or the folder of a grid, which stands for all its finished
-    cells. Runs with one label are averaged. All of them get the same spoilt input.
-
-    \b
-    ap-train robustness runs/finetune --data shards
-    ap-train robustness scratch=runs/a pretrained=runs/b --data shards --out runs/compared
-    ap-train robustness runs/grid --data shards --out runs/grid-robustness
-    """
-    named = [pair for text in runs for pair in _labelled(text)]
-    if out is None and len(runs) > 1:
-        raise click.UsageError("several runs need --out: a folder for their curves.")
-    if out is None and len(named) > 1:
-        out = Path(runs[0].rpartition("=")[2]) / "robustness"
-    run_robustness(named, data, out, settings, dry_run, format, split=split)
-
-
-def run_robustness(
-    named: list[tuple[str, Path]],
-    data: Path | None,
-    out: Path | None,
-    settings: Settings,
-    dry_run: bool,
-    format: str,
-    *,
-    split: str | None = None,
-    protocol: str | None = None,
-) -> None:
-    """Measure labelled runs and print the curves; `ap-train evaluate --robustness` ends here too.
-
-    Without `out` they go to `robustness/` in the first run's folder.
-    """
-    from actionpose import charts
-    from actionpose.robustness.curves import RobustRecipe
-    from actionpose.robustness.perturb import levels
-    from actionpose.robustness.report import Subject, terminal_rows
-    from actionpose.robustness.report import robustness as measure_all
-    from actionpose.runs import evaluate as evaluation
-    from actionpose.train import checkpoint
-
-    subjects, options = [], {"eval.split": split, "eval.protocol": protocol}
-    for label, run in named:
-        found = checkpoint.find(run)
-        base: Any = evaluation.recipe_of(found)
-        recipe = settings.resolve(RobustRecipe, options, base=("the run", base)).value
-        subjects.append(Subject(label=label, found=found, recipe=recipe))
-    data = given(data, "--data")
-    out = out or subjects[0].found.path.parent.parent / "robustness"
-    if dry_run:
-        wanted = levels(subjects[0].recipe.robust)
-        emit({"runs": [str(s.found.path) for s in subjects], "levels": len(wanted), "out": str(out)}, format)
-        next_step("nothing was measured or written; leave --dry-run out to do it")
-        return
-    whole = measure_all(subjects, data, out, argv=typed("ap-train"), version=toolkit_version(), say=note)
-    emit(whole if format == "json" else whole["rows"] if format == "csv" else terminal_rows(whole["rows"]), format)
-    if not charts.can_draw():
-        note(f"no figure was drawn: matplotlib is not installed; {charts.ADVICE}, then the same command again")
-    next_step(
-        f"curves of {len(subjects)} run(s), {whole['protocol']}, {whole['split']}: {out}. docs/robustness.md reads them"
-    )
-
-
-def _labelled(text: str) -> list[tuple[str, Path]]:
-    """(label, run) of one argument: a run, LABEL=RUN, or a grid."""
-    from actionpose.ablation.folder import GRID, cells_of
-
-    label, equals, rest = text.rpartition("=")
-    if not equals or Path(text).exists():
-        label, rest = "", text
-    path = Path(rest)
-    if (path / GRID).is_file():
-        return [(f"{label} {row}".strip(), run) for row, run in cells_of(path)]
-    generic = path.name in ("finetune", "pretrain") and path.parent.name
-    return [(label or (f"{path.parent.name}/{path.name}" if generic else path.name), path)]
 
 
 # --- arguments --------------------------------------------------------------------------------

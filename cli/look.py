@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from cli.common import Command, Settings, config_options, emit, format_option, next_step, note
+from cli.app import Command
 from cli.options import PathLike, data_config, input_options, split_output
+from cli.output import emit, format_option, next_step, note
+from cli.settings import Settings, config_options
 
 
 @click.command(cls=Command)

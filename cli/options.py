@@ -1,4 +1,4 @@
-"""Options that several `ap-data` commands share, and what they turn into."""
+"""Options that several commands share, and what they turn into."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.common import Settings, debugging
+from cli.app import F, debugging
+from cli.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.config import DataConfig, RunOptions
     from pipeline.stages.build import Build
 
-F = TypeVar("F", bound=Callable[..., Any])
 PathLike = click.Path(path_type=Path)
+DATA_HELP = "Shard folder: the --out of `ap-data build-…`."
 
 INPUT_HELP = {
     "amass": "Folder of AMASS motions (SMPL+H G): DATASET/SUBJECT/NAME_poses.npz.",
@@ -64,6 +65,21 @@ def run_options(body: F) -> F:
 
 
 RUN_NAMES = ("workers", "scheduler", "retry_failed", "max_failures")
+
+
+def dry_run_option(body: F) -> F:
+    """`--dry-run`: say what would be done and touch nothing."""
+    return click.option("--dry-run", is_flag=True, help="Say what would be done; touch nothing.")(body)
+
+
+def budget_option(body: F) -> F:
+    """`--budget-minutes`: also the key run.budget_minutes."""
+    return click.option(
+        "--budget-minutes",
+        type=click.FloatRange(0, min_open=True),
+        metavar="N",
+        help="Save and stop after this long; the same command with --resume goes on.",
+    )(body)
 
 
 def work_option(body: F) -> F:

@@ -12,28 +12,15 @@ from typing import Any
 
 import click
 
-from cli.ablate import ablate, budget_option, robustness, run_robustness
-from cli.common import (
-    F,
-    Group,
-    Settings,
-    config_options,
-    dry_run_option,
-    emit,
-    format_option,
-    given,
-    next_step,
-    some_failed,
-    toolkit_commit,
-    toolkit_version,
-    typed,
-    version_option,
-)
-from cli.score import PROTOCOL_HELP, in_words, score, show_result
+from cli.ablate import ablate
+from cli.app import Command, F, Group, given, toolkit_version, typed, version_option
+from cli.evaluate import evaluate, robustness, score
+from cli.options import DATA_HELP, PathLike, budget_option, dry_run_option
+from cli.output import emit, format_option, next_step, some_failed
+from cli.settings import Settings, config_options
 
-DATA_HELP = "Shard folder: the --out of `ap-data build-…`."
 OUT_HELP = "Run folder to make; it must be new or empty unless --resume is given."
-INIT_HELP = "First weights of the pose encoder: a run, a checkpoint, or a MotionBERT file."
+INIT_HELP = "First pose encoder: a run, a checkpoint, or a MotionBERT file."
 GO_ON = "Go on: the same command with --resume"
 RESUME_HELP = "Go on from the run's latest checkpoint; from the start if it has none yet."
 
@@ -46,13 +33,11 @@ def main() -> None:
 
 def _training_options(body: F) -> F:
     options: list[Callable[[F], F]] = [
-        click.option("--data", type=click.Path(path_type=Path), metavar="SHARDS", help=DATA_HELP),
-        click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help=OUT_HELP),
+        click.option("--data", type=PathLike, metavar="SHARDS", help=DATA_HELP),
+        click.option("--out", type=PathLike, metavar="RUN", help=OUT_HELP),
         budget_option,
         click.option("--resume", is_flag=True, help=RESUME_HELP),
-        click.option(
-            "--init", metavar="WEIGHTS", help="First pose encoder: a run, a checkpoint, or a MotionBERT file."
-        ),
+        click.option("--init", metavar="WEIGHTS", help=INIT_HELP),
         config_options("actionpose"),
         dry_run_option,
         format_option,
@@ -62,7 +47,7 @@ def _training_options(body: F) -> F:
     return body
 
 
-@main.command()
+@click.command(cls=Command)
 @_training_options
 def pretrain(**given: Any) -> None:
     """Reconstruct 3D from spoilt 2D and align motion with action labels.
@@ -72,7 +57,7 @@ def pretrain(**given: Any) -> None:
     _train("pretrain", **given)
 
 
-@main.command()
+@click.command(cls=Command)
 @_training_options
 def finetune(**given: Any) -> None:
     """Refine the pose encoder on a target dataset, without labels.
@@ -128,73 +113,8 @@ def _trained(command: str, made: dict[str, Any], data: Path, out: Path, settings
     return f"{done}. Next: ap-train finetune {recipe} --data {data} --init {out} --out {tuned}".replace("  ", " ")
 
 
-@main.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), metavar="SHARDS", help=DATA_HELP)
-@click.option("--protocol", metavar="NAME", help=PROTOCOL_HELP)
-@click.option("--split", metavar="NAME", help="Split to measure on; the same as -o eval.split=NAME.")
-@click.option(
-    "--predictions", type=click.Path(path_type=Path), metavar="FILE", help="Write the scored poses too, as .npz, in mm."
-)
-@click.option(
-    "--robustness", "spoil", is_flag=True, help="Measure curves of spoilt input instead, as `ap-train robustness RUN`."
-)
-@config_options("actionpose")
-@dry_run_option
-@format_option
-def evaluate(
-    run: Path,
-    data: Path | None,
-    protocol: str | None,
-    split: str | None,
-    predictions: Path | None,
-    spoil: bool,
-    settings: Settings,
-    dry_run: bool,
-    format: str,
-) -> None:
-    """Measure RUN (its best checkpoint, or one named by its folder) on held-out motions.
-
-    Settings are those the run was trained with; -c and -o change them. A line is added to RUN/results.jsonl.
-    """
-    if spoil:
-        run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)
-        return
-    from actionpose.evaluate.embeddings import table_rows
-    from actionpose.evaluate.lifting import held_out
-    from actionpose.runs import evaluate
-    from actionpose.runs.recipe import Recipe
-    from actionpose.shards import ShardSet
-    from actionpose.train import checkpoint
-
-    found = checkpoint.find(run)
-    options = {"eval.protocol": protocol, "eval.split": split}
-    recipe = settings.resolve(Recipe, options, base=("the run", evaluate.recipe_of(found))).value
-    data = given(data, "--data")
-    if dry_run:
-        table = held_out(ShardSet(data), recipe.data, recipe.eval)
-        cut = {"protocol": table.protocol.name, "windowing": table.windowing, "windows": len(table)}
-        emit({"checkpoint": str(found.path), "data": str(data), **cut}, format)
-        next_step(f"nothing was measured or written; without --dry-run this adds a line to {run}")
-        return
-    row = evaluate.evaluate(
-        run,
-        data,
-        recipe,
-        argv=typed("ap-train"),
-        version=toolkit_version(),
-        commit=toolkit_commit(),
-        predictions=predictions,
-    )
-    show_result(row, format)
-    if format == "table" and (rows := table_rows(row)):
-        click.echo()
-        emit(rows, format)
-    next_step(f"{in_words(row)} of {found.path}. Next: ap-train inspect {found.path.parent.parent}")
-
-
-@main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.command(cls=Command)
+@click.argument("run", type=PathLike)
 @format_option
 def inspect(run: Path, format: str) -> None:
     """Say what RUN is: its data, progress, losses, checkpoints and results."""
@@ -208,7 +128,7 @@ def inspect(run: Path, format: str) -> None:
     next_step(f"{run}: {advice}. Measure it: ap-train evaluate {run} --data {data}")
 
 
-for command in (score, ablate, robustness):
+for command in (pretrain, finetune, evaluate, inspect, score, ablate, robustness):
     main.add_command(command)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from cli.common import Command, emit, format_option, next_step, some_failed
-
-PathLike = click.Path(path_type=Path)
+from cli.app import Command
+from cli.options import PathLike
+from cli.output import emit, format_option, next_step, some_failed
 
 
 @click.command(cls=Command)

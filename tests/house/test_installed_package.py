@@ -114,7 +114,7 @@ def test_an_installation_does_not_lean_on_the_checkout(installed: Path, tmp_path
 
 def test_shipped_recipes_are_found_by_name(installed: Path, tmp_path: Path):
     code = """
-from cli.common import recipe_names, recipe_path
+from cli.settings import recipe_names, recipe_path
 for name in recipe_names("actionpose"):
     print(recipe_path(name, "actionpose"))
 """

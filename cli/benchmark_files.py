@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.common import Command, dry_run_option, emit, format_option, next_step, note, some_failed
-from cli.options import PathLike
+from cli.app import Command
+from cli.options import PathLike, dry_run_option
+from cli.output import emit, format_option, next_step, note, some_failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,142 @@
+"""What every command is: errors translated into sentences, `--debug`, the nearest name for a mistyped one.
+
+A command body is: build settings, import what is heavy, call, print. Results go to stdout, everything else to
+stderr. Exit status: 0 done, 1 failed or some items failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from actionpose.errors import UserError
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+DEBUG = "actionpose.debug"
+
+
+class Failure(click.ClickException):
+    """A `UserError` on its way to stderr: what is wrong, then the next move. Exit status 1."""
+
+    def __init__(self, error: UserError) -> None:
+        super().__init__(str(error))
+
+
+class Bug(click.ClickException):
+    """Anything else that went wrong. Exit status 1."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"{type(error).__name__}: {error}\n"
+            "  → this is a bug: run the same command again with --debug and report what it prints"
+        )
+
+
+class Command(click.Command):
+    """A command with `--debug` that prints sentences instead of tracebacks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                is_eager=True,
+                callback=_remember_debug,
+                help="Print the traceback when something fails.",
+            )
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the body; failures leave as click errors."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.meta.get(DEBUG):
+                traceback.print_exc()
+            raise Failure(error) if isinstance(error, UserError) else Bug(error) from error
+
+
+def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[DEBUG] = bool(value)
+
+
+def debugging() -> bool:
+    """Whether the running command was given `--debug`."""
+    return bool(click.get_current_context().meta.get(DEBUG))
+
+
+class Group(click.Group):
+    """Commands in the order they are written, with the nearest name offered for a mistyped one."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", CONTEXT)
+        super().__init__(*args, **kwargs)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of definition."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Look the command up; an unknown one is a usage error that names the nearest."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.5)
+            advice = f"did you mean '{near[0]}'?" if near else "there is: " + ", ".join(self.commands)
+            raise click.UsageError(f"there is no command '{args[0]}'; {advice}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def version_option() -> Callable[[F], F]:
+    """`--version` of the installed toolkit."""
+    return click.version_option(package_name="actionpose", message="%(version)s")
+
+
+def given(value: T | None, name: str) -> T:
+    """An option that a command cannot do without, unless it only shows its settings."""
+    if value is None:
+        raise click.UsageError(f"Missing option '{name}'.")
+    return value
+
+
+def typed(program: str) -> list[str]:
+    """The command as it was typed, word by word, quoted where a shell would need it."""
+    return [shlex.quote(part) for part in (program, *sys.argv[1:])]
+
+
+def toolkit_version() -> str:
+    """Version of the installed toolkit, `unknown` when it runs from a bare checkout."""
+    try:
+        return metadata.version("actionpose")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def toolkit_commit() -> str:
+    """Commit of the checkout that the toolkit runs from, with `-dirty` when files differ; empty when there is none."""
+    folder = Path(__file__).resolve().parents[1]
+    if not (folder / ".git").exists():
+        return ""
+    command = ("git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,296 @@
+"""`ap-data demo`, the stages one by one, `build-babel` and `status`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.app import Command, debugging
+from cli.options import (
+    OUTPUT_HELP,
+    RUN_NAMES,
+    PathLike,
+    build_for,
+    data_config,
+    dry_run_option,
+    input_options,
+    run_options,
+    run_settings,
+    split_output,
+    work_option,
+)
+from cli.output import emit, format_option, next_step, note, some_failed
+from cli.settings import Settings, config_options
+
+if TYPE_CHECKING:
+    from pipeline.stages.build import Build
+
+
+# --- demo -------------------------------------------------------------------------------------
+
+
+@click.command(cls=Command)
+@click.option("--out", type=PathLike, required=True, help="Folder to make the demo world in.")
+@click.option("--minutes", type=float, default=10.0, show_default=True, help="Length of all motion together.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another world.")
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes.")
+def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
+    """Make the demo world and build it: body, motion and labels in the real file formats, no licence needed.
+
+    OUT/smplh/{male,female,neutral}/model.npz, OUT/J_regressor_h36m.npy, OUT/amass/, OUT/babel/{train,val}.json, then
+    OUT/shards/, and of the same motion look-alikes of the benchmarks' files in OUT/h36m/ and OUT/3dhp/. The same seed
+    gives the same bytes.
+
+    \b
+    ap-data demo --out demo
+    """
+    from actionpose.config import load_config
+    from actionpose.shards import ShardSet
+    from pipeline.config import DataConfig, Inputs, RunOptions
+    from pipeline.demo.h36m import write_demo_h36m
+    from pipeline.demo.mpi3dhp import write_demo_3dhp
+    from pipeline.demo.world import make_world
+
+    make_world(out, minutes=minutes, seed=seed)
+    inputs = Inputs(
+        amass=str(out / "amass"), babel=str(out / "babel"), body=str(out), regressor=str(out / "J_regressor_h36m.npy")
+    )
+    config = replace(load_config(DataConfig), inputs=inputs)
+    build = build_for(config, out / "shards", out / "stages", RunOptions(workers=workers, debug=debugging()))
+    build.run()
+    filmed = ShardSet(out / "shards")
+    write_demo_h36m(out / "h36m", filmed)
+    write_demo_3dhp(out / "3dhp", filmed)
+    _report_build(build, out / "shards", f"ap-data inspect {out / 'shards'}")
+
+
+# --- one stage at a time ----------------------------------------------------------------------
+
+
+@click.command(cls=Command)
+@config_options("pipeline")
+@input_options("amass")
+@click.option("--work", type=PathLike, required=True, help="Where stages keep their results.")
+@run_options
+def index(settings: Settings, amass: str | None, work: Path, **run: Any) -> None:
+    """Look at every motion file: edition, rate, length, checksum; say what cannot be used and why.
+
+    \b
+    ap-data index --amass AMASS --work work
+    """
+    build = build_for(data_config(settings, amass=amass), work / "shards", work, run_settings(**run))
+    _run_target(build, "index")
+
+
+def _one_or_all(file: Path | None, output: Path | None, work: Path | None) -> None:
+    if file is not None and output is None:
+        raise click.UsageError("say where to write the result of FILE: -o OUT.npz")
+    if file is None and work is None:
+        raise click.UsageError("give one FILE and -o OUT.npz, or --work DIR to run over everything")
+
+
+@click.command(cls=Command)
+@click.argument("file", type=PathLike, required=False)
+@config_options("pipeline")
+@click.option("--output", type=PathLike, help=OUTPUT_HELP)
+@input_options("amass", "body", "regressor", "dmpls")
+@click.option("--method", type=click.Choice(["fast", "mesh"]), help="fast: exact without a mesh; mesh: through smplx.")
+@click.option("--fps", type=float, help="Frames per second of the result [default: 30].")
+@click.option("--work", type=PathLike, help="Where stages keep their results (without FILE).")
+@run_options
+def keypoints(settings: Settings, file: Path | None, output: Path | None, work: Path | None, **given: Any) -> None:
+    """SMPL+H motion to 17 Human3.6M keypoints at a true 30 Hz: one FILE, or all of AMASS as a stage.
+
+    The result of one FILE holds keypoints (T, 17, 3) float32 in metres, AMASS world frame (z up), fps, joint_names and
+    frame_times (seconds).
+
+    \b
+    ap-data keypoints walk_poses.npz --body BODY --regressor R.npy -o walk.npz
+    ap-data keypoints --amass AMASS --body BODY --regressor R.npy --work work --workers 4
+    """
+    settings, output = split_output(settings, output)
+    run = {name: given.pop(name) for name in RUN_NAMES}
+    given["keypoints.method"], given["keypoints.fps"] = given.pop("method"), given.pop("fps")
+    config = data_config(settings, **given)
+    _one_or_all(file, output, work)
+    if file is None or output is None:
+        assert work is not None
+        _run_target(build_for(config, work / "shards", work, run_settings(**run)), "keypoints")
+        return
+    from pipeline.stages.build import check_inputs
+    from pipeline.stages.keypoints import keypoints_file
+
+    check_inputs(config, ("body", "regressor"), "keypoints")
+    result = keypoints_file(file, output, config)
+    note(f"{len(result.keypoints)} frames at {result.fps:g} Hz, {result.gender} body")
+    next_step(f"Keypoints are in {output}. Next: ap-data project-2d {output} -o {output.with_suffix('.2d.npz')}")
+
+
+@click.command("project-2d", cls=Command)
+@click.argument("file", type=PathLike, required=False)
+@config_options("pipeline")
+@click.option("--output", type=PathLike, help=OUTPUT_HELP)
+@click.option("--views", metavar="LIST", help="Comma-separated: front, side, back, yaw+45, … [default: front,side].")
+@click.option("--heading", type=click.Choice(["canonical", "world"]), help="Turn the person to the camera, or not.")
+@input_options("amass", "babel", "body", "regressor", "dmpls")
+@click.option("--work", type=PathLike, help="Where stages keep their results (without FILE).")
+@run_options
+def project_2d(settings: Settings, file: Path | None, output: Path | None, work: Path | None, **given: Any) -> None:
+    """Keypoints to orthographic views: one FILE that `keypoints` wrote, or the clips of all motions as a stage.
+
+    The result of one FILE holds pose2d (V, T, 17, 2) and pose3d_cam (V, T, 17, 3) in metres, x right, y down, z away
+    from the camera, pose2d_screen with its pixel step, and the view table (views, cameras, heading).
+
+    \b
+    ap-data project-2d walk.npz --views front,side -o walk.2d.npz
+    """
+    settings, output = split_output(settings, output)
+    run = {name: given.pop(name) for name in RUN_NAMES}
+    views = given.pop("views")
+    given["project.views"] = [view.strip() for view in views.split(",")] if views else None
+    given["project.heading"] = given.pop("heading")
+    config = data_config(settings, **given)
+    _one_or_all(file, output, work)
+    if file is None or output is None:
+        assert work is not None
+        _run_target(build_for(config, work / "shards", work, run_settings(**run)), "project-2d")
+        return
+    from pipeline.stages.project import project_file
+
+    result = project_file(file, output, config.project)
+    note(f"{result['frames']} frames, heading {result['heading']:.3f} rad ({result['heading_from']})")
+    next_step(f"Views {', '.join(result['views'])} are in {output}.")
+
+
+@click.command(cls=Command)
+@config_options("pipeline")
+@input_options("amass", "babel")
+@click.option("--work", type=PathLike, help="Where stages keep their results.")
+@dry_run_option
+@format_option
+@run_options
+def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **given: Any) -> None:
+    """BABEL labels to label/motion pairs, with "transit from A to B". `--dry-run` needs the BABEL JSON alone.
+
+    It counts what the settings make of the labels, and what each other policy would.
+
+    \b
+    ap-data pairs --babel BABEL --dry-run
+    ap-data pairs --babel BABEL --dry-run -o pairs.transition=cut --format json
+    """
+    run = {name: given.pop(name) for name in RUN_NAMES}
+    config = data_config(settings, **given)
+    if not dry_run:
+        if work is None:
+            raise click.UsageError("give --work DIR, or --dry-run for the counts alone")
+        _run_target(build_for(config, work / "shards", work, run_settings(**run)), "pairs")
+        return
+    from pipeline.stages.build import check_inputs
+    from pipeline.stages.pairs import plan_from_json, plans_by_policy
+
+    check_inputs(config, ("babel",), "pairs")
+    folder = Path(config.inputs.babel).expanduser()
+    emit({**plan_from_json(folder, config), "policies": plans_by_policy(folder, config)}, format)
+    next_step(
+        "Nothing was written. Next: ap-data build-babel --amass DIR --babel DIR --body DIR --regressor FILE --out DIR"
+    )
+
+
+# --- all stages -------------------------------------------------------------------------------
+
+
+@click.command("build-babel", cls=Command)
+@config_options("pipeline")
+@input_options("amass", "babel", "body", "regressor", "dmpls")
+@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@work_option
+@run_options
+@dry_run_option
+def build_babel(settings: Settings, out: Path, work: Path | None, dry_run: bool, **given: Any) -> None:
+    """All stages that are missing or stale, then the shards. Killed and run again, it goes on where it stopped.
+
+    \b
+    ap-data build-babel --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards --workers 4
+    """
+    run = {name: given.pop(name) for name in RUN_NAMES}
+    build = build_for(data_config(settings, **given), out, work, run_settings(**run))
+    if dry_run:
+        _print_status(build, "table")
+        next_step("Nothing was written.")
+        return
+    build.run()
+    _report_build(build, out, f"ap-data inspect {out}")
+
+
+@click.command(cls=Command)
+@config_options("pipeline")
+@input_options("amass", "babel", "body", "regressor", "dmpls")
+@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@work_option
+@format_option
+def status(settings: Settings, out: Path, work: Path | None, format: str, **given: Any) -> None:
+    """What is current, what is stale and why. Touches nothing.
+
+    \b
+    ap-data status --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards
+    """
+    from pipeline.view.summary import benchmark_status
+
+    if (built := benchmark_status(out)) is not None:
+        emit([built], format)
+        next_step("The command that built it reads the files again and writes nothing when they are the same.")
+        return
+    build = build_for(data_config(settings, **given), out, work)
+    _print_status(build, format)
+
+
+# --- what several commands do at their end ----------------------------------------------------
+
+
+def _run_target(build: Build, target: str) -> None:
+    results = build.run(target)
+    folder = results[target].folder
+    _say_failures(build)
+    next_step(f"Stage {target} is in {folder}. Next: ap-data inspect {folder}")
+    if build.failures:
+        some_failed()
+
+
+def _report_build(build: Build, out: Path, following: str) -> None:
+    from pipeline.view.summary import shard_summary
+
+    s = shard_summary(out)
+    note(
+        f"{s['motions']:,} motions, {s['hours']:.2f} h at {s['fps']:g} Hz, {s['clips']:,} clips, {s['pairs']:,} pairs "
+        f"({s['transitions']:,} transitions), {s['labels']:,} labels"
+    )
+    _say_failures(build)
+    next_step(f"Shards are in {out}. Next: {following}")
+    if build.failures:
+        some_failed()
+
+
+def _say_failures(build: Build) -> None:
+    for stage, reasons in build.failures.items():
+        folder = build.results[stage].folder
+        counted = ", ".join(f"{number} x {reason}" for reason, number in reasons.items())
+        note(f"{stage}: {counted}; each with its reason in {folder / 'failures.jsonl'}")
+    if build.failures:
+        note("Mend the files and run the same command with --retry-failed: only the failed items are done again.")
+
+
+def _print_status(build: Build, format: str) -> None:
+    rows = [
+        {
+            "stage": row.stage,
+            "state": row.state,
+            "rows": ", ".join(f"{n} {name}" for name, n in row.rows.items() if n),
+            "why": "; ".join(row.why),
+            "folder": str(row.folder),
+        }
+        for row in build.status()
+    ]
+    emit(rows, format)

@@ -1,0 +1,109 @@
+"""What a command prints: results on stdout as a table, JSON or CSV; notes and the last line on stderr."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from actionpose.config import flat
+from cli.app import F
+
+FORMATS = ("table", "json", "csv")
+
+
+def format_option(body: F) -> F:
+    """`--format table|json|csv`; the body gets `format`."""
+    choice = click.Choice(FORMATS)
+    return click.option("--format", type=choice, default="table", show_default=True, help="Form of the result.")(body)
+
+
+def emit(result: Mapping[str, Any] | Sequence[Mapping[str, Any]], format: str) -> None:
+    """Print a result on stdout: one object, or rows with the same keys.
+
+    JSON keeps the structure; a table or CSV of one object has a row per dotted key. Numbers that are not finite
+    have no JSON form and become null.
+    """
+    if format == "json":
+        click.echo(json.dumps(_finite(result), indent=1, ensure_ascii=False, default=str))
+        return
+    if isinstance(result, Mapping):
+        rows: list[Mapping[str, Any]] = [{"key": key, "value": value} for key, value in flat(result).items()]
+    else:
+        rows = list(result)
+    click.echo(_csv(rows) if format == "csv" else table(rows, header=not isinstance(result, Mapping)))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value, digits=9) for key, value in row.items()} for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+def table(rows: Sequence[Mapping[str, Any]], *, header: bool = True) -> str:
+    """Rows as aligned text; numbers stand right, text left."""
+    columns = _columns(rows)
+    cells = [[_cell(row.get(column, "")) for column in columns] for row in rows]
+    right = [all(isinstance(row.get(c, 0), int | float) for row in rows) for c in columns]
+    lines = ([columns] if header else []) + cells
+    if not lines:
+        return ""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    text = []
+    for line in lines:
+        padded = (v.rjust(w) if r else v.ljust(w) for v, w, r in zip(line, widths, right, strict=True))
+        text.append("  ".join(padded).rstrip())
+    if header:
+        text.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(text)
+
+
+def _cell(value: Any, digits: int = 5) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(item, digits) for item in value)
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None else str(value)
+
+
+# --- everything else: stderr ------------------------------------------------------------------
+
+
+def note(text: str) -> None:
+    """A line about what is going on."""
+    click.echo(text, err=True)
+
+
+def next_step(text: str) -> None:
+    """The last line of a command: what was made, where, and what to type next."""
+    sys.stdout.flush()
+    click.echo(text, err=True)
+
+
+def some_failed() -> NoReturn:
+    """End with status 1 after everything was printed: the work is done, but not all items went well."""
+    raise click.exceptions.Exit(1)
