@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actionpose.errors import UserError
-from cli.common import F, Group, next_step, note, some_failed, toolkit_version, version_option
+from cli.app import F, Group, toolkit_version, version_option
+from cli.options import PathLike
+from cli.output import next_step, note, some_failed
 
 if TYPE_CHECKING:
     from actionpose.lift.result import Lifted
     from actionpose.lift.source import LiftModel
 
-PathLike = click.Path(path_type=Path)
 LAYOUT_NAMES = (
     *("coco-17", "h36m-17", "coco-18", "body-25", "halpe-26", "mediapipe-33", "wholebody-133", "halpe-136"),
     "posetrack-17",
