@@ -14,9 +14,9 @@ from typing import Any
 from actionpose.errors import UserError
 from pipeline.doctor.datasets import archives_in, folder_names, overrides, rates, too_deep
 from pipeline.doctor.finding import Finding, counted, from_error, listed, some, watched
-from pipeline.engine.journal import Outcome
+from pipeline.engine.item import Item, ItemError, Outcome, Rows
 from pipeline.engine.manifest import MotionRow
-from pipeline.engine.stage import Item, ItemError, Rows, attempt
+from pipeline.engine.runner import attempt
 from pipeline.sources import facts
 from pipeline.sources.amass import index_items, motion_row, read_motion
 

@@ -14,7 +14,7 @@ from pipeline.doctor.babel import BabelLook, plan_finding
 from pipeline.doctor.datasets import is_known
 from pipeline.doctor.finding import Finding, counted, some
 from pipeline.engine.manifest import MotionRow
-from pipeline.engine.stage import attempt
+from pipeline.engine.runner import attempt
 from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence
 from pipeline.stages.pairs import Resolver, entry_of, pair_items, pairs_context, pairs_one

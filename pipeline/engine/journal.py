@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from actionpose.config import canonical_json
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL
-from pipeline.engine.manifest import ROW_TYPES, read_lines, write_lines
+from actionpose.jsonl import appended_lines, write_lines
+from pipeline.engine.item import Outcome
+from pipeline.engine.manifest import ROW_TYPES, read_lines
 
 JOURNAL = "journal.jsonl"
 META = "meta.json"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one item: rows, or a failure, or a reason to skip it."""
-
-    id: str
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    failure: tuple[str, str] | None = None
-    skip: tuple[str, str] | None = None
 
 
 class Journal:
@@ -52,14 +42,10 @@ class Journal:
                 yield canonical_json(line) + "\n"
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        if not self.path.exists():
-            return
-        with open(self.path, encoding="utf-8", errors="replace") as handle:
-            for text in handle:
-                try:
-                    yield json.loads(text)
-                except json.JSONDecodeError:
-                    return  # the torn last line of a run that was killed
+        try:
+            yield from appended_lines(self.path)
+        except UserError:
+            return  # written by a machine that crashed: what follows is done again
 
     def _usable(self, line: dict[str, Any]) -> bool:
         """Failures are tried again; a row whose file is not there with its size is done again."""

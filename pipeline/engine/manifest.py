@@ -8,7 +8,6 @@ native and target rate.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 from actionpose.config import canonical_json, from_dict
 from actionpose.errors import UserError
-from actionpose.files import atomic_path
+from actionpose.jsonl import placed_lines, write_lines
 from pipeline.engine.rowsort import RowSorter
 
 R = TypeVar("R", bound="Row")
@@ -284,12 +283,6 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
         write_lines(path, sorter.lines())
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write lines, each with its newline, whole or not at all."""
-    with atomic_path(path) as aside, open(aside, "w", encoding="utf-8", newline="\n") as handle:
-        handle.writelines(lines)
-
-
 def read_rows(path: Path, row_type: type[R]) -> Iterator[R]:
     """Read rows one by one.
 
@@ -308,34 +301,12 @@ def read_rows(path: Path, row_type: type[R]) -> Iterator[R]:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and object of each line of a JSON Lines file.
+    """Line number and object of each line of a manifest.
 
     Raises:
         UserError: a missing file, or a line that is no JSON object, by number.
     """
-    return ((number, data) for number, _, data in placed_lines(path))
-
-
-def placed_lines(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Line number, place in bytes and object of each line of a JSON Lines file.
-
-    Raises:
-        UserError: a missing file, or a line that is no JSON object, by number.
-    """
-    number = place = 0
-    try:
-        with open(path, "rb") as handle:
-            for line in handle:
-                number += 1
-                data = json.loads(line.decode("utf-8"))
-                if not isinstance(data, dict):
-                    raise UserError(f"{path}: line {number} is no JSON object", "build the stage again")
-                yield number, place, data
-                place += len(line)
-    except FileNotFoundError as error:
-        raise UserError(f"there is no manifest {path}", "build it again: the stage was not finished") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: line {number} is not JSON: {error}", "build the stage again") from error
+    return ((number, data) for number, _, data in placed_lines(path, hint="build the stage again"))
 
 
 def frame(path: Path) -> Any:

@@ -10,7 +10,8 @@ from pathlib import Path
 from sys import intern
 
 from actionpose.config import from_dict
-from pipeline.engine.manifest import R, motion_of, placed_lines
+from actionpose.jsonl import placed_lines
+from pipeline.engine.manifest import R, motion_of
 
 
 class Lookup:
@@ -26,7 +27,7 @@ class Lookup:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._places: dict[str, array[int]] = {}
-        for _, place, row in placed_lines(path):
+        for _, place, row in placed_lines(path, hint="build the stage again"):
             self._places.setdefault(intern(motion_of(row)), array("q")).append(place)
 
     def rows(self, motion_id: str, row_type: type[R]) -> Iterator[R]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from actionpose.shards import COLUMNS, ShardSet, write_index, write_shard
 from pipeline.config import DataConfig
+from pipeline.engine.item import Item, Rows
 from pipeline.engine.manifest import (
     ClipRow,
     DropRow,
@@ -29,7 +30,7 @@ from pipeline.engine.manifest import (
     write_rows,
 )
 from pipeline.engine.row_index import lookup
-from pipeline.engine.stage import Item, Result, Rows, Stage
+from pipeline.engine.stage import Result, Stage
 from pipeline.pack.content import content_rows
 from pipeline.pack.duplicates import duplicates_of, labelled_motions
 from pipeline.pack.sampling import label_rows

@@ -22,8 +22,9 @@ from pipeline.body.dmpls import N_DMPLS
 from pipeline.body.resample import snap_rate
 from pipeline.body.smplh import normalise_gender
 from pipeline.config import DataConfig
+from pipeline.engine.item import Item, ItemError, Rows, Skip
 from pipeline.engine.manifest import MotionRow
-from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
+from pipeline.engine.stage import Stage
 from pipeline.sources import facts
 from pipeline.untrusted.npz import Header, Npz, NpzError, open_npz
 from pipeline.untrusted.sniff import sniff

@@ -11,8 +11,10 @@ from typing import Any
 from actionpose.errors import UserError
 from actionpose.shards import check_place
 from pipeline.config import DataConfig, RunOptions
+from pipeline.engine.item import Item
 from pipeline.engine.manifest import KeypointRow, MotionRow, read_rows
-from pipeline.engine.stage import Item, Result, Runner, Stage, published, run_stage, why_stale
+from pipeline.engine.runner import Runner
+from pipeline.engine.stage import Result, Stage, published, run_stage, why_stale
 from pipeline.pack.motions import Sources, finish_folder, pack_items, pack_stage
 from pipeline.sources.amass import index_items, index_stage
 from pipeline.stages.keypoints import keypoint_items, keypoints_stage

@@ -21,8 +21,9 @@ from pipeline.body.regressor import Regressor, load_regressor
 from pipeline.body.resample import exact_stride, frame_times, resample_linear, resample_motion, snap_rate
 from pipeline.body.smplh import available_genders, find_body, load_body
 from pipeline.config import DataConfig, KeypointConfig
+from pipeline.engine.item import Item, ItemError, Rows, Skip
 from pipeline.engine.manifest import KeypointRow, MotionRow
-from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
+from pipeline.engine.stage import Stage
 from pipeline.sources import facts
 from pipeline.sources.amass import Motion, read_motion, stored_rate
 

@@ -11,8 +11,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from actionpose.files import sha256_file
 from pipeline.config import DataConfig, PairConfig
+from pipeline.engine.item import Item, ItemError, Rows, Skip
 from pipeline.engine.manifest import MotionRow, PairRow
-from pipeline.engine.stage import Item, ItemError, Rows, Skip, Stage
+from pipeline.engine.stage import Stage
 from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence, babel_files, entry_places, parse_sequence, read_entry, read_file
 from pipeline.stages.pairing import Clock, Plan, plan_sequence

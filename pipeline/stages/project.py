@@ -27,9 +27,10 @@ from actionpose.geometry import (
 )
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 from pipeline.config import DataConfig, ProjectConfig
+from pipeline.engine.item import Item, Rows
 from pipeline.engine.manifest import ClipRow, KeypointRow, ViewRow
 from pipeline.engine.row_index import lookup
-from pipeline.engine.stage import Item, Rows, Stage
+from pipeline.engine.stage import Stage
 
 Poses = NDArray[np.float32]
 

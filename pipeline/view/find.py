@@ -15,7 +15,7 @@ from actionpose.shards import INDEX, ShardSet
 from actionpose.skeleton import ROOT
 from pipeline.body.smplh import load_body
 from pipeline.config import DataConfig
-from pipeline.engine.stage import ItemError
+from pipeline.engine.item import ItemError
 from pipeline.sources.amass import read_motion
 from pipeline.stages.keypoints import regressor_for
 from pipeline.stages.project import read_keypoints

@@ -24,8 +24,8 @@ PACKAGES = ("actionpose", "cli", "pipeline")
 GROUND = sorted(path.stem for path in (ROOT / "actionpose").glob("*.py") if path.stem != "__init__")
 HEAVY = {"torch", "dask", "distributed", "pandas", "matplotlib", "transformers", "smplx", "trimesh", "scipy"}
 HOMES = {
-    "dask": "pipeline.engine.stage",
-    "distributed": "pipeline.engine.stage",
+    "dask": "pipeline.engine.runner",
+    "distributed": "pipeline.engine.runner",
     "smplx": "pipeline.body.mesh",
     "transformers": "actionpose.model.text_encoder",
 }

@@ -18,7 +18,7 @@ from pipeline.body.dmpls import find_dmpls, load_dmpls
 from pipeline.body.regressor import load_regressor
 from pipeline.body.smplh import load_body
 from pipeline.config import KeypointConfig
-from pipeline.engine.stage import ItemError
+from pipeline.engine.item import ItemError
 from pipeline.sources.amass import read_motion
 from pipeline.stages.build import Build
 from pipeline.stages.keypoints import keypoints_file, motion_keypoints

@@ -76,8 +76,8 @@ def test_a_damaged_line_is_named(damage: str, said: str, tmp_path: Path):
         list(read_rows(path, DropRow))
 
 
-def test_a_manifest_that_is_not_there_is_said(tmp_path: Path):
-    with pytest.raises(UserError, match="there is no manifest"):
+def test_a_missing_manifest_is_named(tmp_path: Path):
+    with pytest.raises(UserError, match="there is no file"):
         list(read_rows(tmp_path / "pairs.jsonl", PairRow))
 
 

@@ -16,9 +16,10 @@ import pytest
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, sha256_file
 from pipeline.config import RunOptions
-from pipeline.engine.journal import Outcome
+from pipeline.engine.item import Item, ItemError, Outcome, Skip
 from pipeline.engine.manifest import KeypointRow, read_rows
-from pipeline.engine.stage import Item, ItemError, Runner, Skip, Stage, attempt, chunked, run_stage, why_stale
+from pipeline.engine.runner import Runner, attempt, chunked
+from pipeline.engine.stage import Stage, run_stage, why_stale
 from tests.makers.places import ROOT
 from tests.makers.trees import tree
 

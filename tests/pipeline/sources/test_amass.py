@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionpose.errors import UserError
-from pipeline.engine.stage import Item, ItemError, Skip
+from pipeline.engine.item import Item, ItemError, Skip
 from pipeline.sources.amass import index_items, index_one, motion_files, motion_id, read_motion
 from tests.makers.worlds import RATES, World, make_world, write_motion
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from actionpose.config import canonical_json
 from actionpose.errors import UserError
 from pipeline.config import PairConfig
+from pipeline.engine.item import Item, ItemError, Skip
 from pipeline.engine.manifest import row_dict
-from pipeline.engine.stage import Item, ItemError, Skip
 from pipeline.sources.amass import motion_row, read_motion
 from pipeline.sources.babel import entry_places, parse_sequence, read_entry, read_file
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from actionpose.errors import UserError
 from pipeline.config import DataConfig, PairConfig
+from pipeline.engine.item import ItemError
 from pipeline.engine.manifest import MotionRow
-from pipeline.engine.stage import ItemError
 from pipeline.sources.babel import after, babel_files, before, parse_sequence, read_file
 from pipeline.stages.pairing import Clock, plan_sequence
 from pipeline.stages.pairs import (
