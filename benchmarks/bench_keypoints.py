@@ -41,7 +41,8 @@ from pipeline.body.collapse import KeypointTable
 from pipeline.body.mesh import mesh_keypoints
 from pipeline.body.smplh import SmplhModel
 from pipeline.config import KeypointConfig
-from pipeline.sources.amass import index_items, index_one, motion_row, read_motion
+from pipeline.sources.amass import read_motion
+from pipeline.stages.index import index_items, index_one, motion_row
 from pipeline.stages.keypoints import keypoint_items, keypoints_one, motion_keypoints
 
 Contestant = Callable[[int], np.ndarray]

@@ -189,7 +189,7 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
         _run_target(build_for(config, work / "shards", work, run_settings(**run)), "pairs")
         return
     from pipeline.stages.build import check_inputs
-    from pipeline.stages.pairs import plan_from_json, plans_by_policy
+    from pipeline.stages.label_counts import plan_from_json, plans_by_policy
 
     check_inputs(config, ("babel",), "pairs")
     folder = Path(config.inputs.babel).expanduser()

@@ -18,7 +18,8 @@ from pipeline.engine.item import Item, ItemError, Outcome, Rows
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.runner import attempt
 from pipeline.sources import facts
-from pipeline.sources.amass import index_items, motion_row, read_motion
+from pipeline.sources.amass import read_motion
+from pipeline.stages.index import index_items, motion_row
 
 QUICK_PER_FOLDER = 2
 """Files of a subject whose headers `--quick` reads."""

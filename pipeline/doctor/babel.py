@@ -15,7 +15,7 @@ from pipeline.doctor.datasets import archives_in
 from pipeline.doctor.finding import Finding, counted, from_error, some
 from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence, babel_files, parse_sequence, read_file
-from pipeline.stages.pairs import plan_from_json
+from pipeline.stages.label_counts import plan_from_json
 
 
 @dataclass(kw_only=True)

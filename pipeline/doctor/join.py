@@ -17,7 +17,8 @@ from pipeline.engine.manifest import MotionRow
 from pipeline.engine.runner import attempt
 from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence
-from pipeline.stages.pairs import Resolver, entry_of, pair_items, pairs_context, pairs_one
+from pipeline.sources.feat_p import motion_at, motions_by_path
+from pipeline.stages.pairs import entry_of, pair_items, pairs_context, pairs_one
 
 _DROP = "build with -o pack.duplicates=drop: the copies in train are left out, and val stays as it is"
 _SHARED = (": numbers on val flatter", "; the copies in train are left out")
@@ -60,9 +61,9 @@ def _dataset(feat_p: str) -> str:
 def join(amass: AmassLook, babel: BabelLook, folder: Path, config: DataConfig) -> Join:
     """Resolve every sequence, and run the stage `pairs` in memory on those whose motion was read."""
     out = Join()
-    resolver = Resolver(amass.motions)
+    known = motions_by_path(amass.motions)
     for sequence in babel.sequences:
-        row = resolver.find(sequence.feat_p)
+        row = motion_at(known, sequence.feat_p)
         if row is None:
             out.unresolved.append(sequence.feat_p)
         elif sequence.feat_p not in out.found:

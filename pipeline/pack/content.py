@@ -25,7 +25,7 @@ from actionpose.errors import UserError
 from actionpose.shards import ShardSet
 from actionpose.skeleton import N_JOINTS
 from pipeline.engine.manifest import ContentRow, read_rows
-from pipeline.stages.pairs import path_key
+from pipeline.sources.feat_p import path_key
 
 PARTS: dict[str, tuple[int, ...]] = {
     "trunk": (0, 7, 8, 9, 10),

@@ -1,31 +1,23 @@
-"""AMASS: find the motions under a folder, read one. Stage *index*."""
+"""AMASS: find the motions under a folder, read one."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.config import canonical_json, fingerprint
 from actionpose.errors import UserError
-from actionpose.files import sha256_file
 from pipeline.body.dmpls import N_DMPLS
-from pipeline.body.resample import snap_rate
 from pipeline.body.smplh import normalise_gender
-from pipeline.config import DataConfig
-from pipeline.engine.item import Item, ItemError, Rows, Skip
-from pipeline.engine.manifest import MotionRow
-from pipeline.engine.stage import Stage
-from pipeline.sources import facts
+from pipeline.engine.item import ItemError, Skip
 from pipeline.untrusted.npz import Header, Npz, NpzError, open_npz
 from pipeline.untrusted.sniff import sniff
 
@@ -68,29 +60,6 @@ def motion_id(relative: Path) -> str:
     return "/".join((*parts[:-1], parts[-1].removesuffix(".npz").removesuffix("_poses")))
 
 
-def index_items(root: Path) -> list[Item]:
-    """One item per file; the cost is a guess at hashing it."""
-    items = []
-    for path in motion_files(root):
-        relative = path.relative_to(root)
-        size, time_ns = (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (0, 0)
-        data = {"source": relative.as_posix(), "bytes": size, "mtime_ns": time_ns}
-        items.append(Item(id=motion_id(relative), data=data, cost=0.002 + size / 1e9))
-    return _without_repeats(items)
-
-
-def _without_repeats(items: list[Item]) -> list[Item]:
-    """A path that ends like an earlier one keeps its own id, so that both are seen and the second is refused."""
-    seen: dict[str, str] = {}
-    out = []
-    for item in items:
-        if item.id in seen:
-            item = Item(item.data["source"], {**item.data, "repeats": seen[item.id]}, item.cost)
-        seen.setdefault(item.id, item.data["source"])
-        out.append(item)
-    return out
-
-
 # --- reading ----------------------------------------------------------------------------------
 
 
@@ -112,20 +81,35 @@ class Motion:
     dmpls: NDArray[np.float64] | None = None
 
 
-def read_motion(path: Path, *, every: int = 1, dmpls: bool = False) -> Motion:
-    """Read one `*_poses.npz`, only the members and frames that are needed, never an object array.
+@dataclass(frozen=True)
+class MotionHeader:
+    """What a motion file says without unpacking its poses: `fps` as stored; `gender` empty when it does not say."""
 
-    Args:
-        path: the file.
-        every: keep only each n-th frame; the others are looked at, and must be finite too.
-        dmpls: also the soft-tissue coefficients, where the file has them.
+    frames: int
+    fps: float
+    gender: str
+    betas: int
 
-    Raises:
-        Skip: a file that is no motion.
-        ItemError: damaged, another edition, wrong widths, not finite, no frames, absurd rate.
-    """
-    with _opened(path) as archive:
-        head = _header(path, archive)
+
+@dataclass(frozen=True, eq=False)
+class MotionFile:
+    """An open motion file. Made by `open_motion`."""
+
+    path: Path
+    header: MotionHeader
+    archive: Npz
+
+    def read(self, *, every: int = 1, dmpls: bool = False) -> Motion:
+        """Only the members and frames that are needed, never an object array.
+
+        Args:
+            every: keep only each n-th frame; the others are looked at, and must be finite too.
+            dmpls: also the soft-tissue coefficients, where the file has them.
+
+        Raises:
+            ItemError: damaged, wrong widths, not finite.
+        """
+        path, archive, head = self.path, self.archive, self.header
         _check_width(path, archive, "trans", head.frames, 3)
         _numbers(path, archive, "betas", limit=3 * head.frames + 300)
         soft = dmpls and "dmpls" in archive.names
@@ -133,27 +117,33 @@ def read_motion(path: Path, *, every: int = 1, dmpls: bool = False) -> Motion:
             _check_width(path, archive, "dmpls", head.frames, N_DMPLS)
         poses, trans = (_finite(path, archive, name, every) for name in ("poses", "trans"))
         betas = _finite(path, archive, "betas").reshape(-1)[:16]
-        soft_tissue = _finite(path, archive, "dmpls", every) if soft else None
-    return Motion(
-        poses=poses,
-        trans=trans,
-        betas=np.pad(betas, (0, 16 - len(betas))),
-        gender=head.gender,
-        fps=head.fps,
-        every=every,
-        dmpls=soft_tissue,
-    )
+        return Motion(
+            poses=poses,
+            trans=trans,
+            betas=np.pad(betas, (0, 16 - len(betas))),
+            gender=head.gender,
+            fps=head.fps,
+            every=every,
+            dmpls=_finite(path, archive, "dmpls", every) if soft else None,
+        )
 
 
-def stored_rate(path: Path) -> float:
-    """The rate written in a motion file, Hz.
+@contextmanager
+def open_motion(path: Path) -> Iterator[MotionFile]:
+    """Open one `*_poses.npz` and check its header; arrays are read when asked for.
 
     Raises:
         Skip: a file that is no motion.
-        ItemError: a motion we cannot use.
+        ItemError: damaged, another edition, wrong widths, no frames, absurd rate.
     """
     with _opened(path) as archive:
-        return _header(path, archive).fps
+        yield MotionFile(path, _header(path, archive), archive)
+
+
+def read_motion(path: Path, *, every: int = 1, dmpls: bool = False) -> Motion:
+    """Read one `*_poses.npz`; arguments and errors as `open_motion` and `MotionFile.read`."""
+    with open_motion(path) as file:
+        return file.read(every=every, dmpls=dmpls)
 
 
 def _finite(path: Path, archive: Npz, name: str, every: int = 1) -> NDArray[np.float64]:
@@ -165,14 +155,6 @@ def _finite(path: Path, archive: Npz, name: str, every: int = 1) -> NDArray[np.f
         frames = sorted({int(place[0]) for place in np.argwhere(~np.isfinite(np.atleast_1d(array)))})
         raise ItemError("not finite", f"{path}: {name} is not finite in {len(frames)} frames, first {frames[0]}")
     return array[::every] if every > 1 else array
-
-
-@dataclass(frozen=True)
-class _Head:
-    frames: int
-    fps: float
-    gender: str
-    betas: int
 
 
 @contextmanager
@@ -193,7 +175,7 @@ def _opened(path: Path) -> Iterator[Npz]:
         raise ItemError("damaged", f"{path} is cut short or no npz ({error}); {_DOWNLOAD}") from error
 
 
-def _header(path: Path, archive: Npz) -> _Head:
+def _header(path: Path, archive: Npz) -> MotionHeader:
     """What can be known without unpacking the poses.
 
     Raises:
@@ -221,7 +203,7 @@ def _header(path: Path, archive: Npz) -> _Head:
         raise ItemError("absurd rate", f"{path} says {fps} Hz")
     betas = math.prod(_announced(path, archive, "betas").shape)
     gender = _gender(_small(path, archive, "gender")) if "gender" in names else ""
-    return _Head(poses.shape[0], fps, gender, betas)
+    return MotionHeader(poses.shape[0], fps, gender, betas)
 
 
 def _gender(stored: NDArray[Any]) -> str:
@@ -269,77 +251,3 @@ def _small(path: Path, archive: Npz, name: str) -> NDArray[Any]:
     if math.prod(header.shape) not in range(1, _SMALL + 1) or header.bytes > 1000 * _SMALL:
         raise ItemError("wrong width", f"{path}: {name} has {header.dtype} of shape {header.shape}")
     return archive.read(name)
-
-
-# --- stage index ------------------------------------------------------------------------------
-
-
-def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
-    """What one file's headers say; nothing large is read, and the checksum is left empty.
-
-    Raises:
-        Skip: a file that is no motion.
-        ItemError: a motion we cannot use.
-    """
-    relative = Path(item.data["source"])
-    path = root / relative
-    if reason := facts.not_a_motion(path.name):
-        raise Skip("not a motion", f"{relative}: {reason}")
-    if "repeats" in item.data:
-        raise ItemError("same motion twice", f"{relative} has the dataset, subject and name of {item.data['repeats']}")
-    if not path.is_file():
-        raise ItemError("cannot be read", f"{relative} is no file: a link that leads nowhere, or a device")
-    if len(relative.parts) < 3:
-        raise ItemError("not in a dataset folder", f"{relative} should stand as DATASET/SUBJECT/{relative.name}")
-    with _opened(path) as archive:
-        head = _header(path, archive)
-    dataset, subject = relative.parts[-3], relative.parts[-2]
-    rate = facts.TrueRate(snap_rate(head.fps))
-    if rate_overrides:
-        rate = facts.overridden_rate(dataset, subject, head.fps) or rate
-    return MotionRow(
-        motion_id=item.id,
-        source=relative.as_posix(),
-        dataset=dataset,
-        subject=subject,
-        gender=head.gender,
-        frames=head.frames,
-        fps_stored=head.fps,
-        fps_true=rate.fps,
-        rate_note=rate.note or ("snapped to a whole number" if rate.fps != head.fps else ""),
-        duration_s=round((head.frames - 1) / rate.fps, 6),
-        betas=head.betas,
-        bytes=item.data["bytes"],
-        sha256="",
-    )
-
-
-def index_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
-    """Look at one file: is it a motion, how long, at which rate, and what is its checksum."""
-    root = Path(context["amass"])
-    row = motion_row(item, root, rate_overrides=context["rate_overrides"])
-    return {"motions": [replace(row, sha256=sha256_file(root / row.source))]}
-
-
-def _fingerprint_of(items: Iterable[Item]) -> str:
-    """`fingerprint` of the list of [source, bytes, mtime_ns], which is never in memory as a whole."""
-    digest = hashlib.sha256(b"[")
-    for number, item in enumerate(items):
-        row = canonical_json([item.data["source"], item.data["bytes"], item.data["mtime_ns"]])
-        digest.update(f"{',' if number else ''}{row}".encode())
-    digest.update(b"]")
-    return "sha256:" + digest.hexdigest()
-
-
-def index_stage(config: DataConfig, items: list[Item]) -> tuple[Stage, dict[str, Any]]:
-    """The stage and the context its workers get."""
-    overrides = config.keypoints.rate_overrides
-    payload = {
-        "rate_overrides": overrides,
-        "known_rates": fingerprint(facts.table("amass")["rate_override"]) if overrides else "",
-        "files": len(items),
-        "bytes": sum(item.data["bytes"] for item in items),
-        "listing": _fingerprint_of(items),
-    }
-    stage = Stage(name="index", version=1, tables=("motions",), work=index_one, payload=payload, row_per_item="motions")
-    return stage, {"amass": str(Path(config.inputs.amass).resolve()), "rate_overrides": overrides}

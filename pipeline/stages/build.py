@@ -16,7 +16,7 @@ from pipeline.engine.manifest import KeypointRow, MotionRow, read_rows
 from pipeline.engine.runner import Runner
 from pipeline.engine.stage import Result, Stage, published, run_stage, why_stale
 from pipeline.pack.motions import Sources, finish_folder, pack_items, pack_stage
-from pipeline.sources.amass import index_items, index_stage
+from pipeline.stages.index import index_items, index_stage
 from pipeline.stages.keypoints import keypoint_items, keypoints_stage
 from pipeline.stages.pairs import pair_items, pairs_stage
 from pipeline.stages.project import project_items, project_stage

@@ -25,7 +25,7 @@ from pipeline.engine.item import Item, ItemError, Rows, Skip
 from pipeline.engine.manifest import KeypointRow, MotionRow
 from pipeline.engine.stage import Stage
 from pipeline.sources import facts
-from pipeline.sources.amass import Motion, read_motion, stored_rate
+from pipeline.sources.amass import Motion, MotionFile, open_motion
 
 FASTEST_JOINT = 60.0
 """m/s relative to the pelvis; a hand in a throw reaches about 25, so beyond this the units or the rate are wrong."""
@@ -133,9 +133,9 @@ def fastest_joint(points: NDArray[np.float32], fps: float) -> float:
 # --- one file ---------------------------------------------------------------------------------
 
 
-def _needed(source: Path, fps_true: float, config: KeypointConfig) -> Motion:
+def _needed(file: MotionFile, fps_true: float, config: KeypointConfig) -> Motion:
     """Of a motion that is picked by frames, those frames; of one that is interpolated, all."""
-    return read_motion(source, every=exact_stride(fps_true, config.fps) or 1, dmpls=config.dmpls)
+    return file.read(every=exact_stride(fps_true, config.fps) or 1, dmpls=config.dmpls)
 
 
 def keypoints_file(source: Path, output: Path, config: DataConfig) -> Keypoints:
@@ -145,14 +145,16 @@ def keypoints_file(source: Path, output: Path, config: DataConfig) -> Keypoints:
         UserError: the motion, the body or the regressor cannot be used.
     """
     try:
-        stored = stored_rate(source)
-        rate = snap_rate(stored)
-        parts = source.resolve().parts
-        if config.keypoints.rate_overrides and len(parts) >= 3:
-            known = facts.overridden_rate(parts[-3], parts[-2], stored)
-            rate = known.fps if known else rate
+        with open_motion(source) as file:
+            stored = file.header.fps
+            rate = snap_rate(stored)
+            parts = source.resolve().parts
+            if config.keypoints.rate_overrides and len(parts) >= 3:
+                known = facts.overridden_rate(parts[-3], parts[-2], stored)
+                rate = known.fps if known else rate
+            motion = _needed(file, rate, config.keypoints)
         inputs = {name: getattr(config.inputs, name) for name in ("body", "regressor", "dmpls")}
-        result = motion_keypoints(_needed(source, rate, config.keypoints), rate, inputs, config.keypoints)
+        result = motion_keypoints(motion, rate, inputs, config.keypoints)
     except (ItemError, Skip) as error:
         raise UserError(error.message) from error
     with atomic_path(output) as aside, open(aside, "wb") as handle:
@@ -189,7 +191,8 @@ def keypoint_items(motions: Iterable[MotionRow]) -> list[Item]:
 def keypoints_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     """One motion of the stage."""
     config: KeypointConfig = context["config"]
-    motion = _needed(Path(context["amass"]) / item.data["source"], item.data["fps_true"], config)
+    with open_motion(Path(context["amass"]) / item.data["source"]) as file:
+        motion = _needed(file, item.data["fps_true"], config)
     result = motion_keypoints(motion, item.data["fps_true"], context, config)
     speed = fastest_joint(result.keypoints, config.fps)
     if speed > FASTEST_JOINT:

@@ -15,7 +15,7 @@ from actionpose.shards import INDEX, ShardSet
 from actionpose.skeleton import ROOT
 from pipeline.body.smplh import load_body
 from pipeline.config import DataConfig
-from pipeline.engine.item import ItemError
+from pipeline.engine.item import ItemError, Skip
 from pipeline.sources.amass import read_motion
 from pipeline.stages.keypoints import regressor_for
 from pipeline.stages.project import read_keypoints
@@ -112,7 +112,7 @@ def show_body(path: Path, config: DataConfig, out: Path, frame: int | None) -> s
 
     try:
         motion = read_motion(path)
-    except ItemError as error:
+    except (ItemError, Skip) as error:
         raise UserError(error.message) from error
     frame = len(motion.poses) // 2 if frame is None else frame
     if not 0 <= frame < len(motion.poses):

@@ -45,7 +45,7 @@ ARROWS: dict[str, dict[str, tuple[str, ...]]] = {
         "body": ("untrusted",),
         "sources": ("body", "engine", "untrusted"),
         "stages": ("body", "engine", "pack", "sources"),
-        "pack": ("engine", "sources", "stages"),
+        "pack": ("engine", "sources"),
         "h36m": ("pack", "sources", "untrusted"),
         "mpi3dhp": ("pack", "sources", "untrusted"),
         "validate": ("engine", "pack", "sources", "stages"),

@@ -110,6 +110,24 @@ def whole(text: str) -> dict[str, Any]:
     return annotation(one)
 
 
+def framed(*labels: dict[str, Any], dur: float = 10.0) -> dict[str, Any]:
+    """A BABEL entry of KIT/1/a with these frame labels."""
+    return sequence(7, "KIT/KIT/1/a_poses.npz", dur, annotation(*labels), whole("walk"))
+
+
+WALK_TO_SIT = framed(
+    label("sit", 5, 10, 2), label("walk", 0, 4, 0), label("transition", 4, 5, 1), label("wave", 1, 3, 3)
+)
+"""Ten seconds of walking, a transition and sitting, with a wave meanwhile."""
+
+
+def write_labels(folder: Path, **files: Any) -> Path:
+    """`train=…` → train.json, as it is when it is text."""
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder
+
+
 def make_world(root: Path, *, takes: int = 1) -> World:
     """Six motions of four seconds a take, at five rates, and labels of every kind."""
     model = synthetic_body(320, correctives="hands")

@@ -22,8 +22,9 @@ from actionpose.errors import UserError
 from pipeline.config import PairConfig
 from pipeline.engine.item import Item, ItemError, Skip
 from pipeline.engine.manifest import row_dict
-from pipeline.sources.amass import motion_row, read_motion
+from pipeline.sources.amass import read_motion
 from pipeline.sources.babel import entry_places, parse_sequence, read_entry, read_file
+from pipeline.stages.index import motion_row
 
 MEMBERS = ("poses", "trans", "betas", "dmpls", "gender", "mocap_framerate")
 SHAPES = {"poses": (6, 156), "trans": (6, 3), "betas": (16,), "dmpls": (6, 8), "gender": (), "mocap_framerate": ()}

@@ -1,0 +1,113 @@
+"""Every motion file looked at once: is it a motion, how long, at which rate. Stage *index*."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from actionpose.config import canonical_json, fingerprint
+from actionpose.files import sha256_file
+from pipeline.body.resample import snap_rate
+from pipeline.config import DataConfig
+from pipeline.engine.item import Item, ItemError, Rows, Skip
+from pipeline.engine.manifest import MotionRow
+from pipeline.engine.stage import Stage
+from pipeline.sources import facts
+from pipeline.sources.amass import motion_files, motion_id, open_motion
+
+
+def index_items(root: Path) -> list[Item]:
+    """One item per file; the cost is a guess at hashing it."""
+    items = []
+    for path in motion_files(root):
+        relative = path.relative_to(root)
+        size, time_ns = (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (0, 0)
+        data = {"source": relative.as_posix(), "bytes": size, "mtime_ns": time_ns}
+        items.append(Item(id=motion_id(relative), data=data, cost=0.002 + size / 1e9))
+    return _without_repeats(items)
+
+
+def _without_repeats(items: list[Item]) -> list[Item]:
+    """A path that ends like an earlier one keeps its own id, so that both are seen and the second is refused."""
+    seen: dict[str, str] = {}
+    out = []
+    for item in items:
+        if item.id in seen:
+            item = Item(item.data["source"], {**item.data, "repeats": seen[item.id]}, item.cost)
+        seen.setdefault(item.id, item.data["source"])
+        out.append(item)
+    return out
+
+
+def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
+    """What one file's headers say; nothing large is read, and the checksum is left empty.
+
+    Raises:
+        Skip: a file that is no motion.
+        ItemError: a motion we cannot use.
+    """
+    relative = Path(item.data["source"])
+    path = root / relative
+    if reason := facts.not_a_motion(path.name):
+        raise Skip("not a motion", f"{relative}: {reason}")
+    if "repeats" in item.data:
+        raise ItemError("same motion twice", f"{relative} has the dataset, subject and name of {item.data['repeats']}")
+    if not path.is_file():
+        raise ItemError("cannot be read", f"{relative} is no file: a link that leads nowhere, or a device")
+    if len(relative.parts) < 3:
+        raise ItemError("not in a dataset folder", f"{relative} should stand as DATASET/SUBJECT/{relative.name}")
+    with open_motion(path) as file:
+        head = file.header
+    dataset, subject = relative.parts[-3], relative.parts[-2]
+    rate = facts.TrueRate(snap_rate(head.fps))
+    if rate_overrides:
+        rate = facts.overridden_rate(dataset, subject, head.fps) or rate
+    return MotionRow(
+        motion_id=item.id,
+        source=relative.as_posix(),
+        dataset=dataset,
+        subject=subject,
+        gender=head.gender,
+        frames=head.frames,
+        fps_stored=head.fps,
+        fps_true=rate.fps,
+        rate_note=rate.note or ("snapped to a whole number" if rate.fps != head.fps else ""),
+        duration_s=round((head.frames - 1) / rate.fps, 6),
+        betas=head.betas,
+        bytes=item.data["bytes"],
+        sha256="",
+    )
+
+
+def index_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
+    """Look at one file: is it a motion, how long, at which rate, and what is its checksum."""
+    root = Path(context["amass"])
+    row = motion_row(item, root, rate_overrides=context["rate_overrides"])
+    return {"motions": [replace(row, sha256=sha256_file(root / row.source))]}
+
+
+def _fingerprint_of(items: Iterable[Item]) -> str:
+    """`fingerprint` of the list of [source, bytes, mtime_ns], which is never in memory as a whole."""
+    digest = hashlib.sha256(b"[")
+    for number, item in enumerate(items):
+        row = canonical_json([item.data["source"], item.data["bytes"], item.data["mtime_ns"]])
+        digest.update(f"{',' if number else ''}{row}".encode())
+    digest.update(b"]")
+    return "sha256:" + digest.hexdigest()
+
+
+def index_stage(config: DataConfig, items: list[Item]) -> tuple[Stage, dict[str, Any]]:
+    """The stage and the context its workers get."""
+    overrides = config.keypoints.rate_overrides
+    payload = {
+        "rate_overrides": overrides,
+        "known_rates": fingerprint(facts.table("amass")["rate_override"]) if overrides else "",
+        "files": len(items),
+        "bytes": sum(item.data["bytes"] for item in items),
+        "listing": _fingerprint_of(items),
+    }
+    stage = Stage(name="index", version=1, tables=("motions",), work=index_one, payload=payload, row_per_item="motions")
+    return stage, {"amass": str(Path(config.inputs.amass).resolve()), "rate_overrides": overrides}
