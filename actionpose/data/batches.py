@@ -193,11 +193,12 @@ class Assembler:
             pose2d, pose3d = raw["pose2d"], root_relative(raw["frames"])
         else:
             pose2d, pose3d = project(raw["frames"], raw["camera"], raw["valid"], raw.get("pelvis"))
-            pose2d = self.detect(pose2d, raw["sample_id"]) if self.detect is not None else pose2d
-        if "flipped" in raw:
-            pose2d, pose3d = mirror(pose2d, raw["flipped"]), mirror(pose3d, raw["flipped"])
         if "zoom" in raw:
             pose2d, pose3d, batch["unit_mm"] = zoomed(pose2d, pose3d, raw["unit_mm"], raw["zoom"])
+        if self.detect is not None and "pose2d" not in raw:
+            pose2d = self.detect(pose2d, raw["sample_id"])  # after the size: a detector errs in pixels
+        if "flipped" in raw:
+            pose2d, pose3d = mirror(pose2d, raw["flipped"]), mirror(pose3d, raw["flipped"])
         return batch | {"pose2d": pose2d, "pose3d": pose3d}
 
     def _whole_pelvis(self, sample: int) -> NDArray[np.float32]:

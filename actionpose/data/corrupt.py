@@ -101,8 +101,13 @@ class CorruptConfig:
     share_window: float = setting(0.25, "share of clips with a time window masked; paper 25 %")
     joint_rate: float = setting(0.05, "probability of a joint of a frame to be masked; paper 5 %")
     frame_rate: float = setting(0.15, "probability of a whole frame to be masked; paper 15 %, MotionBERT 10 %")
-    window_min: int = setting(30, "shortest time window in frames (T1); paper 30")
-    window_max: int = setting(80, "longest time window (T2); paper 80. Always cut so that one frame of the clip stays")
+    window_min: int = setting(30, "shortest time window (T1), in frames of a clip of `window_of`; paper 30")
+    window_max: int = setting(80, "longest time window (T2), in frames of a clip of `window_of`; paper 80")
+    window_of: int = setting(
+        243,
+        "clip length that window_min and window_max are meant for; other clips get windows in proportion, so that a "
+        "short one is not hidden all but one frame. The paper's clips have 243 frames. 0: the same frames for any clip",
+    )
 
     def __post_init__(self) -> None:
         shares = (self.share_random, self.share_part, self.share_window)
@@ -112,6 +117,8 @@ class CorruptConfig:
             raise ValueError("joint_rate and frame_rate must lie in [0, 1]")
         if not 0 <= self.window_min <= self.window_max:
             raise ValueError(f"time windows from {self.window_min} to {self.window_max} frames do not exist")
+        if self.window_of < 0 or 0 < self.window_of < self.window_max:
+            raise ValueError(f"a window of {self.window_max} frames does not fit a clip of {self.window_of}")
 
 
 class Mask(IntEnum):
@@ -249,9 +256,15 @@ def _part_mask(valid_BT: Tensor, key_B: Tensor) -> Tensor:
 
 
 def _window_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> Tensor:
-    """A run of frames, its length and start uniform; inside the valid frames, of which at least one stays."""
+    """A run of frames, its length and start uniform; inside the valid frames, of which at least one stays.
+
+    The length drawn is that of a clip of `window_of` frames; one of another length gets its share, rounded, at least 1.
+    """
     length_B = valid_BT.sum(dim=1)
     size = config.window_min + rng.integer(key_B, _Stream.LENGTH, config.window_max - config.window_min + 1)
+    if config.window_of:
+        share = (2 * size * length_B + config.window_of) // (2 * config.window_of)
+        size = torch.where(size > 0, share.clamp(min=1), 0)
     size = torch.minimum(size, (length_B - 1).clamp(min=0))
     start = rng.integer(key_B, _Stream.START, length_B - size + 1)
     frame = torch.arange(valid_BT.shape[1], device=key_B.device)

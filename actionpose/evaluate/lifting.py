@@ -192,14 +192,20 @@ def _left_out(shards: ShardSet, motion: int, windows: list[Scored]) -> int:
 
 @torch.inference_mode()
 def lift_batch(lift: Lift, batch: Batch, runtime: Runtime, *, flip_tta: bool) -> Tensor:
-    """Root-relative prediction for a batch, (B, T, 17, 3) float32 on the CPU, in screen units."""
+    """Prediction for a batch as published code scores it, (B, T, 17, 3) float32 on the CPU, in screen units.
+
+    Joint 0 is set to zero and the other joints stay where the model put them, as MotionBERT, MotionAGFormer and P-STMO
+    do. Subtracting joint 0 instead would spread the model's error there over all joints.
+    """
     moved = runtime.move(batch)
     pose2d, valid = moved["pose2d"], moved["valid"]
     pose3d = lift(pose2d, valid)
     if flip_tta:
         everyone = torch.ones(len(pose2d), dtype=torch.bool, device=pose2d.device)
         pose3d = (pose3d + mirror(lift(mirror(pose2d, everyone), valid), everyone)) / 2
-    return (pose3d - pose3d[:, :, ROOT : ROOT + 1]).cpu()
+    pose3d = pose3d.clone()
+    pose3d[:, :, ROOT] = 0
+    return pose3d.cpu()
 
 
 def score(
@@ -253,6 +259,13 @@ def _score_video(
     """Errors of one video from one view, whose windows are all lifted."""
     motion, view = video
     frames, predicted, target = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    if not np.isfinite(predicted).all():
+        bad = np.unique(frames[~np.isfinite(predicted).all(axis=(1, 2))])
+        raise UserError(
+            f"the prediction for {table.shards.motions['motion_id'][motion]} ({table.views[view]}) is not finite in "
+            f"{len(bad)} of {len(frames)} frames, the first {bad[0]}",
+            "its weights or this video's 2D are damaged: `ap-train inspect RUN`, `ap-data validate SHARDS --deep`",
+        )
     unit = frame_units(table, motion, frames)
     p, g = predicted * predicted_units(table, motion, config, unit), target * unit
     if keep is not None:

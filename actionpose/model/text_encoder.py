@@ -86,9 +86,11 @@ class TextEncoder(nn.Module):
         """A frozen encoder says the same every time, so it is asked once.
 
         Each phrase goes alone: padding changes the last digits, and they must not depend on which batch came first.
+        In full precision also while training in bf16, so that evaluation sees the same digits.
         """
         if text not in self._remembered:
-            with torch.no_grad():
+            device = next(self.parameters()).device.type
+            with torch.no_grad(), torch.autocast(device_type=device, enabled=False):
                 self._remembered[text] = self._encode([text])[0]
         return self._remembered[text]
 

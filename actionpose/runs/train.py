@@ -45,9 +45,32 @@ def samples(command: Command, recipe: Recipe, shards: ShardSet) -> SampleTable:
     return pair_samples(shards, recipe.data) if command == "pretrain" else motion_samples(shards, recipe.data)
 
 
+def check_parts(command: Command, recipe: Recipe) -> None:
+    """Refuse what computing a step in parts would change.
+
+    Raises:
+        UserError: the class token is standardised over the clips of a step, and a step is computed in parts, each of
+            which would have statistics of its own; or a step has a single clip, which has no deviation.
+    """
+    if command != "pretrain" or not recipe.pooling.standardise or recipe.loss.lambda_con == 0:
+        return
+    if recipe.pretrain.accumulate > 1:
+        raise UserError(
+            f"pooling.standardise takes statistics over all clips of a step, and pretrain.accumulate="
+            f"{recipe.pretrain.accumulate} computes a step in parts",
+            "-o pretrain.accumulate=1 (a smaller pretrain.batch saves memory too), or -o pooling.standardise=false",
+        )
+    if recipe.pretrain.batch < 2:
+        raise UserError(
+            "pooling.standardise needs at least 2 clips in a step, and pretrain.batch is 1",
+            "-o pretrain.batch=2 or more, or -o pooling.standardise=false",
+        )
+
+
 def plan(command: Command, resolved: Resolved[Recipe], data: Path) -> dict[str, Any]:
     """What training would do, for `--dry-run`; reads tables, builds no model and writes nothing."""
     recipe = resolved.value
+    check_parts(command, recipe)
     shards = ShardSet(data)
     table = samples(command, recipe, shards)
     stage = recipe.pretrain if command == "pretrain" else recipe.finetune
@@ -87,6 +110,7 @@ def train(
     shards = ShardSet(data)
     recipe = with_encoder_of_init(resolved)
     stage = recipe.pretrain if command == "pretrain" else recipe.finetune
+    check_parts(command, recipe)
     about = {
         "command": command,
         "recipe": to_dict(recipe),

@@ -111,7 +111,8 @@ def alignment_loss(logits_BN: Tensor, target_BN: Tensor, gamma: float) -> Tensor
     divergence = (torch.xlogy(target_BN, target_BN) - target_BN * log_s).sum(dim=-1)
     if gamma == 0:
         return divergence.mean()
-    focus = (-torch.expm1(log_s[:, 0])).clamp(min=0) ** gamma
+    # Away from zero, where the power of an exponent below 1 has no finite gradient.
+    focus = (-torch.expm1(log_s[:, 0])).clamp(min=1e-12) ** gamma
     focus = torch.where(target_BN[:, 0] < 1, focus.detach(), focus)
     return (focus * divergence).mean()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from actionpose.data.corrupt import CorruptConfig, corrupt
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.text_encoder import TextEncoder
+from actionpose.skeleton import ROOT
 from actionpose.train import losses
 from actionpose.train.losses import LossConfig
 
@@ -78,8 +79,9 @@ class PretrainTask(nn.Module):
             share = logits.detach().softmax(dim=-1)[:, 0]
             # Ties do not count as found: with embeddings that are all alike nothing is recognised.
             found = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=-1)
+        weight = weights_of(batch)["clips"]
         report = {"con": loss.detach(), "own_text": share.mean(), "own_text_first": found.float().mean()}
-        return {"con": self.loss.lambda_con * loss}, report
+        return {"con": self.loss.lambda_con * weight * loss}, {name: weight * value for name, value in report.items()}
 
     def _target(self, rows: list[list[str]], batch: Batch, logits_BN: Tensor) -> Tensor:
         if batch.get("soft") is not None:
@@ -124,19 +126,32 @@ def attended(batch: Batch) -> Tensor | None:
     return batch["valid"] if batch.get("padded", True) else None
 
 
+def weights_of(batch: Batch) -> Mapping[str, float]:
+    """What means over this batch's frames, pairs of frames and clips count for; 1 unless it is part of a larger one."""
+    return batch.get("weights") or {"frames": 1.0, "pairs": 1.0, "clips": 1.0}
+
+
 def _reconstruction(pose_BTJ3: Tensor, batch: Batch, config: LossConfig) -> tuple[Terms, Terms]:
-    """Weighted position, velocity and, if asked, scale-free losses in float32; report adds millimetres."""
+    """Weighted position, velocity and, if asked, scale-free losses in float32; report adds millimetres.
+
+    The millimetres follow the published rule, as evaluation does: joint 0 counts as being in its place.
+    """
     target_BTJ3, valid_BT = batch["pose3d"], batch["valid"]
+    weight = weights_of(batch)
     with torch.autocast(device_type=pose_BTJ3.device.type, enabled=False):
-        position = losses.position_loss(pose_BTJ3, target_BTJ3, valid_BT)
-        velocity = losses.velocity_loss(pose_BTJ3, target_BTJ3, valid_BT)
+        position = weight["frames"] * losses.position_loss(pose_BTJ3, target_BTJ3, valid_BT)
+        velocity = weight["pairs"] * losses.velocity_loss(pose_BTJ3, target_BTJ3, valid_BT)
         terms = {"3d": config.lambda_3d * position, "v": config.lambda_v * velocity}
         report = {"3d": position.detach(), "v": velocity.detach()}
         if config.lambda_scale > 0:
-            scale = losses.scale_loss(pose_BTJ3, target_BTJ3, valid_BT)
+            scale = weight["frames"] * losses.scale_loss(pose_BTJ3, target_BTJ3, valid_BT)
             terms["scale"], report["scale"] = config.lambda_scale * scale, scale.detach()
         unit = batch["unit_mm"][:, None, None, None]
-        report["mpjpe_mm"] = losses.position_loss(pose_BTJ3.detach() * unit, target_BTJ3 * unit, valid_BT)
+        error_BTJ3 = (pose_BTJ3.detach() - target_BTJ3) * unit
+        error_BTJ3[:, :, ROOT] = 0
+        report["mpjpe_mm"] = weight["frames"] * losses.masked_mean(
+            torch.linalg.vector_norm(error_BTJ3, dim=-1), valid_BT
+        )
     return terms, report
 
 

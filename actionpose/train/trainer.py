@@ -69,6 +69,8 @@ class TrainState:
     best: float | None = None
     best_step: int | None = None
     finished: bool = False
+    epoch_open: bool = False
+    """Stopped after an epoch's last step but before it was settled and evaluated; resuming does that first."""
 
 
 @dataclass(kw_only=True)
@@ -147,6 +149,8 @@ class Trainer:
         self.runtime.broadcast(self.model.state_dict().values())
         self.model.train()
         with self._signals():
+            if self.state.epoch_open:
+                self._end_of_epoch("")
             while self.state.step < self.total:
                 reason = self._epoch()
                 if reason:
@@ -183,11 +187,11 @@ class Trainer:
             group["lr"] = self.learning_rate()
         seed_all(self.run.seed, state.step, self.runtime.rank)  # dropout; all else is keyed on samples
         terms: list[Tensor] = []
-        for _ in range(self.stage.accumulate):
+        for part in self.share(ids):
             asked = time.monotonic()
             raw = self.runtime.move(next(parts))
             self.meter.wait_s += time.monotonic() - asked
-            batch = self.loader.assemble.finish(raw)
+            batch = self.loader.assemble.finish(raw) | {"weights": self.weights(part, ids)}
             with self.runtime.autocast():
                 losses, report = self.task(batch)
             if self.run.gradients and (state.step + 1) % self.run.log_every == 0:
@@ -224,6 +228,21 @@ class Trainer:
         """This process's parts of a global batch, `accumulate` of them."""
         mine = slice_rank(ids, self.runtime.rank, self.runtime.world)
         return [slice_rank(mine, part, self.stage.accumulate) for part in range(self.stage.accumulate)]
+
+    def weights(self, part: Ints, ids: Ints) -> dict[str, float]:
+        """What a part's means count for, so that the mean over parts and processes is that of the whole batch.
+
+        `frames`, `pairs` (of neighbouring frames) and `clips`: the part's number of them against an even share, 1 where
+        all parts hold equally many.
+        """
+        lengths, count = self.loader.assemble.table.length, self.stage.accumulate * self.runtime.world
+        mine, whole = lengths[part], lengths[ids]
+        shares = {
+            "frames": (mine.sum(), whole.sum()),
+            "pairs": ((mine - 1).sum(), (whole - 1).sum()),
+            "clips": (len(part), len(ids)),
+        }
+        return {name: float(has * count / max(all_, 1)) for name, (has, all_) in shares.items()}
 
     def learning_rate(self) -> float:
         """Of the step to come: a function of the counters, so nothing of it needs saving."""
@@ -303,11 +322,14 @@ class Trainer:
         state, done = self.state, self.state.finished
         every = self.stage.eval_every
         best = False
-        if self.settle and (done or not reason):
+        # A stop does not wait for an evaluation. Resuming does it first, so the best checkpoint is the same.
+        state.epoch_open = bool(reason) and (state.position == 0 or done)
+        state.finished = done and not state.epoch_open
+        if not reason and self.settle:
             self.model.eval()
             self.settle()
             self.model.train()
-        if self.validate and every and not reason and (state.epoch % every == 0 or done):
+        if not reason and self.validate and every and (state.epoch % every == 0 or done):
             best = self._evaluate()
         if best or reason or done:
             self.save(best=best)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -182,10 +184,11 @@ def test_windows_are_one_run_of_30_to_80_frames_anywhere_in_the_clip():
 def test_windows_leave_a_frame_of_short_clips_and_stay_out_of_padding():
     lengths = [1, 2, 20, 31, 81] * 100
     valid = lengths_to_valid(lengths, 81)
-    masked, _ = draw_mask(valid, rng.keys(0, 0, torch.arange(500)), ONLY_WINDOW)
-    frames = masked.all(dim=-1)
-    assert not (frames & ~valid).any()
-    assert ((valid & ~frames).sum(dim=1) >= 1).all()
+    for config in (ONLY_WINDOW, dataclasses.replace(ONLY_WINDOW, window_of=0)):
+        masked, _ = draw_mask(valid, rng.keys(0, 0, torch.arange(500)), config)
+        frames = masked.all(dim=-1)
+        assert not (frames & ~valid).any()
+        assert ((valid & ~frames).sum(dim=1) >= 1).all()
     assert set(frames.sum(dim=1)[2::5].tolist()) == {19}
 
 
@@ -240,9 +243,37 @@ def test_confidence_fits_the_displacement():
     assert not none[..., :2].any()
 
 
+@pytest.mark.parametrize("frames", [9, 27, 42, 60, 81, 162, 486])
+def test_windows_hide_the_same_share_of_a_clip_of_any_length(frames):
+    clips = 4000
+    valid = torch.ones(clips, frames, dtype=torch.bool)
+    masked, _ = draw_mask(valid, rng.keys(0, 0, torch.arange(clips)), ONLY_WINDOW)
+    hidden = masked[..., 0].sum(dim=1).double()
+    shortest, longest = (round(frames * share / 243) for share in (30, 80))
+    assert (int(hidden.min()), int(hidden.max())) == (max(shortest, 1), longest)
+    assert hidden.mean().item() / frames == pytest.approx(55 / 243, abs=0.02)
+
+
+def test_windows_of_243_frames_are_the_papers_and_absolute_ones_stay_an_option():
+    valid = torch.ones(2000, 243, dtype=torch.bool)
+    key = rng.keys(3, 0, torch.arange(2000))
+    absolute = dataclasses.replace(ONLY_WINDOW, window_of=0)
+    assert torch.equal(draw_mask(valid, key, ONLY_WINDOW)[0], draw_mask(valid, key, absolute)[0])
+    short = draw_mask(valid[:, :31], key, absolute)[0][..., 0].sum(dim=1)
+    assert short.min() == short.max() == 30  # why it is not the default
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"share_random": 0.9}, {"share_part": -0.1}, {"joint_rate": 1.5}, {"window_min": 90}, {"window_min": -1}]
+    "wrong",
+    [
+        {"share_random": 0.9},
+        {"share_part": -0.1},
+        {"joint_rate": 1.5},
+        {"window_min": 90},
+        {"window_min": -1},
+        {"window_of": 60},
+    ],
 )
 def test_settings_that_cannot_be_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"shares|rate|windows"):
+    with pytest.raises(ValueError, match=r"shares|rate|window"):
         CorruptConfig(**wrong)

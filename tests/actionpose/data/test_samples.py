@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from actionpose.data.batches import Assembler, Loader, epoch_batches, slice_rank
+from actionpose.data.batches import Assembler, Loader, detector, epoch_batches, slice_rank
 from actionpose.data.samples import DataConfig, motion_samples, pair_samples, transition_start, window_starts
 from actionpose.data.texts import Texts, mirror_words
 from actionpose.errors import UserError
@@ -390,3 +390,13 @@ def test_the_mirror_swaps_each_pair_of_joints():
 def test_reading_shards_needs_no_transformers():
     code = "import sys, actionpose.data.batches; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_a_simulated_detector_errs_by_as_much_whatever_the_size_of_the_person(shards):
+    plain, zoomed = pair_samples(shards, SMALL), pair_samples(shards, dataclasses.replace(SMALL, zoom=(0.5, 2.0)))
+    ids = np.arange(8)
+    errors = []
+    for table in (plain, zoomed):
+        seen = Assembler(table=table, detect=detector(DataConfig()))(ids, 0)["pose2d"]
+        errors.append(seen[..., :2] - Assembler(table=table)(ids, 0)["pose2d"][..., :2])
+    torch.testing.assert_close(errors[0], errors[1], atol=1e-6, rtol=0)

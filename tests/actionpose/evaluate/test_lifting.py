@@ -12,7 +12,7 @@ import torch
 from actionpose.config import resolve
 from actionpose.data.batches import Assembler, detector
 from actionpose.data.samples import DataConfig, motion_samples
-from actionpose.evaluate import metrics
+from actionpose.errors import UserError
 from actionpose.evaluate.lifting import EvalConfig, held_out, lift_batch, mean_pose_lift, score, summarise
 from actionpose.jsonl import read_lines
 from actionpose.model.action_pose import ActionPose
@@ -95,6 +95,35 @@ def test_a_perfect_answer_has_no_error_and_a_scaled_one_the_right_one(folder):
     assert half.aligned.max() < 0.01  # a factor is what Procrustes takes out
 
 
+def test_an_error_at_the_root_alone_costs_nothing_and_moves_no_other_joint(folder):
+    # MotionBERT, MotionAGFormer and P-STMO set joint 0 of a prediction to zero and leave the rest (protocols, 2.2).
+    table = held_out(ShardSet(folder), DATA, EVAL)
+    perfect = oracle(table)
+
+    def off_at_the_root(pose2d, valid):
+        pose3d = perfect(pose2d, valid).clone()
+        pose3d[:, :, 0] += torch.tensor([0.0, 0.3, -0.2])
+        return pose3d
+
+    kept = []
+    scores = score(off_at_the_root, table, EVAL, CPU, keep=lambda *video: kept.append(video[3]))
+    assert scores.error.max() == 0
+    assert all(not pose[:, 0].any() for pose in kept)
+
+
+def test_a_prediction_that_is_not_finite_is_refused_with_the_name_of_its_video(folder):
+    table = held_out(ShardSet(folder), DATA, EVAL)
+    perfect = oracle(table)
+
+    def broken(pose2d, valid):
+        pose3d = perfect(pose2d, valid).clone()
+        pose3d[0, 3, 5] = float("nan")
+        return pose3d
+
+    with pytest.raises(UserError, match=r"prediction for .+ \(front\) is not finite in 1 of \d+ frames"):
+        score(broken, table, dataclasses.replace(EVAL, batch=1024), CPU)
+
+
 def test_errors_do_not_depend_on_batches(folder, model):
     table = held_out(ShardSet(folder), DATA, EVAL)
     one, many = (score(model.lift, table, dataclasses.replace(EVAL, batch=b), CPU) for b in (1, 64))
@@ -110,7 +139,8 @@ def test_one_window_equals_the_plain_computation(folder, model):
     with torch.no_grad():
         raw = model.lift(batch["pose2d"], batch["valid"])[0].double().numpy()
     unit = 1000 / 0.298
-    expected = metrics.mpjpe((raw - raw[:, :1]) * unit, batch["pose3d"][0].double().numpy() * unit)
+    raw[:, 0] = 0  # as published: the root is set to zero, the others stay
+    expected = np.linalg.norm(raw * unit - batch["pose3d"][0].double().numpy() * unit, axis=-1).mean(axis=-1)
     scores = score(model.lift, table, EVAL, CPU)
     mine = scores.error[(scores.motion == table.motion[sample]) & (scores.view == table.view[sample])]
     np.testing.assert_allclose(mine, expected, rtol=1e-5)
@@ -128,7 +158,8 @@ def test_flipping_averages_a_clip_and_its_mirror_image(folder, model):
 
     clean = batch["pose2d"].numpy()
     expected = (lift(clean) + flip(lift(flip(clean)))) / 2
-    np.testing.assert_allclose(both, expected - expected[:, :, :1], atol=1e-6)
+    expected[:, :, 0] = 0
+    np.testing.assert_allclose(both, expected, atol=1e-6)
     assert not np.allclose(both, lift_batch(model.lift, batch, CPU, flip_tta=False))
 
 

@@ -152,3 +152,11 @@ def test_a_frozen_encoder_says_the_same_as_one_that_learns_and_is_asked_once(tmp
     torch.testing.assert_close(frozen(texts), learning(texts), atol=1e-5, rtol=1e-5)
     frozen(["sit down slowly"])
     assert len(calls) == 2
+
+
+def test_a_frozen_encoder_gives_the_same_digits_in_training_in_bf16_and_in_evaluation(tmp_path):
+    config = TextConfig(model=str(write_tiny_bert(tmp_path / "bert")), layers=2, frozen=True)
+    plain = load_text_encoder(config)(["walk", "sit down"])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        in_training = load_text_encoder(config)(["walk", "sit down"])
+    assert torch.equal(plain, in_training)

@@ -160,3 +160,24 @@ def test_soft_targets_follow_similarity_and_sum_to_one():
 def test_settings_that_make_no_loss_are_refused(wrong):
     with pytest.raises(ValueError, match="must"):
         LossConfig(**wrong)
+
+
+@pytest.mark.parametrize("gamma", [0.25, 0.5, 1.0, 2.0, 3.0])
+def test_the_gradient_stays_finite_when_the_own_text_is_certain(gamma):
+    logits = torch.tensor([[20.0, 0.0, 0.0], [0.0, 20.0, 0.0], [90.0, 0.0, 0.0]], requires_grad=True)
+    losses.alignment_loss(logits, losses.one_hot_target(logits), gamma).backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 3.0])
+def test_the_focal_exponent_is_the_one_asked_for(gamma):
+    logits = torch.tensor([[1.0, 0.5, -0.3]], dtype=torch.float64)
+    own = float(torch.softmax(logits, dim=-1)[0, 0])
+    expected = (1 - own) ** gamma * -math.log(own)
+    found = losses.alignment_loss(logits, losses.one_hot_target(logits), gamma)
+    assert found.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_focal_exponent_is_two_by_default():
+    assert LossConfig().gamma == 2.0

@@ -25,6 +25,7 @@ from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.gradients import shared_gradient_norms
+from actionpose.train.runtime import Runtime
 from actionpose.train.tasks import FinetuneTask, PretrainTask
 from actionpose.train.trainer import StageConfig, Trainer
 from tests.makers.bert import write_tiny_bert
@@ -127,6 +128,73 @@ def test_accumulated_parts_take_the_same_steps_as_whole_batches(tmp_path):
     train("finetune", recipe(*common), shards, tmp_path / "whole")
     train("finetune", recipe(*common, "finetune.accumulate=4"), shards, tmp_path / "parts")
     assert losses(tmp_path / "whole") == pytest.approx(losses(tmp_path / "parts"), rel=1e-5)
+
+
+UNEVEN = (48, 9, 30, 17, 41, 12, 23, 36)
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_parts_of_unequal_length_have_the_gradient_of_the_whole_batch(tmp_path, monkeypatch, parts):
+    shards = make_shards(tmp_path / "uneven", lengths=UNEVEN)
+    seen: dict[str, list[torch.Tensor]] = {}
+
+    def gradient_of(name: str, *more: str) -> torch.Tensor:
+        steps = seen[name] = []
+        honest = Runtime.average
+
+        def spy(self, tensors):
+            if len(tensors) > 1:
+                steps.append(torch.cat([tensor.detach().clone().flatten() for tensor in tensors]))
+            honest(self, tensors)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Runtime, "average", spy)
+            common = ("finetune.steps=1", "finetune.batch=8", "finetune.eval_every=0", "loss.lambda_scale=0.5")
+            longer = ("data.clip_frames=48", "pose.max_frames=48")
+            train("finetune", recipe(*common, *longer, *more), shards, tmp_path / name)
+        return steps[0]
+
+    whole = gradient_of("whole")
+    split = gradient_of("split", f"finetune.accumulate={parts}")
+    assert float((whole - split).norm() / whole.norm()) < 1e-5
+    rows = [read_lines(tmp_path / name / "log.jsonl") for name in seen]
+    logged = [next(row for row in row_list if "losses" in row) for row_list in rows]
+    assert logged[0]["losses"] == pytest.approx(logged[1]["losses"], rel=1e-5)
+    assert logged[0]["report"] == pytest.approx(logged[1]["report"], rel=1e-5)
+
+
+def test_alignment_in_parts_has_the_losses_of_the_whole_batch(tmp_path, bert):
+    shards = make_shards(tmp_path / "uneven", lengths=UNEVEN)
+    common = ("pretrain.steps=1", "pretrain.batch=8", "data.clip_frames=48", "pose.max_frames=48")
+    common += ("pooling.dropout=0.0", "text.frozen=true")  # dropout would draw anew for each part
+    for name, more in (("whole", ()), ("split", ("pretrain.accumulate=4",))):
+        train("pretrain", recipe(*common, *more, text=bert), shards, tmp_path / name)
+    logs = [read_lines(tmp_path / name / "log.jsonl") for name in ("whole", "split")]
+    whole, split = (next(row for row in rows if "losses" in row) for rows in logs)
+    assert whole["losses"] == pytest.approx(split["losses"], rel=1e-4)
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for(shards, tmp_path, monkeypatch):
+    norms = []
+    honest = torch.optim.AdamW.step
+
+    def spy(self, *given):
+        grads = [p.grad.flatten() for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.cat(grads).norm()))
+        return honest(self, *given)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    for limit in ("0.0", "1e-3"):
+        train("finetune", recipe("finetune.steps=2", f"finetune.clip_norm={limit}"), shards, tmp_path / limit)
+    assert min(norms[:2]) > 1e-3
+    assert norms[2:] == pytest.approx([1e-3, 1e-3], rel=1e-3)
+
+
+@pytest.mark.parametrize("setting", ["pretrain.accumulate=2", "pretrain.batch=1"])
+def test_standardising_over_less_than_the_clips_of_a_step_is_refused(shards, bert, tmp_path, setting):
+    with pytest.raises(UserError, match=r"pooling\.standardise"):
+        train("pretrain", recipe("pooling.standardise=true", setting, text=bert), shards, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -240,6 +308,30 @@ def test_sigterm_saves_and_the_run_goes_on_from_there(shards, tmp_path):
     resolved = recipe("finetune.epochs=100000", "finetune.eval_every=0", f"finetune.steps={found.step + 1}")
     made = train("finetune", resolved, shards, tmp_path / "run", resume=True)
     assert (made["step"], made["finished"]) == (found.step + 1, True)
+
+
+@pytest.mark.parametrize("stop_at", ["end of the first epoch", "last step of all"])
+def test_a_stop_at_the_end_of_an_epoch_changes_no_evaluation_and_no_best(shards, bert, tmp_path, monkeypatch, stop_at):
+    more = ("pretrain.epochs=2", "pretrain.eval_every=1", "pooling.standardise=true", "eval.retrieval=false")
+    resolved = recipe(*more, text=bert)
+    train("pretrain", resolved, shards, tmp_path / "whole")
+    whole = state(tmp_path / "whole")
+    last = whole["step"] // 2 if stop_at.startswith("end") else whole["step"]
+    honest = Trainer._stop_reason
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_stop_reason", lambda self: "SIGTERM" if self.state.step == last else honest(self))
+        made = train("pretrain", resolved, shards, tmp_path / "stopped")
+    assert (made["reason"], made["step"], made["finished"]) == ("SIGTERM", last, False)
+    made = train("pretrain", resolved, shards, tmp_path / "stopped", resume=True)
+    assert made["finished"]
+
+    def evaluated(run: Path) -> list[tuple[int, float]]:
+        return [(row["step"], row["mpjpe_mm"]) for row in read_lines(run / "log.jsonl") if row.get("event") == "eval"]
+
+    assert evaluated(tmp_path / "stopped") == evaluated(tmp_path / "whole")
+    assert state(tmp_path / "stopped") == whole
+    before, after = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_resuming_on_other_data_or_settings_is_refused_by_name(shards, tmp_path):
@@ -414,7 +506,7 @@ def test_a_finished_model_standardises_by_whole_clips_not_by_spoilt_ones(shards,
         token = model.eval().pose.token(whole["pose2d"], whole["valid"])
         out = model.pose_pool.standardise(token)
     torch.testing.assert_close(out.mean(dim=0), torch.zeros_like(out[0]), atol=0.02, rtol=0)
-    torch.testing.assert_close(out.std(dim=0, correction=0), torch.ones_like(out[0]), atol=0.02, rtol=0)
+    torch.testing.assert_close(out.std(dim=0, correction=0), torch.ones_like(out[0]), atol=0.04, rtol=0)
 
 
 def test_the_loop_fits_a_screen():
