@@ -21,7 +21,7 @@ def test_a_file_that_is_not_there_has_no_lines(tmp_path: Path):
 
 
 def test_half_a_line_at_the_end_is_dropped(tmp_path: Path):
-    (tmp_path / "a.jsonl").write_bytes('{"step": 1}\n{"ste'.encode() + "ü".encode()[:1])
+    (tmp_path / "a.jsonl").write_bytes(b'{"step": 1}\n{"ste' + "ü".encode()[:1])
     assert read_lines(tmp_path / "a.jsonl") == [{"step": 1}]
 
 
