@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.lift.detections import Detections
-from actionpose.lift.run import LiftOptions, lift_detections
+from actionpose.lift.run import lift_detections
 from actionpose.lift.source import LiftModel, open_model
+from actionpose.lift.understand import LiftOptions
 from actionpose.shards import ShardSet
 
 Floats = NDArray[np.floating]

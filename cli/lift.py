@@ -1,4 +1,4 @@
-"""`ap-lift`: from anybody's 2D keypoints to 3D poses."""
+"""`ap-lift`: from anybody's 2D keypoints to 3D poses, and to the actions they show."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import click
 from actionpose.errors import UserError
 from cli.app import F, Group, toolkit_version, version_option
 from cli.options import PathLike
-from cli.output import next_step, note, some_failed
+from cli.output import emit, format_option, next_step, note, some_failed
 
 if TYPE_CHECKING:
+    from actionpose.lift.actions import Embedded
     from actionpose.lift.result import Lifted
     from actionpose.lift.source import LiftModel
 
@@ -27,7 +28,7 @@ FILE_FORMATS = ("npz", "json", "motionbert")
 @click.group(cls=Group)
 @version_option()
 def main() -> None:
-    """Lift 2D keypoints of any detector to 3D."""
+    """Lift 2D keypoints of any detector to 3D, and say which actions they show."""
 
 
 def _input_options(body: F) -> F:
@@ -88,13 +89,9 @@ def run(
     ap-lift run results.json --model demo/with --fps 25 -o clip.npz
     """
     from actionpose.lift.read import one_clip
-    from actionpose.lift.run import device_of
-    from actionpose.lift.source import open_model
+    from actionpose.lift.source import device_of, open_model
 
-    if everybody and options["person"] is not None:
-        raise click.UsageError("give one of --person and --all")
-    size = options.pop("image_size")
-    chosen = {**options, "size": size, "person": "all" if everybody else options["person"]}
+    chosen = _chosen(options, everybody)
     source = open_model(_model(model), device_of(device))
     note(f"model: {source.says}")
     if len(keypoints) == 1 or one_clip(keypoints):
@@ -121,7 +118,13 @@ def _lift_each(
         some_failed()
 
 
-def _model(path: Path | None) -> Path:
+def _model(path: Path | None, clips: Sequence[Path] = ()) -> Path:
+    """The model that was named, or the one that a result of `ap-lift run` was made with."""
+    from actionpose.lift.result import model_of
+
+    made_with = model_of(clips[0]) if path is None and len(clips) == 1 else None
+    if made_with is not None and made_with.exists():
+        return made_with
     if path is None:
         raise UserError(
             "no model is named",
@@ -144,11 +147,7 @@ def _lift_one(
     from pipeline.untrusted.pickles import load_objects
 
     lifted = lift(clip, source, objects=load_objects, tool_version=toolkit_version(), progress=True, **options)
-    note(f"{clip[0] if len(clip) == 1 else clip[0].parent}:")
-    for line in lifted.verdicts:
-        note(f"  {line}")
-    for line in lifted.warnings:
-        note(f"  WARNING: {line}")
+    _say(clip[0] if len(clip) == 1 else clip[0].parent, lifted.verdicts, lifted.warnings)
     save(lifted, target, format)
     return lifted
 
@@ -158,6 +157,100 @@ def _made(lifted: Lifted, out: Path) -> str:
     filled = int(lifted.filled.any(axis=1).sum())
     completed = f", {filled} with completed joints" if filled else ""
     return f"{people}{len(lifted)} poses{completed} in {out} ({lifted.units}; {lifted.scale_source})"
+
+
+@main.command()
+@click.argument("clip", type=PathLike)
+@click.option(
+    "--labels", required=True, metavar="FILE|'A,B'", help="Labels to choose from: a file of lines, or a list."
+)
+@_model_options
+@_input_options
+@format_option
+def actions(
+    clip: Path, labels: str, model: Path | None, device: str, everybody: bool, format: str, **options: Any
+) -> None:
+    """Say which action CLIP shows, when, from 2D alone.
+
+    CLIP is a keypoint file, or a result of `ap-lift run`. The model needs a text branch: a pretraining run, or a run
+    fine-tuned from one. above_chance is 0 for a guess among the labels and 1 for certainty.
+
+    \b
+    ap-lift actions clip.npz --model demo/pretrain --labels 'walk,sit down,wave'
+    """
+    from actionpose.lift.actions import name_actions, read_labels
+
+    wanted = read_labels(labels)
+    source, embedded = _embedded([clip], model, device, _chosen(options, everybody))
+    rows = name_actions(embedded[0], source, wanted)
+    emit(rows, format)
+    next_step(f"{len(rows)} stretches of {clip}, named among {len(wanted)} labels")
+
+
+@main.command()
+@click.argument("text")
+@click.argument("clips", nargs=-1, required=True, type=PathLike)
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Moments to list.")
+@click.option("--embeddings", type=PathLike, metavar="NPZ", help="Write the embeddings of all windows, too.")
+@_model_options
+@_input_options
+@format_option
+def search(
+    text: str, clips: tuple[Path, ...], top: int, embeddings: Path | None, model: Path | None, device: str,
+    everybody: bool, format: str, **options: Any,
+) -> None:  # fmt: skip
+    """Find the moments of CLIPS that match TEXT best.
+
+    \b
+    ap-lift search 'pick up a box' clips/*.npz --model demo/pretrain
+    """
+    from actionpose.lift.actions import save_embeddings
+    from actionpose.lift.actions import search as find
+
+    source, embedded = _embedded(clips, model, device, _chosen(options, everybody))
+    rows = find(embedded, source, text, top)
+    emit(rows, format)
+    if embeddings is not None:
+        save_embeddings(embedded, embeddings)
+    windows = sum(len(clip.features) for clip in embedded)
+    kept = f"; their embeddings are in {embeddings}" if embeddings else ""
+    next_step(f"{len(rows)} moments among {windows} windows of {len(clips)} clips{kept}")
+
+
+def _chosen(options: dict[str, Any], everybody: bool) -> dict[str, Any]:
+    """Options of the command as those of `lift`."""
+    if everybody and options["person"] is not None:
+        raise click.UsageError("give one of --person and --all")
+    size = options.pop("image_size")
+    return {**options, "size": size, "person": "all" if everybody else options["person"]}
+
+
+def _embedded(
+    clips: Sequence[Path], model: Path | None, device: str, options: dict[str, Any]
+) -> tuple[LiftModel, list[Embedded]]:
+    """The model with its text branch, and every clip's windows."""
+    from actionpose.lift.actions import embed, open_with_heads
+    from actionpose.lift.run import read
+    from actionpose.lift.source import device_of
+    from actionpose.lift.understand import LiftOptions
+    from pipeline.untrusted.pickles import load_objects
+
+    source, heads = open_with_heads(_model(model, clips), device_of(device))
+    note(f"model: {source.says}; {heads}")
+    embedded = []
+    for clip in clips:
+        embedded.append(embed(read([clip], load_objects), source, LiftOptions(**options)))
+        _say(clip, embedded[-1].ready.known.verdicts, embedded[-1].ready.known.warnings)
+    return source, embedded
+
+
+def _say(clip: Path, verdicts: Sequence[str], warnings: Sequence[str]) -> None:
+    """How a clip was understood, and what looks wrong."""
+    note(f"{clip}:")
+    for line in verdicts:
+        note(f"  {line}")
+    for line in warnings:
+        note(f"  WARNING: {line}")
 
 
 if __name__ == "__main__":

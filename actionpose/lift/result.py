@@ -179,6 +179,15 @@ def load(path: Path) -> Lifted:
         raise UserError(f"{path} is no result of `ap-lift run`, or damaged: {error}", "lift the clip again") from error
 
 
+def model_of(path: Path) -> Path | None:
+    """Where the model of a result lies, or lay; None when the file is no result."""
+    try:
+        model = load(path).model.get("path") if path.suffix == ".npz" else None
+    except UserError:
+        return None
+    return Path(str(model)) if model else None
+
+
 def _plain(value: Any) -> Any:
     """JSON's types; numbers that are not finite become null, floats keep seven digits."""
     if isinstance(value, np.ndarray):

@@ -29,7 +29,7 @@ HALF = 0.6
 FACE = ("nose", "left_eye", "right_eye", "left_shoulder", "right_shoulder")
 
 
-def check_input(found: Detections, named: Named, picture: Picture, tracks: list[Track], size: float) -> list[str]:
+def check_input(found: Detections, named: Named, picture: Picture, tracks: list[Track]) -> list[str]:
     """Warnings about keypoints before they are lifted.
 
     Args:
@@ -37,7 +37,6 @@ def check_input(found: Detections, named: Named, picture: Picture, tracks: list[
         named: with our joints.
         picture: how coordinates were understood.
         tracks: people.
-        size: picture units for a metre of the main person.
     """
     warnings = []
     if named.misfit >= MISFIT:

@@ -39,6 +39,7 @@ class LiftModel:
         unit: screen units for a metre in its training.
         longest_gap: seconds of masked frames it may bridge.
         says: for people.
+        temperature: of the similarities of poses and texts in its training.
         facts: for the result: kind, step, fingerprint, ….
     """
 
@@ -49,6 +50,7 @@ class LiftModel:
     unit: float
     longest_gap: float
     says: str
+    temperature: float
     facts: Mapping[str, Any]
 
 
@@ -80,6 +82,7 @@ def open_model(path: Path, device: torch.device | str = "cpu", *, with_text: boo
         unit=H36M_PER_METRE if benchmark else SCREEN_PER_METRE,
         longest_gap=min(recipe.corrupt.window_max, frames // 2) / fps,
         says=f"{path}: {command}, step {found.step}; windows of {frames} frames at {fps:g} frames a second",
+        temperature=recipe.loss.temperature,
         facts={
             "path": str(path),
             "kind": f"actionpose {command}",
@@ -117,6 +120,24 @@ def _motionbert(path: Path, device: torch.device | str) -> LiftModel:
         unit=H36M_PER_METRE,
         longest_gap=MOTIONBERT_GAP_S,
         says=f"{path}: MotionBERT's network, {loaded.tensors} tensors; windows of {config.max_frames} frames",
+        temperature=0.1,
         facts={"path": str(path), "kind": "MotionBERT", "window": config.max_frames, "fps": BENCHMARK_FPS,
                "screen_units_per_metre": H36M_PER_METRE},
     )  # fmt: skip
+
+
+def device_of(asked: str) -> str:
+    """The device to compute on.
+
+    Raises:
+        UserError: one that is not there.
+    """
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(asked)
+    except RuntimeError as error:
+        raise UserError(f"--device {asked} is no device", "use auto, cpu, cuda or cuda:0") from error
+    if device.type == "cuda" and (device.index or 0) >= (torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        raise UserError(f"--device {asked}: there are {torch.cuda.device_count()} CUDA devices", "use auto or cpu")
+    return asked

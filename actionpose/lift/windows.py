@@ -6,7 +6,7 @@ Shape suffixes: B windows, T frames, J joints.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from actionpose.data.projection import mirror
-from actionpose.lift.place import sizes_of, to_metres, to_model
+from actionpose.lift.place import to_metres, to_model
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import Grid
 from actionpose.skeleton import ROOT
@@ -33,13 +33,23 @@ class Window:
     length: int
 
 
-def windows_over(frames: int, size: int) -> list[tuple[int, int]]:
-    """(start, length) of windows that overlap by half, the last aligned to the end; a short clip is one window."""
+def windows_over(frames: int, size: int, stride: int) -> list[tuple[int, int]]:
+    """(start, length) of windows every `stride` frames, the last aligned to the end; a short clip is one window."""
     if frames <= size:
         return [(0, frames)]
-    stride = max(1, size // 2)
     starts = list(range(0, frames - size, stride))
     return [(start, size) for start in (*starts, frames - size)]
+
+
+def plan_windows(grids: Sequence[Grid], size: int, stride: int) -> list[Window]:
+    """Windows over all stretches in which anything is seen, long ones first so that batches hold little padding."""
+    plan = [
+        Window(stretch=number, start=start, length=length)
+        for number, grid in enumerate(grids)
+        for start, length in windows_over(len(grid.seconds), size, stride)
+        if (grid.confidence[start : start + length] > 0).any()
+    ]
+    return sorted(plan, key=lambda window: -window.length)
 
 
 def blend_weight(length: int) -> Floats:
@@ -49,35 +59,28 @@ def blend_weight(length: int) -> Floats:
 
 
 def lift_grids(
-    grids: Sequence[Grid], source: LiftModel, rate: float, *, flip: bool, batch: int, progress: bool
+    grids: Sequence[Grid], sizes: Sequence[Floats], source: LiftModel, *, flip: bool, batch: int, progress: bool
 ) -> list[Floats]:
     """Root-relative 3D of every stretch, (T, 17, 3) metres of an adult; see `place` for the rule.
 
     Args:
         grids: stretches at one rate.
+        sizes: `place.sizes_of` each.
         source: the model.
-        rate: frames a second of the grids.
         flip: average with what the mirrored input gives.
         batch: windows at once; bounds memory.
         progress: show a bar with the time that is left, on a terminal.
     """
-    sizes = [sizes_of(grid.points, grid.confidence, rate) for grid in grids]
     total = [np.zeros((len(grid.seconds), 17, 3)) for grid in grids]
     weight = [np.zeros(len(grid.seconds)) for grid in grids]
-    plan = [
-        Window(stretch=number, start=start, length=length)
-        for number, grid in enumerate(grids)
-        for start, length in windows_over(len(grid.seconds), source.frames)
-        if (grid.confidence[start : start + length] > 0).any()
-    ]
-    # Windows of like length go together, so that little of a batch is padding.
-    plan.sort(key=lambda window: -window.length)
+    plan = plan_windows(grids, source.frames, max(1, source.frames // 2))
     bar = tqdm(total=len(plan), desc="lifting", unit="window", file=sys.stderr, disable=None if progress else True)
     with bar, torch.inference_mode():
         for first in range(0, len(plan), batch):
             some = plan[first : first + batch]
-            lifted = _lift_batch(some, grids, sizes, source, flip)
-            for window, pose in zip(some, lifted, strict=True):
+            lifted = lift_batch(source, *window_batch(some, grids, sizes, source), flip=flip)
+            metres = to_metres(lifted.double().cpu().numpy(), source.unit)
+            for window, pose in zip(some, metres, strict=True):
                 part = slice(window.start, window.start + window.length)
                 share = blend_weight(window.length)
                 total[window.stretch][part] += pose[: window.length] * share[:, None, None]
@@ -92,9 +95,10 @@ def _mean(total: Floats, weight: Floats) -> Floats:
     return mean - mean[:, ROOT : ROOT + 1]
 
 
-def _lift_batch(
-    some: Sequence[Window], grids: Sequence[Grid], sizes: Sequence[Floats], source: LiftModel, flip: bool
-) -> Iterator[Floats]:
+def window_batch(
+    some: Sequence[Window], grids: Sequence[Grid], sizes: Sequence[Floats], source: LiftModel
+) -> tuple[Tensor, Tensor | None]:
+    """Windows as the model takes them: (B, T, J, 3) on its device, and (B, T) what is no padding, or None for all."""
     longest = max(window.length for window in some)
     pose2d = np.zeros((len(some), longest, 17, 3), np.float32)
     valid = np.zeros((len(some), longest), bool)
@@ -108,8 +112,7 @@ def _lift_batch(
     device = next(source.model.parameters()).device
     x_BTJ3 = torch.from_numpy(pose2d).to(device)
     valid_BT = None if valid.all() else torch.from_numpy(valid).to(device)
-    lifted = lift_batch(source, x_BTJ3, valid_BT, flip=flip)
-    yield from to_metres(lifted.double().cpu().numpy(), source.unit)
+    return x_BTJ3, valid_BT
 
 
 def lift_batch(source: LiftModel, x_BTJ3: Tensor, valid_BT: Tensor | None, *, flip: bool) -> Tensor:

@@ -14,9 +14,10 @@ from actionpose.data.samples import DataConfig
 from actionpose.files import sha256_file
 from actionpose.geometry import camera_matrix, to_camera
 from actionpose.lift.detector_files import joints_of
-from actionpose.model.action_pose import ActionPose
+from actionpose.model.action_pose import ActionPose, PoolingConfig
 from actionpose.model.pose_encoder import PoseConfig
-from actionpose.runs.recipe import Recipe
+from actionpose.model.text_encoder import TextConfig
+from actionpose.runs.recipe import InitConfig, Recipe
 from actionpose.train import checkpoint
 from tests.makers.walker import walking
 
@@ -42,14 +43,28 @@ def truth_2d(poses: np.ndarray, *, scale: float = PIXELS_PER_METRE, at=(640.0, 4
     return (poses[..., :2] - poses[0, 0, :2]) * scale + np.asarray(at)
 
 
-def untrained_run(folder: Path, *, frames: int = 27, kind: str = "motion-text", seed: int = 0) -> Path:
+def untrained_run(
+    folder: Path,
+    *,
+    frames: int = 27,
+    kind: str = "motion-text",
+    seed: int = 0,
+    text: Path | None = None,
+    init: str = "",
+) -> Path:
     """A checkpoint of a small model with random weights: what lifts at once and the same every time."""
     pose = PoseConfig(
         dim_feat=16, dim_rep=16, depth=1, heads=2, max_frames=frames, middle=1, input_std=1.0, joint_std=0.3
     )
-    recipe = Recipe(pose=pose, data=DataConfig(clip_frames=frames, stride=frames))
+    recipe = Recipe(
+        pose=pose,
+        data=DataConfig(clip_frames=frames, stride=frames),
+        init=InitConfig(pose=init),
+        text=TextConfig(model=str(text or ""), layers=1, pooling="mean"),
+        pooling=PoolingConfig(dim=8),
+    )
     torch.manual_seed(seed)
-    model = ActionPose(recipe.pose)
+    model = ActionPose(recipe.pose, recipe.text, recipe.pooling)
     home = folder / checkpoint.FOLDER / "step_000001"
     home.mkdir(parents=True)
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, home / checkpoint.WEIGHTS)

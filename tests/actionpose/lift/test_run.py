@@ -14,10 +14,11 @@ from actionpose.lift import detector_files as files
 from actionpose.lift.detections import Detections
 from actionpose.lift.layouts import COCO_17
 from actionpose.lift.result import as_dict, load, save
-from actionpose.lift.run import LiftOptions, lift, lift_detections, understand
+from actionpose.lift.run import lift, lift_detections
 from actionpose.lift.sanity import check_result
 from actionpose.lift.scale import stature
 from actionpose.lift.source import LiftModel
+from actionpose.lift.understand import LiftOptions, understand
 from actionpose.skeleton import JOINT_NAMES
 from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed
 
