@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,62 +34,13 @@ from actionpose.arrays import Array, Float32s, Ints
 from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, sha256_file, write_text
+from actionpose.schema import COLUMNS, SCHEMA, VERSION, Summary, VideoFacts
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 
-SCHEMA = "actionpose-shards"
-VERSION = 1
 INDEX = "index.json"
 
 _CONTENT = ("schema", "version", "kind", "fps", "views", "joints", "unit", "shards")
 """Keys of the index that say what the shards hold; the fingerprint is theirs."""
-
-COLUMNS: dict[str, dict[str, type]] = {
-    "motions": {
-        "motion_id": str,
-        "dataset": str,
-        "subject": str,
-        "split": str,
-        "source": str,
-        "action": str,
-        "fps_stored": float,
-        "fps_true": float,
-        "start": int,
-        "stop": int,
-        "heading": float,
-        "extra": dict,
-    },
-    "clips": {
-        "clip_id": str,
-        "motion": int,
-        "kind": str,
-        "start": int,
-        "stop": int,
-        "gap_start": int,
-        "gap_stop": int,
-        "heading": float,
-    },
-    "pairs": {
-        "pair_id": str,
-        "clip": int,
-        "kind": str,
-        "text": str,
-        "raw": str,
-        "text_a": str,
-        "text_b": str,
-        "border_a": int,
-        "border_b": int,
-        "act_cat": list,
-        "concurrent": list,
-        "babel_sid": str,
-        "seg_ids": list,
-    },
-}
-"""Table → column → type. `list` and `dict` columns are stored as JSON text.
-
-`motions.start/stop` are rows of `pose3d`; `clips.start/stop` count from the motion's first frame, and the
-frames [gap_start, gap_stop) inside a clip are left out (equal when nothing is). `pairs.border_a/border_b` are
-the frames, counted from the clip's first, where A ends and B starts. Headings are radians (`geometry`).
-"""
 
 Table = Mapping[str, Sequence[Any]]
 
@@ -180,7 +132,7 @@ def write_index(
     fps: float,
     views: Sequence[str],
     shards: Sequence[Mapping[str, Any]],
-    summary: Mapping[str, Any],
+    summary: Summary,
     provenance: Mapping[str, Any],
     licence: str,
 ) -> dict[str, Any]:
@@ -192,7 +144,7 @@ def write_index(
         fps: frames per second of every motion.
         views: the names of the views a 2D pose can be projected to; empty when 2D is stored.
         shards: the rows that `write_shard` returned.
-        summary: counts a person wants to see (motions, clips, pairs, transitions, labels, failures, …).
+        summary: counts of what is in the shards and of what was left out.
         provenance: what the shards were made from and how (inputs, settings, versions).
         licence: whose terms the content carries.
     """
@@ -209,7 +161,7 @@ def write_index(
     index = {
         **content,
         "fingerprint": fingerprint(content),
-        "summary": dict(summary),
+        "summary": summary.to_json(kind),
         "provenance": dict(provenance),
         "licence": licence,
     }
@@ -251,6 +203,11 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return index
 
 
+def summary_of(index: Mapping[str, Any], folder: str | os.PathLike[str]) -> Summary:
+    """The counts that an index states; UserError when one is not there."""
+    return Summary.from_json(index["kind"], index["summary"], where=str(Path(folder) / INDEX))
+
+
 class ShardSet:
     """All shards of a folder as one set of tables, with frames mapped from disk.
 
@@ -287,6 +244,17 @@ class ShardSet:
                 parts[name].append(tables[name])
                 base[name] += row[name]
         self.motions, self.clips, self.pairs = (_concatenate(parts[n], n) for n in ("motions", "clips", "pairs"))
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The counts of the index, of all its shards; UserError when one is not there."""
+        return summary_of(self.index, self.folder)
+
+    @cached_property
+    def videos(self) -> list[VideoFacts]:
+        """What each motion of a benchmark states about itself; UserError when a fact is not there."""
+        rows = zip(self.motions["motion_id"], self.motions["extra"], strict=True)
+        return [VideoFacts.from_json(extra, where=f"{self.folder}: {name}") for name, extra in rows]
 
     def _read_tables(self, row: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
         path = self._checked_path(row)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from actionpose.shards import COLUMNS, write_index, write_shard
+from actionpose.schema import COLUMNS, Summary
+from actionpose.shards import write_index, write_shard
 from actionpose.skeleton import N_JOINTS
 
 
@@ -30,7 +31,14 @@ def write_shards(folder: Path, lengths: Sequence[int]) -> Path:
         start += length
     row = write_shard(folder / "train-00000.h5", tables=tables, pose3d=_motions(lengths))
     write_index(
-        folder, kind="motion-text", fps=30.0, views=("front",), shards=[row], summary={}, provenance={}, licence="none"
+        folder,
+        kind="motion-text",
+        fps=30.0,
+        views=("front",),
+        shards=[row],
+        summary=Summary(),
+        provenance={},
+        licence="none",
     )
     return folder
 

@@ -336,18 +336,10 @@ def _views(shards: ShardSet, config: DataConfig) -> tuple[str, ...]:
 
 
 def _units(shards: ShardSet, config: DataConfig) -> NDArray[np.float32]:
-    """Millimetres per screen unit of each motion.
-
-    Benchmark motions say it themselves: `extra["unit_mm"]`, one number or one a frame (their mean is used here).
-    """
+    """Millimetres per screen unit of each motion; of a benchmark's the mean over frames."""
     if shards.kind == "motion-text":
         return np.full(len(shards.motions["start"]), MM_PER_METRE / config.scale, dtype=np.float32)
-    units = []
-    for name, extra in zip(shards.motions["motion_id"], shards.motions["extra"], strict=True):
-        if "unit_mm" not in extra:
-            raise UserError(f"{shards.folder}: {name} does not say how long a screen unit is", "build the shards again")
-        units.append(float(np.mean(extra["unit_mm"])))
-    return np.asarray(units, dtype=np.float32)
+    return np.asarray([video.mean_unit_mm for video in shards.videos], dtype=np.float32)
 
 
 # --- filters ----------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ class ScoredTable(SampleTable):
         motion = int(self.motion[sample])
         frames = _frames(self.shards, motion)
         columns = (self.offset, self.span, self.length, self.counted_from, self.counted_to)
-        valid = valid_frames(self.shards.motions["extra"][motion], frames)
+        valid = valid_frames(self.shards, motion)
         return Scored(*(int(column[sample]) for column in columns)).counted(frames, valid)
 
 
@@ -136,12 +136,12 @@ def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTa
     protocol = protocol_of(shards, config.protocol, wanted)
     windowing = windowing_of(protocol, config.windowing)
     drop_tails = protocol.drop_tails if config.drop_tails is None else config.drop_tails
-    extras, names = shards.motions["extra"], shards.motions["motion_id"]
-    reasons = {int(m): skip_reason(extras[m], protocol) for m in np.flatnonzero(wanted)}
+    names = shards.motions["motion_id"]
+    reasons = {int(m): skip_reason(shards, int(m), protocol) for m in np.flatnonzero(wanted)}
 
     def cut(motion: int) -> list[Scored]:
         frames = _frames(shards, motion)
-        valid = valid_frames(extras[motion], frames)
+        valid = valid_frames(shards, motion)
         return scored_windows(
             protocol, windowing, frames=frames, size=data.clip_frames, drop_tails=drop_tails, valid=valid
         )
@@ -182,7 +182,7 @@ def _frames(shards: ShardSet, motion: int) -> int:
 
 def _left_out(shards: ShardSet, motion: int, windows: list[Scored]) -> int:
     frames = _frames(shards, motion)
-    valid = valid_frames(shards.motions["extra"][motion], frames)
+    valid = valid_frames(shards, motion)
     counted = [window.counted(frames, valid)[0] for window in windows]
     return len(valid) - len(np.unique(np.concatenate(counted))) if counted else len(valid)
 
@@ -276,14 +276,15 @@ def _score_video(
 def frame_units(table: SampleTable, motion: int, frames: Ints) -> NDArray[np.float64]:
     """Millimetres per screen unit of these frames of a motion, (1, 1, 1) or (n, 1, 1)."""
     if table.stored_2d:
-        return np.reshape(scoring.unit_mm(table.shards.motions["extra"][motion], frames), (-1, 1, 1))
+        return table.shards.videos[motion].units(frames)
     sample = int(np.flatnonzero(table.motion == motion)[0])
     return np.full((1, 1, 1), float(table.unit_mm[sample]))
 
 
 def predicted_units(table: ScoredTable, motion: int, config: EvalConfig, unit: NDArray[np.float64]) -> Any:
     """What predictions are multiplied by: the unit, or with `legacy_ts56` what the video names as its legacy unit."""
-    return table.shards.motions["extra"][motion].get("legacy_unit_mm", unit) if config.legacy_ts56 else unit
+    legacy = table.shards.videos[motion].legacy_unit_mm if config.legacy_ts56 and table.stored_2d else None
+    return unit if legacy is None else legacy
 
 
 def summarise(scores: Scores, table: ScoredTable) -> dict[str, Any]:
@@ -293,10 +294,13 @@ def summarise(scores: Scores, table: ScoredTable) -> dict[str, Any]:
         UserError: no frame was scored.
     """
     motions = np.unique(table.motion).tolist()
-    stored = {key: scoring.said(table.shards, motions, key) for key in ("source_2d", "target", "unit_from")}
     return {
         **scoring.summarise(scores, table.shards, table.protocol, views=table.views),
-        **(stored if table.stored_2d else {"source_2d": f"projected, {table.config.detections}"}),
+        **(
+            scoring.stated(table.shards, motions)
+            if table.stored_2d
+            else {"source_2d": f"projected, {table.config.detections}"}
+        ),
         "clip_frames": table.config.clip_frames,
         "windowing": table.windowing,
         "drop_tails": table.drop_tails,

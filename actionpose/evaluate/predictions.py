@@ -149,13 +149,13 @@ def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> dic
     split = rules.split or str(found.about.get("split", "test"))
     wanted = select_motions(shards, DataConfig(split=split))
     ways = _resolve(shards, found, rules, wanted)
-    extras, names = shards.motions["extra"], shards.motions["motion_id"]
-    reasons = {int(m): skip_reason(extras[m], ways.protocol) for m in np.flatnonzero(wanted)}
+    names = shards.motions["motion_id"]
+    reasons = {int(m): skip_reason(shards, int(m), ways.protocol) for m in np.flatnonzero(wanted)}
     kept = [motion for motion, reason in reasons.items() if not reason]
     counted = {motion: _counted(shards, motion, ways) for motion in kept}
-    valid = {motion: len(valid_frames(extras[motion], _length(shards, motion))) for motion in kept}
+    valid = {motion: len(valid_frames(shards, motion)) for motion in kept}
     scores, doubt = _score_videos(shards, found, counted, ways)
-    stored = {key: scoring.said(shards, kept, key) for key in ("source_2d", "target", "unit_from")}
+    stored = scoring.stated(shards, kept)
     return {
         **scoring.summarise(scores, shards, ways.protocol),
         **stored,
@@ -226,7 +226,7 @@ def _length(shards: ShardSet, motion: int) -> int:
 
 def _counted(shards: ShardSet, motion: int, ways: _Resolved) -> NDArray[np.int64]:
     frames = _length(shards, motion)
-    valid = valid_frames(shards.motions["extra"][motion], frames)
+    valid = valid_frames(shards, motion)
     return counted_frames(
         ways.protocol, ways.windowing, frames=frames, size=ways.size, drop_tails=ways.drop_tails, valid=valid
     )
@@ -236,7 +236,7 @@ def target_mm(shards: ShardSet, motion: int, frames: NDArray[np.int64]) -> NDArr
     """Ground truth of these frames of a benchmark video, (n, 17, 3) root-relative millimetres."""
     stored = shards.motion_frames(motion)[frames]
     # Subtracted before the unit, in the stored precision, as the loader does: the same numbers to the last bit.
-    unit = scoring.unit_mm(shards.motions["extra"][motion], frames)
+    unit = shards.videos[motion].units(frames)
     return (stored - stored[:, ROOT : ROOT + 1]).astype(np.float64) * unit
 
 

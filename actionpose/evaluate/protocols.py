@@ -7,7 +7,7 @@ protocol (windowing, dropped tails, 2D source) beside it. docs/evaluation.md say
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,7 @@ def protocol_of(shards: ShardSet, asked: str = "", chosen: NDArray[np.bool_] | N
     permitted = permitted_by(shards, chosen)
     if not permitted:
         for row in _rows(shards, chosen):
-            if not shards.motions["extra"][row].get("protocols"):
+            if not shards.videos[row].protocols:
                 raise UserError(
                     f"{shards.folder}: {shards.motions['motion_id'][row]} permits no protocol ({_held(shards, row)})",
                     "no published numbers are comparable with it; build shards from the files that the protocols use",
@@ -143,18 +143,13 @@ def permitted_by(shards: ShardSet, chosen: NDArray[np.bool_] | None = None) -> l
     """Protocols that all of the motions permit, in the order the first one names them.
 
     Raises:
-        UserError: benchmark shards that do not say.
+        UserError: benchmark shards that do not state them.
     """
     if shards.kind == "motion-text":
         return ["orthographic"]
     common: list[str] | None = None
     for motion in _rows(shards, chosen):
-        names = shards.motions["extra"][motion].get("protocols")
-        if not isinstance(names, list):
-            raise UserError(
-                f"{shards.folder}: {shards.motions['motion_id'][motion]} does not say which protocols it permits",
-                "build the shards again with `ap-data`",
-            )
+        names = shards.videos[motion].protocols
         common = [n for n in (names if common is None else common) if n in names and n in PROTOCOLS]
     return common or []
 
@@ -185,14 +180,13 @@ def _why_not(shards: ShardSet, asked: str, chosen: NDArray[np.bool_] | None) -> 
     if shards.kind == "motion-text" or asked == "orthographic":
         return f"it holds {_datasets(shards, chosen)} ({shards.kind})"
     for row in _rows(shards, chosen):
-        if asked not in shards.motions["extra"][row].get("protocols", ()):
+        if asked not in shards.videos[row].protocols:
             return f"{shards.motions['motion_id'][row]} does not permit it ({_held(shards, row)})"
     return _datasets(shards, chosen)
 
 
 def _held(shards: ShardSet, row: int) -> str:
-    extra = shards.motions["extra"][row]
-    return f"target {extra.get('target', 'unknown')}, 2D source {extra.get('source_2d', 'unknown')}"
+    return f"target {shards.videos[row].target}, 2D source {shards.videos[row].source_2d}"
 
 
 _MADE_BY = {
@@ -239,14 +233,14 @@ def counted_frames(
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
-def valid_frames(extra: dict[str, Any], frames: int) -> Ints:
-    """Frames of a video that may be scored, ascending: the runs of `extra["valid"]`, all without it."""
-    runs = extra.get("valid")
-    if runs is None:
+def valid_frames(shards: ShardSet, motion: int) -> Ints:
+    """Frames of a motion that may be scored, ascending: those its video names, all without a video."""
+    frames = int(shards.motions["stop"][motion] - shards.motions["start"][motion])
+    if shards.kind == "motion-text":
         return np.arange(frames, dtype=np.int64)
-    return np.concatenate([np.empty(0, dtype=np.int64), *(np.arange(first, stop) for first, stop in runs)])
+    return shards.videos[motion].valid_frames(frames)
 
 
-def skip_reason(extra: dict[str, Any], protocol: Protocol) -> str:
+def skip_reason(shards: ShardSet, motion: int, protocol: Protocol) -> str:
     """Why the protocol leaves a take out; empty when it does not."""
-    return str((extra.get("skip") or {}).get(protocol.name, ""))
+    return "" if shards.kind == "motion-text" else shards.videos[motion].skip_reason(protocol.name)

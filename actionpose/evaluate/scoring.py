@@ -100,12 +100,6 @@ def _root_relative(pose: NDArray[Any]) -> Floats:
     return double - double[:, ROOT : ROOT + 1]
 
 
-def unit_mm(extra: Mapping[str, Any], frames_n: Ints) -> Floats | float:
-    """Millimetres per screen unit of these frames of a benchmark video: one number, or (n, 1, 1)."""
-    unit = extra["unit_mm"]
-    return float(unit) if not isinstance(unit, list) else np.asarray(unit, dtype=np.float64)[frames_n][:, None, None]
-
-
 # --- means ------------------------------------------------------------------------------------
 
 
@@ -241,6 +235,7 @@ def beside(result: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def said(shards: ShardSet, motions: Iterable[int], key: str) -> str:
-    """What the videos say of themselves under a key of `extra`, each answer once."""
-    return ", ".join(sorted({str(shards.motions["extra"][motion].get(key, "not said")) for motion in motions}))
+def stated(shards: ShardSet, motions: Iterable[int]) -> dict[str, str]:
+    """Where the videos have their 2D from, their ground truth and their unit: each answer once, in words."""
+    videos = [shards.videos[motion] for motion in motions]
+    return {key: ", ".join(sorted({getattr(v, key) for v in videos})) for key in ("source_2d", "target", "unit_from")}

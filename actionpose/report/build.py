@@ -26,7 +26,7 @@ class ReportSummary:
     transitions: int
     frames: int
     hours: float
-    failures: int | None
+    failures: int
     results: tuple[ResultRow, ...]
     gains: tuple[Difference, ...]
     retrieval: tuple[RetrievalRow, ...]

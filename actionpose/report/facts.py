@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.geometry import camera_matrix
+from actionpose.schema import Summary
 from actionpose.shards import ShardSet
 
 WINDOW = 243
@@ -27,7 +28,7 @@ TRANSITION_PREFIX = "transit from "
 class ShardFacts:
     """What stands in a shard folder, counted from its tables.
 
-    `failures` and `dropped` come from the index's summary, since what was rejected is in no table.
+    `failures`, `dropped` and `skipped` come from the index's summary, since what was rejected is in no table.
     `remarks` name every count of the summary that differs from the tables.
     """
 
@@ -43,9 +44,10 @@ class ShardFacts:
     transitions: int
     frames: int
     hours: float
-    found_transitions: int | None
+    found_transitions: int
     dropped: dict[str, int]
-    failures: dict[str, dict[str, int]] | None
+    failures: dict[str, dict[str, int]]
+    n_failures: int
     labels: list[tuple[str, int, bool]]
     lengths: NDArray[np.int64]
     skipped: dict[str, dict[str, int]]
@@ -56,11 +58,6 @@ class ShardFacts:
     remarks: tuple[str, ...]
     provenance: dict[str, Any]
 
-    @property
-    def n_failures(self) -> int | None:
-        """How many items failed over all stages; None where the index does not say."""
-        return None if self.failures is None else sum(sum(r.values()) for r in self.failures.values())
-
 
 def is_transition(kind: str, label: str) -> bool:
     """Whether a pair tells of a change from one action to another."""
@@ -69,11 +66,10 @@ def is_transition(kind: str, label: str) -> bool:
 
 def read_shards(shards: ShardSet) -> ShardFacts:
     """Count a shard folder's tables and read what only its summary knows."""
-    summary = _mapping(shards.index.get("summary"))
+    summary = shards.summary
     pairs, motions = shards.pairs, shards.motions
     marks = [is_transition(k, t) for k, t in zip(pairs["kind"].tolist(), pairs["text"].tolist(), strict=True)]
     frames = int((motions["stop"] - motions["start"]).sum()) if len(motions["motion_id"]) else 0
-    announced = _mapping(summary.get("transitions"))
     counted = {
         "motions": len(motions["motion_id"]),
         "clips": len(shards.clips["clip_id"]),
@@ -84,46 +80,33 @@ def read_shards(shards: ShardSet) -> ShardFacts:
         name=shards.folder.name,
         kind=shards.kind,
         fingerprint=shards.fingerprint,
-        licence=str(shards.index.get("licence", "")),
-        fps=float(shards.fps),
+        licence=shards.index["licence"],
+        fps=shards.fps,
         views=shards.views,
         **counted,
         transitions=sum(marks),
-        hours=frames / shards.fps / 3600 if shards.fps else 0.0,
-        found_transitions=announced.get("found") if isinstance(announced.get("found"), int) else None,
-        dropped=_counts(announced.get("dropped")),
-        failures=read_failures(summary.get("failures")),
+        hours=frames / shards.fps / 3600,
+        found_transitions=summary.transitions.found,
+        dropped=summary.transitions.dropped,
+        failures=summary.failures,
+        n_failures=summary.failed,
         skipped=_skipped(summary),
         labels=_labels(pairs, marks),
-        lengths=np.asarray(shards.clip_lengths(), dtype=np.int64),
+        lengths=shards.clip_lengths(),
         rates=_rates(motions, summary),
         splits=_count(motions["split"]),
         datasets=_count(motions["dataset"]),
         kinds=_count(shards.clips["kind"]),
         remarks=tuple(_remarks(summary, counted)),
-        provenance=_mapping(shards.index.get("provenance")),
+        provenance=shards.index["provenance"],
     )
 
 
-def read_failures(found: object) -> dict[str, dict[str, int]] | None:
-    """Stage → reason → count, from `{stage: {reason: n}}`, `{stage: n}`, `{reason: n}` or a plain number."""
-    if isinstance(found, bool) or not isinstance(found, int | Mapping):
-        return None
-    if isinstance(found, int):
-        return {"build": {"reason not recorded": found}} if found else {}
-    stages: dict[str, dict[str, int]] = {}
-    for name, value in found.items():
-        reasons = _counts(value) if isinstance(value, Mapping) else _counts({"reason not recorded": value})
-        if sum(reasons.values()):
-            stages[str(name)] = reasons
-    return stages
-
-
-def _remarks(summary: Mapping[str, Any], counted: Mapping[str, int]) -> list[str]:
+def _remarks(summary: Summary, counted: Mapping[str, int]) -> list[str]:
     return [
-        f"the index announces {summary[name]} {name}, the tables hold {value}"
+        f"the index announces {announced} {name}, the tables hold {value}"
         for name, value in counted.items()
-        if isinstance(summary.get(name), int) and summary[name] != value
+        if (announced := getattr(summary, name)) != value
     ]
 
 
@@ -133,43 +116,28 @@ def _labels(pairs: Mapping[str, NDArray[Any]], marks: list[bool]) -> list[tuple[
     return sorted(rows, key=lambda row: (-row[1], row[0]))
 
 
-def _skipped(summary: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def _skipped(summary: Summary) -> dict[str, dict[str, int]]:
     """Stage → reason → count of what was left out on purpose."""
-    left_out = read_failures(summary.get("skipped")) or {}
-    if labels := _counts(summary.get("dropped")):
-        left_out["labels"] = labels
-    for key, stage, reason in (
-        ("unlabelled_motions", "motions", "no label speaks of it"),
-        ("pairs_without_motion", "pairs", "its motion is not there"),
+    left_out = {stage: dict(reasons) for stage, reasons in summary.skipped.items()}
+    if summary.dropped:
+        left_out["labels"] = summary.dropped
+    for number, stage, reason in (
+        (summary.unlabelled_motions, "motions", "no label speaks of it"),
+        (summary.pairs_without_motion, "pairs", "its motion is not there"),
     ):
-        if isinstance(summary.get(key), int) and summary[key]:
-            left_out.setdefault(stage, {})[reason] = summary[key]
+        if number:
+            left_out.setdefault(stage, {})[reason] = number
     return left_out
 
 
-def _rates(motions: Mapping[str, NDArray[Any]], summary: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """Motions per source frame rate, fastest first: in the summary's words if it has them, else the true rates."""
-    announced = _counts(summary.get("rates")) or dict(Counter(f"{rate:.6g}" for rate in motions["fps_true"].tolist()))
-    return sorted(announced.items(), key=lambda item: (-_leading_number(item[0]), item[0]))
-
-
-def _leading_number(words: str) -> float:
-    try:
-        return float(words.split(" ")[0])
-    except ValueError:
-        return 0.0
+def _rates(motions: Mapping[str, NDArray[Any]], summary: Summary) -> list[tuple[str, int]]:
+    """Motions per source frame rate, fastest first: in the summary's words, of a benchmark the true rates."""
+    rates = summary.rates or Counter(f"{rate:.6g}" for rate in motions["fps_true"].tolist())
+    return sorted(rates.items(), key=lambda item: (-float(item[0].split(" ")[0]), item[0]))
 
 
 def _count(column: NDArray[Any]) -> list[tuple[str, int]]:
     return sorted(Counter(map(str, column.tolist())).items(), key=lambda item: (-item[1], item[0]))
-
-
-def _mapping(found: object) -> dict[str, Any]:
-    return dict(found) if isinstance(found, Mapping) else {}
-
-
-def _counts(found: object) -> dict[str, int]:
-    return {str(k): v for k, v in _mapping(found).items() if isinstance(v, int) and not isinstance(v, bool)}
 
 
 # --- clips to look at -------------------------------------------------------------------------

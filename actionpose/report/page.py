@@ -83,7 +83,7 @@ def _head(title: str, facts: ShardFacts) -> str:
         f"{_duration(facts.hours)} at {facts.fps:g} frames per second, "
         + (f"seen from: {views}." if views else "with their 2D detections stored.")
     )
-    failures, dropped = facts.n_failures, sum(facts.dropped.values())
+    dropped = sum(facts.dropped.values())
     cards = [
         _card(number(facts.motions), "motions"),
         _card(number(facts.clips), "clips"),
@@ -92,7 +92,7 @@ def _head(title: str, facts: ShardFacts) -> str:
         _card(_duration(facts.hours), "of motion", f"{facts.frames:,} frames"),
         _card(f"{facts.fps:g}", "frames per second"),
         _card(number(len(facts.views)), "views", views),
-        _card("not told" if failures is None else number(failures), "failures", css="good" if failures == 0 else "bad"),
+        _card(number(facts.n_failures), "failures", css="bad" if facts.n_failures else "good"),
     ]
     nav = " ".join(
         f'<a href="#{anchor}">{name}</a>'
@@ -165,13 +165,11 @@ def _small_bars(title: str, rows: Sequence[tuple[str, int]], unit: str) -> str:
 
 def _rejected(facts: ShardFacts) -> str:
     parts = ["<h3>What is not in here, and why</h3>"]
-    if facts.failures is None:
-        parts.append(absent("The index does not say how many items failed."))
-    elif not facts.failures:
+    if not facts.failures:
         parts.append("<p>No item failed in any stage.</p>")
     rows = [
         (text(stage), text(reason), '<b class="warn">failed</b>', number(n))
-        for stage, reasons in (facts.failures or {}).items()
+        for stage, reasons in facts.failures.items()
         for reason, n in reasons.items()
     ]
     rows += [("transitions", text(reason), "left out", number(n)) for reason, n in facts.dropped.items() if n]
@@ -182,7 +180,7 @@ def _rejected(facts: ShardFacts) -> str:
     ]
     if rows:
         parts.append(table(("of", "reason", "verdict", "items"), rows, numeric=(3,)))
-    if facts.found_transitions is not None:
+    if facts.found_transitions:
         parts.append(
             f'<p class="note">Transitions found in the labels: {number(facts.found_transitions)}; '
             f"pairs about a transition in the shards: {number(facts.transitions)} "

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.geometry import pixel_to_screen, root_relative
+from actionpose.schema import VideoFacts
 from actionpose.skeleton import BONES, N_JOINTS
 from pipeline.h36m.cameras import Camera, camera_named
 from pipeline.pack.benchmark import SPLITS, BenchmarkMotion, Rejected
@@ -297,17 +298,17 @@ def _motion(
         fps_true=facts.table("h36m")["fps"],
         pose2d=screen_pose(split.joint_2d[start:stop], confidence, camera),
         pose3d=screen_pose(split.image[start:stop, :, :2], split.image[start:stop, :, 2] * 2.0 / camera.width, camera),
-        extra={
-            "width": camera.width,
-            "height": camera.height,
-            "camera": camera.id,
-            "target": "image-2.5d",
-            "unit_mm": unit_mm,
-            "unit_from": unit_from,
-            "protocols": [PROTOCOL],
-            "source_2d": "sh",
-            **({"skip": skip} if skip else {}),
-        },
+        facts=VideoFacts(
+            width=camera.width,
+            height=camera.height,
+            camera=camera.id,
+            target="image-2.5d",
+            unit_mm=unit_mm,
+            unit_from=unit_from,
+            protocols=(PROTOCOL,),
+            source_2d="sh",
+            skip=skip,
+        ),
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
+from actionpose.schema import VideoFacts
 from actionpose.skeleton import LEFT, N_JOINTS, RIGHT
 from pipeline.h36m.cameras import Camera, Extrinsics, cameras, project, world_to_camera
 from pipeline.h36m.extrinsics import Places
@@ -142,18 +143,18 @@ def _motion(
         fps_true=fps,
         pose2d=pose2d,
         pose3d=(points * (1000.0 / unit_mm)).astype(np.float32),
-        extra={
-            "width": camera.width,
-            "height": camera.height,
-            "camera": camera.id,
-            "take": take,
-            "target": "camera",
-            "unit_mm": unit_mm,
-            "unit_from": "constant",
-            "protocols": [PROTOCOL],
-            "source_2d": source_2d,
-            **({"skip": skip} if skip else {}),
-        },
+        facts=VideoFacts(
+            width=camera.width,
+            height=camera.height,
+            camera=camera.id,
+            take=take,
+            target="camera",
+            unit_mm=unit_mm,
+            unit_from="constant",
+            protocols=(PROTOCOL,),
+            source_2d=source_2d,
+            skip=skip,
+        ),
     )
 
 

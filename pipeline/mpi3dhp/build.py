@@ -19,6 +19,7 @@ from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.geometry import pixel_to_screen
+from actionpose.schema import VideoFacts
 from pipeline.mpi3dhp.files import OFFICIAL_TEST, Contents, Video, read_contents, source
 from pipeline.mpi3dhp.geometry import (
     Annotation,
@@ -281,33 +282,31 @@ def _motion(video: Video, looked: Looked, *, permute: bool, metres: bool) -> Ben
         fps_true=fps,
         pose2d=pose2d,
         pose3d=pose3d,
-        extra=_extra(video, looked.kind, width, height, split),
+        facts=_facts(video, looked.kind, width, height, split),
     )
 
 
-def _extra(video: Video, kind: Kind, width: int, height: int, split: str) -> dict[str, Any]:
+def _facts(video: Video, kind: Kind, width: int, height: int, split: str) -> VideoFacts:
     unit = table("mpi_inf_3dhp")["unit"]
-    extra: dict[str, Any] = {
-        "width": width,
-        "height": height,
-        "camera": video.camera,
-        "target": kind,
-        "unit_mm": unit["mm"],
-        "unit_from": "constant",
-        "protocols": list(protocols_of(kind)),
-        "source_2d": "gt",
-    }
-    if split == "test":
-        extra["valid"] = runs(video.scored)
-        if video.name in unit["legacy_sequences"]:
-            extra["legacy_unit_mm"] = unit["legacy_mm"]
-    return extra
+    legacy = split == "test" and video.name in unit["legacy_sequences"]
+    return VideoFacts(
+        width=width,
+        height=height,
+        camera=video.camera,
+        target=kind,
+        unit_mm=unit["mm"],
+        unit_from="constant",
+        protocols=protocols_of(kind),
+        source_2d="gt",
+        valid=runs(video.scored) if split == "test" else None,
+        legacy_unit_mm=unit["legacy_mm"] if legacy else None,
+    )
 
 
-def runs(flags: NDArray[np.bool_]) -> list[list[int]]:
+def runs(flags: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
     """Runs of true flags (n,) as [first, stop)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [[int(first), int(stop)] for first, stop in edges.reshape(-1, 2)]
+    return tuple((int(first), int(stop)) for first, stop in edges.reshape(-1, 2))
 
 
 def build(used: Sequence[Looked], out: Path) -> Written:

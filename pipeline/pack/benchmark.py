@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from actionpose.config import canonical_json
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, publish_folder
-from actionpose.shards import COLUMNS, ShardSet, check_place, read_index, write_index, write_shard
+from actionpose.schema import COLUMNS, Summary, VideoFacts
+from actionpose.shards import ShardSet, check_place, read_index, summary_of, write_index, write_shard
 from actionpose.skeleton import N_JOINTS
 from pipeline.engine.journal import disk_troubles, locked
 from pipeline.engine.manifest import FailureRow, VideoRow, write_rows
@@ -79,7 +80,7 @@ class BenchmarkMotion:
         fps_stored, fps_true: frames per second.
         pose2d: (n, 17, 3), screen x, y (width scales both) and confidence.
         pose3d: (n, 17, 3), screen units, camera frame (x right, y down, z away), not yet root-relative.
-        extra: what the protocol needs beside the frames; goes to `motions.extra` of the shard as it is.
+        facts: what the protocol needs beside the frames.
     """
 
     motion_id: str
@@ -92,7 +93,7 @@ class BenchmarkMotion:
     fps_true: float
     pose2d: NDArray[np.float32]
     pose3d: NDArray[np.float32]
-    extra: Mapping[str, Any]
+    facts: VideoFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,12 @@ class Written:
     @property
     def failures(self) -> dict[str, dict[str, int]]:
         """Stage → reason → number of rejected videos."""
-        return dict(self.index["summary"]["failures"])
+        return self.summary.failures
+
+    @property
+    def summary(self) -> Summary:
+        """The counts of the index."""
+        return summary_of(self.index, self.folder)
 
 
 def write_benchmark(
@@ -247,32 +253,32 @@ def _verdict(motion: BenchmarkMotion, seen: set[str]) -> Rejected | None:
     for name, frames in (("pose3d", motion.pose3d), ("pose2d", motion.pose2d)):
         if not (finite := np.isfinite(frames).all(axis=(1, 2))).all():
             return no("not finite", f"{name} of {n - int(finite.sum())} frames, the first is {int(finite.argmin())}")
-    unit = motion.extra["unit_mm"]
-    if not (np.isfinite(unit).all() and np.all(np.asarray(unit) > 0)) or (np.ndim(unit) and len(unit) != n):
+    unit = np.asarray(motion.facts.unit_mm)
+    if not (np.isfinite(unit).all() and (unit > 0).all()) or unit.shape not in ((), (n,)):
         return no("no scale", "unit_mm is not positive and finite for every frame")
     return None
 
 
 def _video_row(motion: BenchmarkMotion) -> VideoRow:
-    extra = motion.extra
+    facts, frames = motion.facts, len(motion.pose3d)
     return VideoRow(
         motion_id=motion.motion_id,
         dataset=motion.dataset,
         subject=motion.subject,
         split=motion.split,
         action=motion.action,
-        camera=str(extra.get("camera", "")),
-        frames=len(motion.pose3d),
-        frames_valid=sum(b - a for a, b in extra["valid"]) if "valid" in extra else len(motion.pose3d),
+        camera=facts.camera,
+        frames=frames,
+        frames_valid=len(facts.valid_frames(frames)),
         fps=motion.fps_true,
-        width=int(extra["width"]),
-        height=int(extra["height"]),
-        source_2d=str(extra["source_2d"]),
-        target=str(extra["target"]),
-        unit_mm=float(np.mean(extra["unit_mm"])),
-        unit_from=str(extra["unit_from"]),
-        protocols=list(extra["protocols"]),
-        left_out=[f"{name}: {reason}" for name, reason in sorted(extra.get("skip", {}).items())],
+        width=facts.width,
+        height=facts.height,
+        source_2d=facts.source_2d,
+        target=facts.target,
+        unit_mm=facts.mean_unit_mm,
+        unit_from=facts.unit_from,
+        protocols=list(facts.protocols),
+        left_out=[f"{name}: {reason}" for name, reason in sorted(facts.skip.items())],
     )
 
 
@@ -300,7 +306,7 @@ class _Shelf:
                 _append(handle, getattr(motion, name))
         stop = self.frames + len(motion.pose3d)
         named = {key: getattr(motion, key) for key in COLUMNS["motions"] if hasattr(motion, key)}
-        self.rows.append({**named, "extra": dict(motion.extra), "start": self.frames, "stop": stop, "heading": 0.0})
+        self.rows.append({**named, "extra": motion.facts.to_json(), "start": self.frames, "stop": stop, "heading": 0.0})
         self.frames = stop
 
     def close(self) -> dict[str, Any] | None:
@@ -346,24 +352,22 @@ def _write_shards(folder: Path, motions: Iterable[BenchmarkMotion], max_frames: 
 
 def _summary(
     shards: Sequence[Mapping[str, Any]], count: _Count, stage: str, sources: Sequence[BenchmarkFile]
-) -> dict[str, Any]:
+) -> Summary:
     reasons = Counter(rejected.reason for rejected in count.rejected)
     seconds = sum(row.frames / row.fps for row in count.videos)
     splits = sorted({row["split"] for row in shards}, key=SPLITS.index)
     left_out: Counter[str] = Counter(text for row in count.videos for text in row.left_out)
-    return {
-        "motions": len(count.videos),
-        "clips": 0,
-        "pairs": 0,
-        "frames": sum(row["frames"] for row in shards),
-        "hours": round(seconds / 3600, 4),
-        "splits": {s: _of_split([row for row in shards if row["split"] == s]) for s in splits},
-        "protocols": sorted({name for row in count.videos for name in row.protocols}),
-        "left_out": dict(sorted(left_out.items())),
-        "source": [source.identity for source in sources],
-        "source_2d": dict(sorted(Counter(row.source_2d for row in count.videos).items())),
-        "failures": {stage: dict(sorted(reasons.items()))} if reasons else {},
-    }
+    return Summary(
+        motions=len(count.videos),
+        frames=sum(row["frames"] for row in shards),
+        hours=round(seconds / 3600, 4),
+        splits={s: _of_split([row for row in shards if row["split"] == s]) for s in splits},
+        protocols=sorted({name for row in count.videos for name in row.protocols}),
+        left_out=dict(sorted(left_out.items())),
+        source=[source.identity for source in sources],
+        source_2d=dict(sorted(Counter(row.source_2d for row in count.videos).items())),
+        failures={stage: dict(sorted(reasons.items()))} if reasons else {},
+    )
 
 
 def _of_split(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

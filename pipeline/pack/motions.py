@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from actionpose.shards import COLUMNS, ShardSet, write_index, write_shard
+from actionpose.schema import COLUMNS, Summary, Transitions
+from actionpose.shards import ShardSet, write_index, write_shard
 from pipeline.config import DataConfig
 from pipeline.engine.item import Item, Rows
 from pipeline.engine.manifest import (
@@ -134,7 +135,7 @@ def motion_entry(motion_id: str, manifests: dict[str, str], without: Collection[
 
 
 def shard_tables(split: str, entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[Any]]]:
-    """The three tables of a shard, column by column (`actionpose.shards.COLUMNS`)."""
+    """The three tables of a shard, column by column (`actionpose.schema.COLUMNS`)."""
     tables: dict[str, dict[str, list[Any]]] = {name: {c: [] for c in columns} for name, columns in COLUMNS.items()}
     start = 0
     for number, entry in enumerate(entries):
@@ -260,7 +261,7 @@ def _write_left_out(manifests: Path, sources: Sources, left: LeftOut) -> None:
         write_rows(manifests / "dropped.jsonl", chain(drops, left_out_rows(sources.pairs, left)))
 
 
-def summarise(shards: Sequence[dict[str, Any]], sources: Sources, config: DataConfig, left: LeftOut) -> dict[str, Any]:
+def summarise(shards: Sequence[dict[str, Any]], sources: Sources, config: DataConfig, left: LeftOut) -> Summary:
     """The counts that `ap-data inspect` shows; `left` is what settings leave out."""
     packed = {row.motion_id for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow)}
     said = _said(sources, packed, left)
@@ -270,23 +271,23 @@ def summarise(shards: Sequence[dict[str, Any]], sources: Sources, config: DataCo
         if row.motion_id in said.motions
     )
     frames = sum(row["frames"] for row in shards)
-    return {
-        "motions": rates.total(),
-        "clips": _clips(sources, said.motions, left),
-        "pairs": said.kinds.total(),
-        "kinds": dict(sorted(said.kinds.items())),
-        "transitions": _transitions(sources),
-        "frames": frames,
-        "hours": round(frames / config.keypoints.fps / 3600, 4),
-        "labels": dict(said.texts.most_common()),
-        "rates": _rates(rates),
-        "splits": {split: _of_split(split, shards) for split in sorted({row["split"] for row in shards})},
-        "dropped": _reasons(sources.pairs, "dropped") | dict(sorted(said.left.items())),
-        "failures": {name: result.failures for name, result in _named(sources).items() if result.failures},
-        "skipped": {name: r.meta["skipped"] for name, r in _named(sources).items() if r.meta["skipped"]},
-        "unlabelled_motions": len(packed - said.motions - left.motions),
-        "pairs_without_motion": said.without,
-    }
+    return Summary(
+        motions=rates.total(),
+        clips=_clips(sources, said.motions, left),
+        pairs=said.kinds.total(),
+        kinds=dict(sorted(said.kinds.items())),
+        transitions=_transitions(sources),
+        frames=frames,
+        hours=round(frames / config.keypoints.fps / 3600, 4),
+        labels=dict(said.texts.most_common()),
+        rates=_rates(rates),
+        splits={split: _of_split(split, shards) for split in sorted({row["split"] for row in shards})},
+        dropped=_reasons(sources.pairs, "dropped") | dict(sorted(said.left.items())),
+        failures={name: result.failures for name, result in _named(sources).items() if result.failures},
+        skipped={name: r.meta["skipped"] for name, r in _named(sources).items() if r.meta["skipped"]},
+        unlabelled_motions=len(packed - said.motions - left.motions),
+        pairs_without_motion=said.without,
+    )
 
 
 @dataclass
@@ -324,10 +325,10 @@ def _clips(sources: Sources, motions: set[str], left: LeftOut) -> int:
     return sum(1 for _ in groupby(clips))
 
 
-def _transitions(sources: Sources) -> dict[str, Any]:
+def _transitions(sources: Sources) -> Transitions:
     verdicts = Counter(row["verdict"] for _, row in read_lines(sources.pairs.table("transitions")))
     number = verdicts.pop("kept", 0)
-    return {"found": number + verdicts.total(), "kept": number, "dropped": dict(sorted(verdicts.items()))}
+    return Transitions(found=number + verdicts.total(), kept=number, dropped=dict(sorted(verdicts.items())))
 
 
 def _rates(motions: Counter[tuple[float, float]]) -> dict[str, int]:

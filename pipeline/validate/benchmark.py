@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from actionpose.errors import UserError
+from actionpose.schema import TARGETS, VideoFacts
 from actionpose.shards import ShardSet
 from pipeline.validate.check import Check, judged
-
-TARGETS = ("image-2.5d", "camera", "universal", "metric")
-SAID = ("width", "height", "camera", "target", "unit_mm", "unit_from", "protocols", "source_2d")
-"""What every video has to say of itself."""
 
 OUTSIDE = 1.5
 """Screen units from the middle that a joint may be away on average: people leave a picture, but not so far."""
@@ -22,36 +20,45 @@ _EVERY = 50  # frames of a video from one that is looked at to the next: a secon
 
 
 def benchmark_checks(shards: ShardSet, videos: Mapping[str, Mapping[str, Any]]) -> list[Check]:
-    """What each video says, scales, people, and agreement with `videos.jsonl` where it is there."""
-    checks = [said(shards), scales(shards), people(shards), pictures(shards)]
+    """What each video states, scales, people, and agreement with `videos.jsonl` where it is there."""
+    checks = [stated(shards), people(shards), pictures(shards)]
+    try:
+        shards.videos  # noqa: B018 (the others need what every video states)
+    except UserError:
+        return checks
+    checks.insert(1, scales(shards))
     return [*checks, agreement(shards, videos)] if videos else checks
 
 
-def _rows(shards: ShardSet) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def _ids(shards: ShardSet) -> Iterator[tuple[int, str]]:
     for number, motion_id in enumerate(shards.motions["motion_id"]):
-        yield number, str(motion_id), shards.motions["extra"][number]
+        yield number, str(motion_id)
 
 
-def said(shards: ShardSet) -> Check:
-    """Every video says what a protocol needs to know of it, and has its 2D."""
+def stated(shards: ShardSet) -> Check:
+    """Every video states what a protocol needs to know of it, and has its 2D."""
     wrong = [] if shards.has_pose2d else ["the shards have no 2D"]
-    for _, motion_id, extra in _rows(shards):
-        missing = [name for name in SAID if name not in extra]
-        if missing or extra["target"] not in TARGETS:
-            wrong.append(f"{motion_id}: " + (", ".join(missing) or f"target {extra['target']}"))
-    targets = Counter(extra.get("target") for _, _, extra in _rows(shards))
+    targets: Counter[str] = Counter()
+    for number, motion_id in _ids(shards):
+        try:
+            target = VideoFacts.from_json(shards.motions["extra"][number], where=motion_id).target
+        except UserError as error:
+            wrong.append(error.message)
+            continue
+        targets[target] += 1
+        wrong += [] if target in TARGETS else [f"{motion_id}: target {target}"]
     return judged("videos", wrong, ", ".join(f"{number:,} of target {name}" for name, number in targets.items()))
 
 
 def scales(shards: ShardSet) -> Check:
     """Millimetres per screen unit are positive: one number, or one for each frame."""
     wrong = []
-    for number, motion_id, extra in _rows(shards):
-        unit = np.asarray(extra.get("unit_mm", 0.0), dtype=np.float64)
+    for number, motion_id in _ids(shards):
+        unit = np.asarray(shards.videos[number].unit_mm, dtype=np.float64)
         frames = int(shards.motions["stop"][number] - shards.motions["start"][number])
         if not (np.isfinite(unit).all() and (unit > 0).all()) or unit.shape not in ((), (frames,)):
             wrong.append(f"{motion_id}: {unit.shape} of {frames} frames, least {unit.min(initial=np.inf):g}")
-    origins = Counter(extra.get("unit_from") for _, _, extra in _rows(shards))
+    origins = Counter(video.unit_from for video in shards.videos)
     return judged("scales", wrong, ", ".join(f"{number:,} {name}" for name, number in origins.items()))
 
 
@@ -67,9 +74,9 @@ def people(shards: ShardSet) -> Check:
 def pictures(shards: ShardSet) -> Check:
     """2D lies on its picture: a wrong image size or unit puts it elsewhere."""
     wrong = []
-    for number, motion_id, _ in _rows(shards):
+    for number, motion_id in _ids(shards):
         if not shards.has_pose2d:
-            break  # told under videos
+            break  # reported under videos
         frames = shards.motion_frames(number, "pose2d")[::_EVERY]
         if not (middle := float(np.abs(np.median(frames[..., :2], axis=0)).max())) <= OUTSIDE:
             wrong.append(f"{motion_id}: {middle:.2f} screen units from the middle")
@@ -79,14 +86,14 @@ def pictures(shards: ShardSet) -> Check:
 def agreement(shards: ShardSet, videos: Mapping[str, Mapping[str, Any]]) -> Check:
     """Every video of the shards is the row of `videos.jsonl`, and the other way round."""
     wrong = []
-    for number, motion_id, extra in _rows(shards):
+    for number, motion_id in _ids(shards):
         row = videos.get(motion_id)
         here: dict[str, Any] = {name: str(shards.motions[name][number]) for name in ("split", "subject", "action")}
         here["frames"] = int(shards.motions["stop"][number] - shards.motions["start"][number])
-        here["protocols"] = list(extra.get("protocols", ()))
+        here["protocols"] = list(shards.videos[number].protocols)
         differ = [name for name, value in here.items() if row is not None and row[name] != value]
         if row is None or differ:
             wrong.append(f"{motion_id}: " + (", ".join(differ) or "not in the manifest"))
-    known = {motion_id for _, motion_id, _ in _rows(shards)}
+    known = {motion_id for _, motion_id in _ids(shards)}
     wrong += [f"{motion_id}: not in the shards" for motion_id in videos if motion_id not in known]
     return judged("agreement", wrong, f"{len(known):,} videos are those of the manifest")

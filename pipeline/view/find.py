@@ -73,7 +73,7 @@ def _video(shards: ShardSet, motions: list[str], motion_id: str) -> Clip:
     if motion_id and motion_id not in motions:
         raise UserError(f"there is no video '{motion_id}'", "list them: ap-data inspect FOLDER --table videos")
     number = motions.index(motion_id) if motion_id else 0
-    unit_mm = float(np.mean(shards.motions["extra"][number]["unit_mm"]))
+    unit_mm = shards.videos[number].mean_unit_mm
     seen = shards.motion_frames(number) * (unit_mm / 1000)
     seen = seen - seen[:, ROOT].mean(axis=0)
     frames = np.stack([seen[..., 0], seen[..., 2], -seen[..., 1]], axis=-1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
-from actionpose.shards import INDEX, read_index
+from actionpose.shards import INDEX, read_index, summary_of
 from pipeline.engine.journal import META
 from pipeline.engine.manifest import ROW_TYPES, read_lines
 from pipeline.engine.stage import read_meta
@@ -54,33 +54,32 @@ def shard_summary(folder: Path) -> dict[str, Any]:
         source_2d (where the 2D comes from → videos), left_out (protocol and reason → videos) and source (the files).
     """
     index = read_index(folder)
-    summary = index["summary"]
-    failures = summary.get("failures", {})
-    transitions = summary.get("transitions", {})
-    labels = summary.get("labels", {})
+    s = summary_of(index, folder)
     benchmark = ("protocols", "source_2d", "left_out", "source") if index["kind"] == "benchmark" else ()
     return {
         "path": str(folder),
         "kind": index["kind"],
-        **{name: summary[name] for name in benchmark if name in summary},
-        **{name: summary.get(name, 0) for name in ("motions", "clips", "pairs")},
-        "transitions": transitions.get("kept", 0),
-        "frames": summary.get("frames", 0),
-        "hours": summary.get("hours", 0.0),
-        "failures": sum(sum(reasons.values()) for reasons in failures.values()),
-        "labels": len(labels),
+        **{name: getattr(s, name) for name in benchmark},
+        "motions": s.motions,
+        "clips": s.clips,
+        "pairs": s.pairs,
+        "transitions": s.transitions.kept,
+        "frames": s.frames,
+        "hours": s.hours,
+        "failures": s.failed,
+        "labels": len(s.labels),
         "fps": index["fps"],
         "views": index["views"],
         "fingerprint": index["fingerprint"],
-        "kinds": summary.get("kinds", {}),
-        "splits": summary.get("splits", {}),
-        "rates": summary.get("rates", {}),
-        "transition_verdicts": {"found": transitions.get("found", 0), **transitions.get("dropped", {})},
-        "dropped": summary.get("dropped", {}),
-        "failure_reasons": failures,
-        "skipped_reasons": summary.get("skipped", {}),
-        "unlabelled_motions": summary.get("unlabelled_motions", 0),
-        "label_counts": labels,
+        "kinds": s.kinds,
+        "splits": s.splits,
+        "rates": s.rates,
+        "transition_verdicts": {"found": s.transitions.found, **s.transitions.dropped},
+        "dropped": s.dropped,
+        "failure_reasons": s.failures,
+        "skipped_reasons": s.skipped,
+        "unlabelled_motions": s.unlabelled_motions,
+        "label_counts": s.labels,
         "shards": len(index["shards"]),
         "bytes": sum(row["bytes"] for row in index["shards"]),
         "schema": f"{index['schema']} v{index['version']}",
@@ -120,7 +119,7 @@ def next_command(folder: Path) -> str:
     index = read_index(folder)
     if index["kind"] != "benchmark":
         return f"ap-train pretrain -c tiny --data {folder} --out runs/pretrain"
-    recipe = "finetune_3dhp" if "3dhp" in index["summary"].get("protocols", ()) else "finetune_h36m"
+    recipe = "finetune_3dhp" if "3dhp" in summary_of(index, folder).protocols else "finetune_h36m"
     return f"ap-train finetune -c {recipe} --data {folder} --out runs/finetune"
 
 
@@ -132,18 +131,18 @@ def _benchmark_text(s: dict[str, Any]) -> str:
         f"videos       {s['motions']:,}",
         f"length       {s['frames']:,} frames, {s['hours']:.2f} hours",
         *(f"{split:<12} {_listed_counts(counts)}" for split, counts in s["splits"].items()),
-        f"protocols    {', '.join(s.get('protocols', [])) or 'none'}",
-        f"2D           {_listed(s.get('source_2d', {}))}",
-        *(f"left out     {number:,} videos by {text}" for text, number in s.get("left_out", {}).items()),
+        f"protocols    {', '.join(s['protocols']) or 'none'}",
+        f"2D           {_listed(s['source_2d'])}",
+        *(f"left out     {number:,} videos by {text}" for text, number in s["left_out"].items()),
         f"failures     {s['failures']:,}" + "".join(_stage_reasons(s["failure_reasons"])),
-        *(f"made from    {_file_text(file)}" for file in s.get("source", [])),
+        *(f"made from    {_file_text(file)}" for file in s["source"]),
         f"licence      {s['licence']}",
     ]
     return "\n".join(lines)
 
 
-def _file_text(file: dict[str, Any]) -> str:
-    return " ".join(str(file[name]) for name in ("file", "layout", "sha256") if name in file)
+def _file_text(file: dict[str, str]) -> str:
+    return " ".join(file[name] for name in ("file", "layout", "sha256"))
 
 
 def _listed(counts: dict[str, int], unit: str = "") -> str:
@@ -235,13 +234,12 @@ def benchmark_status(out: Path) -> dict[str, Any] | None:
     """Where a benchmark's shards come from, as `ap-data status` says it; None when `out` holds none."""
     if not (out / INDEX).is_file() or (index := read_index(out))["kind"] != "benchmark":
         return None
-    summary = index["summary"]
-    failed = sum(sum(reasons.values()) for reasons in summary["failures"].values())
+    summary = summary_of(index, out)
     return {
-        "stage": index["provenance"].get("stage", "build"),
+        "stage": index["provenance"]["stage"],
         "state": "built",
-        "rows": f"{summary['motions']:,} videos" + (f", {failed:,} failed" if failed else ""),
-        "why": "from " + ", ".join(file["file"] for file in summary["source"] if "file" in file),
+        "rows": f"{summary.motions:,} videos" + (f", {summary.failed:,} failed" if summary.failed else ""),
+        "why": "from " + ", ".join(file["file"] for file in summary.source),
         "folder": str(out),
     }
 

@@ -17,7 +17,8 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from actionpose.shards import COLUMNS, INDEX, SCHEMA, VERSION, ShardSet, read_index, write_index, write_shard
+from actionpose.schema import COLUMNS, SCHEMA, VERSION, Summary
+from actionpose.shards import INDEX, ShardSet, read_index, write_index, write_shard
 
 Tables = dict[str, dict[str, list[Any]]]
 
@@ -96,7 +97,7 @@ def build(folder: Path, *parts: tuple[list[int], int], kind: str = "motion-text"
         fps=30.0,
         views=["front", "side"],
         shards=rows,
-        summary={"clips": sum(len(lengths) for lengths, _ in parts)},
+        summary=Summary(clips=sum(len(lengths) for lengths, _ in parts)),
         provenance={"made": "by a test"},
         licence="none",
     )
@@ -135,7 +136,9 @@ def test_every_column_comes_back_as_it_went_in(tmp_path: Path):
 def test_any_text_and_any_list_comes_back(tmp_path: Path, lengths: list[int], texts: list[str], lists: list[list[str]]):
     tables = make_tables(lengths, texts, lists)
     row = write_shard(tmp_path / "s.h5", tables=tables, pose3d=random_frames(0, lengths))
-    write_index(tmp_path, kind="motion-text", fps=30, views=[], shards=[row], summary={}, provenance={}, licence="")
+    write_index(
+        tmp_path, kind="motion-text", fps=30, views=[], shards=[row], summary=Summary(), provenance={}, licence=""
+    )
     found = ShardSet(tmp_path)
     assert found.pairs["raw"].tolist() == tables["pairs"]["raw"]
     assert found.pairs["act_cat"].tolist() == tables["pairs"]["act_cat"]
@@ -146,7 +149,9 @@ def test_equally_long_lists_stay_lists(tmp_path: Path):
     build(tmp_path, ([2, 2, 2], 0))
     tables = make_tables([2, 2, 2], ["x"], [["a", "b"]])
     row = write_shard(tmp_path / "train-00000.h5", tables=tables, pose3d=random_frames(0, [2, 2, 2]))
-    write_index(tmp_path, kind="motion-text", fps=30, views=[], shards=[row], summary={}, provenance={}, licence="")
+    write_index(
+        tmp_path, kind="motion-text", fps=30, views=[], shards=[row], summary=Summary(), provenance={}, licence=""
+    )
     column = ShardSet(tmp_path).pairs["act_cat"]
     assert column.shape == (3,)
     assert column[1] == ["a", "b"]
@@ -181,7 +186,7 @@ def test_detected_2d_is_stored_beside_the_3d(tmp_path: Path):
         pose2d=iter(detected),
     )
     index = write_index(
-        tmp_path, kind="benchmark", fps=50.0, views=[], shards=[row], summary={}, provenance={}, licence=""
+        tmp_path, kind="benchmark", fps=50.0, views=[], shards=[row], summary=Summary(), provenance={}, licence=""
     )
     found = ShardSet(tmp_path)
     assert found.has_pose2d
@@ -196,7 +201,9 @@ def test_a_gap_is_left_out_of_its_clip(tmp_path: Path):
     tables["clips"]["gap_start"][1], tables["clips"]["gap_stop"][1] = 10, 15
     frames = random_frames(3, [5, 30])
     row = write_shard(tmp_path / "s.h5", tables=tables, pose3d=frames)
-    write_index(tmp_path, kind="motion-text", fps=30, views=[], shards=[row], summary={}, provenance={}, licence="")
+    write_index(
+        tmp_path, kind="motion-text", fps=30, views=[], shards=[row], summary=Summary(), provenance={}, licence=""
+    )
     found = ShardSet(tmp_path)
     assert_array_equal(found.clip_frames(1), np.concatenate([frames[1][2:10], frames[1][15:22]]))
     assert found.clip_lengths().tolist() == [5, 15]
@@ -219,7 +226,7 @@ def test_the_fingerprint_names_the_content_and_not_its_story(tmp_path: Path):
     other = ShardSet(build(tmp_path / "other", ([40], 2)))
     assert one.fingerprint != other.fingerprint
     keep = {key: one.index[key] for key in ("kind", "fps", "views", "shards")}
-    write_index(one.folder, **keep, summary={}, provenance={"made": "elsewhere"}, licence="other")
+    write_index(one.folder, **keep, summary=Summary(), provenance={"made": "elsewhere"}, licence="other")
     assert ShardSet(one.folder).fingerprint == one.fingerprint
 
 

@@ -14,7 +14,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from actionpose.shards import COLUMNS, write_index
+from actionpose.schema import COLUMNS, Summary
+from actionpose.shards import write_index
 from scripts import make_reference
 from tests.house.test_layers import ARROWS
 from tests.makers.places import ROOT
@@ -156,7 +157,9 @@ def test_links_lead_somewhere(page: Path):
 
 def test_the_formats_page_names_every_column_and_key_of_a_shard(tmp_path: Path):
     text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
-    index = write_index(tmp_path, kind="benchmark", fps=50, views=[], shards=[], summary={}, provenance={}, licence="")
+    index = write_index(
+        tmp_path, kind="benchmark", fps=50, views=[], shards=[], summary=Summary(), provenance={}, licence=""
+    )
     names = {*index, *(column for columns in COLUMNS.values() for column in columns)}
     assert [name for name in sorted(names) if f"`{name}`" not in text] == []
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from actionpose.geometry import facing_heading
-from actionpose.shards import COLUMNS, write_index, write_shard
+from actionpose.schema import COLUMNS, Summary, VideoFacts
+from actionpose.shards import ShardSet, write_index, write_shard
 
 # A standing figure, metres, z up, facing -y: the person's left is +x.
 REST = np.array(
@@ -42,6 +44,19 @@ def frames_of(label: str, frames: int, rng: np.random.Generator, turned: float =
     return (pose @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])).astype(np.float32)
 
 
+def write_counted(folder: Path, rows: list[dict], **about: object) -> None:
+    """Write the index of these shards, with the counts of their own tables as its summary."""
+    about |= {"shards": rows, "provenance": {}, "licence": "none"}
+    write_index(folder, summary=Summary(), **about)
+    found = ShardSet(folder)
+    counts = Summary(
+        motions=len(found.motions["start"]), clips=len(found.clips["start"]), pairs=len(found.pairs["text"]),
+        frames=int((found.motions["stop"] - found.motions["start"]).sum()),
+        labels=Counter(found.pairs["text"].tolist()), kinds=Counter(found.pairs["kind"].tolist()),
+    )  # fmt: skip
+    write_index(folder, summary=counts, **about)
+
+
 def make_shards(
     folder: Path,
     lengths: tuple[int, ...] = (20, 33, 47, 60, 26, 41, 55, 18),
@@ -53,10 +68,7 @@ def make_shards(
     """Write one shard for each split; each motion is one clip with one pair, subjects s0, s1, s2 in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [_one(folder, split, lengths, repeats, seed + number) for number, split in enumerate(splits)]
-    write_index(
-        folder, kind="motion-text", fps=30.0, views=("front", "side"), shards=rows, summary={}, provenance={},
-        licence="none",
-    )  # fmt: skip
+    write_counted(folder, rows, kind="motion-text", fps=30.0, views=("front", "side"))
     return folder
 
 
@@ -118,10 +130,7 @@ def edit(folder: Path, split: str = "train", **changes: object) -> Path:
     parts = [pose[a:b] for a, b in zip(tables["motions"]["start"], tables["motions"]["stop"], strict=True)]
     row = write_shard(path, tables=tables, pose3d=parts)
     rows = [row if old["file"] == row["file"] else old for old in index["shards"]]
-    write_index(
-        folder, kind=index["kind"], fps=index["fps"], views=index["views"], shards=rows, summary={}, provenance={},
-        licence="none",
-    )  # fmt: skip
+    write_counted(folder, rows, kind=index["kind"], fps=index["fps"], views=index["views"])
     return folder
 
 
@@ -131,6 +140,12 @@ H36M_ACTIONS = (
     "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting", "SittingDown",
     "Smoking", "TakingPhoto", "Waiting", "Walking", "WalkingDog", "WalkTogether",
 )  # fmt: skip
+
+FACTS = VideoFacts(
+    unit_mm=2000.0, unit_from="stored", protocols=("h36m-b",), target="image-2.5d", source_2d="sh", width=1000,
+    height=1002, camera="54138969",
+)  # fmt: skip
+"""What a video states that has nothing special about it."""
 
 BENCHMARKS = {
     "h36m-b": {"target": "image-2.5d", "source_2d": "sh", "unit_from": "stored", "width": 1000, "height": 1002},
@@ -192,7 +207,7 @@ def write_benchmark_shards(folder: Path, videos: list[dict], seed: int = 0) -> P
         pose2d = [np.concatenate([p[..., :2], np.ones_like(p[..., :1])], axis=-1) for p in pose3d]
         rows.append(write_shard(folder / f"{split}-00000.h5", tables=tables, pose3d=pose3d, pose2d=pose2d))
     fps = videos[0]["fps_true"]
-    write_index(folder, kind="benchmark", fps=fps, views=(), shards=rows, summary={}, provenance={}, licence="none")
+    write_counted(folder, rows, kind="benchmark", fps=fps, views=())
     return folder
 
 

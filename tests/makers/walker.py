@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from actionpose.geometry import facing_heading, rotation_z
+from actionpose.schema import Summary
 from actionpose.shards import write_index, write_shard
 
 FPS = 30.0
@@ -49,7 +49,7 @@ def make_shards(
     folder: Path,
     *,
     texts: Sequence[str] = ("walk", "wave", "stand"),
-    summary: dict[str, Any] | None = None,
+    summary: Summary | None = None,
     kind: str = "motion-text",
 ) -> Path:
     """Write one shard: a motion for each text, a clip of its whole, and a transition from the first to the second."""
@@ -83,8 +83,10 @@ def make_shards(
         },
     }  # fmt: skip
     shard = write_shard(folder / "train-00000.h5", tables=tables, pose3d=motions)
+    counted = Summary(motions=n, clips=len(rows), pairs=len(rows), frames=stops[-1])
     write_index(
         folder, kind=kind, fps=FPS, views=("front", "side") if kind == "motion-text" else (), shards=[shard],
-        summary=summary or {}, provenance={"pairs": {"seed": 7, "views": ["front", "side"]}}, licence="made up, free",
+        summary=summary or counted, licence="made up, free",
+        provenance={"pairs": {"seed": 7, "views": ["front", "side"]}},
     )  # fmt: skip
     return folder

@@ -16,10 +16,11 @@ from actionpose.data.samples import DataConfig, motion_samples, pair_samples, tr
 from actionpose.data.texts import Texts, mirror_words
 from actionpose.errors import UserError
 from actionpose.geometry import camera_matrix, camera_to_screen, flip, root_relative, screen_centre, to_camera
+from actionpose.schema import Summary
 from actionpose.shards import ShardSet, write_index, write_shard
 from actionpose.skeleton import FLIP_ORDER
 from tests.makers.places import ROOT
-from tests.makers.shards import ACTIONS, edit, make_shards
+from tests.makers.shards import ACTIONS, FACTS, edit, make_shards
 
 SMALL = DataConfig(clip_frames=32, stride=10, flip=False)
 
@@ -169,11 +170,13 @@ def test_stored_detections_are_used_as_they_are(tmp_path):
         "clips": source.clips,
         "pairs": source.pairs,
     }
-    tables["motions"]["extra"] = [{"unit_mm": 500.0}] * len(source.motions["start"])
+    tables["motions"]["extra"] = [dataclasses.replace(FACTS, unit_mm=500.0).to_json()] * len(source.motions["start"])
     pose3d = [source.motion_frames(i).copy() for i in range(8)]
     pose2d = [rng.normal(size=p.shape).astype(np.float32) for p in pose3d]
     row = write_shard(tmp_path / "train-00000.h5", tables=tables, pose3d=pose3d, pose2d=pose2d)
-    write_index(tmp_path, kind="benchmark", fps=50.0, views=(), shards=[row], summary={}, provenance={}, licence="")
+    write_index(
+        tmp_path, kind="benchmark", fps=50.0, views=(), shards=[row], summary=Summary(), provenance={}, licence=""
+    )
     table = motion_samples(ShardSet(tmp_path), SMALL)
     batch = Assembler(table=table)(np.arange(len(table)), 0)
     motion, start, length = table.motion[3], table.offset[3], table.length[3]

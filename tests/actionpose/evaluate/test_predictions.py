@@ -62,7 +62,7 @@ def truth(folder: Path, *, whole: bool = False, short: bool = True) -> dict[str,
     shards, out = ShardSet(folder), {}
     for motion in np.flatnonzero(shards.motions["split"] == "test").tolist():
         frames = len(shards.motion_frames(motion))
-        chosen = np.arange(frames) if whole else valid_frames(shards.motions["extra"][motion], frames)
+        chosen = np.arange(frames) if whole else valid_frames(shards, motion)
         name = str(shards.motions["motion_id"][motion])
         out[name.rpartition("/")[2] if short else name] = target_mm(shards, motion, chosen)
     return out

@@ -18,13 +18,12 @@ from actionpose.evaluate.protocols import (
     counted_frames,
     protocol_of,
     scored_windows,
-    valid_frames,
     windowing_of,
 )
 from actionpose.evaluate.scoring import score_video, table_rows
 from actionpose.shards import ShardSet
 from actionpose.train.runtime import Runtime
-from tests.makers.shards import VALID, benchmark_video, make_benchmark, make_shards, write_benchmark_shards
+from tests.makers.shards import FACTS, VALID, benchmark_video, make_benchmark, make_shards, write_benchmark_shards
 
 CPU = Runtime(device=torch.device("cpu"), bf16=False)
 DATA = DataConfig(clip_frames=16, stride=16)
@@ -126,9 +125,10 @@ def test_3dhp_scores_valid_frames_with_all_frames_around_them(mpi):
 
 
 def test_valid_runs_are_half_open_and_all_frames_count_without_them():
-    assert valid_frames({"valid": VALID["TS1"]}, 48).tolist() == [3, 4, 5, 6, 7, 8, 9, 20]
-    assert valid_frames({}, 3).tolist() == [0, 1, 2]
-    assert valid_frames({"valid": []}, 3).tolist() == []
+    runs = tuple((first, stop) for first, stop in VALID["TS1"])
+    assert dataclasses.replace(FACTS, valid=runs).valid_frames(48).tolist() == [3, 4, 5, 6, 7, 8, 9, 20]
+    assert FACTS.valid_frames(3).tolist() == [0, 1, 2]
+    assert dataclasses.replace(FACTS, valid=()).valid_frames(3).tolist() == []
 
 
 # --- means ------------------------------------------------------------------------------------

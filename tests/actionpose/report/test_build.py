@@ -16,18 +16,21 @@ import pytest
 from actionpose.errors import UserError
 from actionpose.geometry import camera_matrix
 from actionpose.report.build import build_report, summary_text
-from actionpose.report.facts import read_failures, sample_clips, viewer_clip
+from actionpose.report.facts import sample_clips, viewer_clip
 from actionpose.report.svg import Axis, Bar, Series, bar_rows, histogram, line_chart, nice_ticks, number
 from actionpose.runs.results import differences, read_run
+from actionpose.schema import Summary, Transitions
 from actionpose.shards import ShardSet
 from tests.makers.walker import make_shards
 
 NASTY = 'wave <script>alert("1")</script> & sit'
-SUMMARY = {
-    "motions": 3,
-    "transitions": {"found": 9, "kept": 1, "dropped": {"overlap": 5, "same text": 3}},
-    "failures": {"keypoints": {"not a zip file": 2}, "index": 1},
-}
+SUMMARY = Summary(
+    motions=3,
+    transitions=Transitions(found=9, kept=1, dropped={"overlap": 5, "same text": 3}),
+    failures={"keypoints": {"not a zip file": 2}, "index": {"no frames": 1}},
+    skipped={"index": {"a calibration file": 4}},
+    unlabelled_motions=7,
+)
 VOID = {"meta", "br", "input", "img", "hr", "link"}
 
 
@@ -147,7 +150,14 @@ def test_every_number_of_the_headline_is_the_shards(report: tuple[Any, str], sha
 
 
 def test_reasons_of_failures_and_dropped_transitions_are_told(report: tuple[Any, str]) -> None:
-    for reason in ("not a zip file", "overlap", "same text", "reason not recorded"):
+    for reason in (
+        "not a zip file",
+        "no frames",
+        "overlap",
+        "same text",
+        "a calibration file",
+        "no label speaks of it",
+    ):
         assert f"<td>{reason}</td>" in report[1]
 
 
@@ -160,17 +170,18 @@ def test_text_from_data_is_escaped(report: tuple[Any, str]) -> None:
 
 
 def test_a_summary_that_contradicts_the_tables_is_pointed_out(tmp_path: Path) -> None:
-    folder = make_shards(tmp_path / "s", summary={"motions": 99})
+    folder = make_shards(tmp_path / "s", summary=Summary(motions=99))
     summary = build_report(folder, [], tmp_path / "r.html", "t")
     assert summary.motions == 3
     assert "the index announces 99 motions, the tables hold 3" in (tmp_path / "r.html").read_text()
 
 
-def test_shards_without_a_summary_are_reported_all_the_same(tmp_path: Path) -> None:
+def test_shards_of_which_nothing_was_rejected_say_so(tmp_path: Path) -> None:
     summary = build_report(make_shards(tmp_path / "s"), [], tmp_path / "r.html", "t")
     source = (tmp_path / "r.html").read_text()
-    assert summary.failures is None
-    assert Page(source).cards["failures"] == "not told"
+    assert summary.failures == 0
+    assert Page(source).cards["failures"] == "0"
+    assert "No item failed in any stage." in source
     assert "No run was given" in source
 
 
@@ -354,20 +365,6 @@ def test_several_seeds_are_averaged(tmp_path: Path) -> None:
     (gain,) = differences(rows)
     assert (gain.with_mm, gain.without_mm, gain.seeds_with, gain.seeds_without) == (52, 72, 2, 2)
     assert gain.spread_with == pytest.approx(2.8284, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        (0, {}),
-        (3, {"build": {"reason not recorded": 3}}),
-        ({"pack": 2, "index": 0}, {"pack": {"reason not recorded": 2}}),
-        ({"pack": {"a": 1}, "index": {}}, {"pack": {"a": 1}}),
-        (None, None),
-    ],
-)
-def test_failures_are_read_in_every_form(found: Any, expected: Any) -> None:
-    assert read_failures(found) == expected
 
 
 # --- drawing ----------------------------------------------------------------------------------

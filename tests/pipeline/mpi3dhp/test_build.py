@@ -318,7 +318,7 @@ def test_training_files_that_say_the_same_in_other_words_give_the_same_videos(
     ours, theirs = list(mpi3dhp.motions(plain)), list(mpi3dhp.motions(other))
     assert len(ours) == len(theirs) == 18
     for a, b in zip(ours, theirs, strict=True):
-        assert (a.motion_id, a.fps_true, a.extra) == (b.motion_id, b.fps_true, b.extra)
+        assert (a.motion_id, a.fps_true, a.facts) == (b.motion_id, b.fps_true, b.facts)
         np.testing.assert_allclose(a.pose3d, b.pose3d, atol=1e-6)
         np.testing.assert_allclose(a.pose2d, b.pose2d, atol=1e-6)
 
@@ -381,7 +381,7 @@ def test_official_test_folders_give_the_same_videos_as_the_converted_file(files:
     assert len(official) == 6
     ours = [motion for looked in converted for motion in mpi3dhp.motions(looked)]
     theirs = [motion for looked in official for motion in mpi3dhp.motions(looked)]
-    assert [(a.motion_id, a.extra) for a in ours] == [(b.motion_id, b.extra) for b in theirs]
+    assert [(a.motion_id, a.facts) for a in ours] == [(b.motion_id, b.facts) for b in theirs]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a.pose3d, b.pose3d)
 

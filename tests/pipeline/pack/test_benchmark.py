@@ -12,20 +12,10 @@ import pytest
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
 from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, write_benchmark
-
-EXTRA = {
-    "width": 1000,
-    "height": 1002,
-    "camera": "54138969",
-    "target": "image-2.5d",
-    "unit_mm": 2000.0,
-    "unit_from": "stored",
-    "protocols": ["h36m-b"],
-    "source_2d": "sh",
-}
+from tests.makers.shards import FACTS
 
 
-def video(number, frames=40, split="train", **extra):
+def video(number, frames=40, split="train", **facts):
     rng = np.random.default_rng(number)
     pose2d, pose3d = rng.normal(size=(2, frames, 17, 3)).astype(np.float32)
     return BenchmarkMotion(
@@ -39,7 +29,7 @@ def video(number, frames=40, split="train", **extra):
         fps_true=50.0,
         pose2d=pose2d,
         pose3d=pose3d,
-        extra={**EXTRA, **extra},
+        facts=replace(FACTS, **facts),
     )
 
 
@@ -53,7 +43,7 @@ def write(out, motions, **options):
 def test_videos_come_back_with_every_word_and_frame(tmp_path):
     videos = [
         video(1),
-        video(2, split="test", unit_mm=[1.5] * 40, valid=[[3, 8], [20, 40]]),
+        video(2, split="test", unit_mm=[1.5] * 40, valid=((3, 8), (20, 40))),
         video(3, 70),
         video(4, 30),
     ]
@@ -68,7 +58,7 @@ def test_videos_come_back_with_every_word_and_frame(tmp_path):
         (want,) = (v for v in videos if v.motion_id == name)
         assert np.array_equal(shards.motion_frames(number), want.pose3d)
         assert np.array_equal(shards.motion_frames(number, "pose2d"), want.pose2d)
-        assert shards.motions["extra"][number] == want.extra
+        assert shards.videos[number] == want.facts
     rows = [json.loads(line) for line in (tmp_path / "s/manifests/videos.jsonl").read_text().splitlines()]
     assert [row["frames_valid"] for row in rows] == [40, 25, 70, 30]
     assert [path.name for path in (tmp_path / "s").iterdir() if path.name.startswith(".")] == []
@@ -80,7 +70,7 @@ BAD = {
     "no frames": lambda v: replace(v, pose2d=v.pose2d[:0], pose3d=v.pose3d[:0]),
     "unknown split": lambda v: replace(v, split="val"),
     "same id twice": lambda v: replace(v, motion_id="h36m/1"),
-    "no scale": lambda v: replace(v, extra={**v.extra, "unit_mm": [1.0] * 39}),
+    "no scale": lambda v: replace(v, facts=replace(v.facts, unit_mm=[1.0] * 39)),
     "its own reason": lambda v: Rejected(motion_id=v.motion_id, reason="its own reason", message="as told"),
 }
 

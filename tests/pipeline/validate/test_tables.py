@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.geometry import facing_heading
-from actionpose.shards import INDEX, read_index, write_index
+from actionpose.shards import INDEX, read_index, summary_of, write_index
 from cli.data import main
 from pipeline.stages.build import Build
 from pipeline.validate.frames import BONE_M
@@ -68,8 +68,8 @@ def with_frames(folder: Path, change: Callable[[np.ndarray], np.ndarray], *, tur
                 if turn:
                     file["clips"]["heading"][number] = facing_heading(span)[0]
         rows.append({**row, "sha256": sha256_file(path), "bytes": path.stat().st_size})
-    named = {name: index[name] for name in ("kind", "fps", "views", "summary", "provenance", "licence")}
-    write_index(folder, shards=rows, **named)
+    named = {name: index[name] for name in ("kind", "fps", "views", "provenance", "licence")}
+    write_index(folder, shards=rows, summary=summary_of(index, folder), **named)
     return folder
 
 
