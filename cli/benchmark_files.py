@@ -122,14 +122,14 @@ def _row(file: BenchmarkFile) -> dict[str, str]:
 
 def tell_written(written: Written, format: str) -> None:
     """What was built, what was not and why, and what to type next; status 1 when a video was rejected."""
-    summary, out = written.index["summary"], written.folder
+    summary, out = written.summary, written.folder
     if format != "table":
         emit(_result(written), format)
     splits = ", ".join(
-        f"{c['motions']:,} videos and {c['frames']:,} frames of {s}" for s, c in summary["splits"].items()
+        f"{c['motions']:,} videos and {c['frames']:,} frames of {s}" for s, c in summary.splits.items()
     )
-    note(f"{splits}; {summary['hours']:.2f} h" + ("" if written.fresh else "; it was there already"))
-    for text, number in summary["left_out"].items():
+    note(f"{splits}; {summary.hours:.2f} h" + ("" if written.fresh else "; it was there already"))
+    for text, number in summary.left_out.items():
         note(f"{number:,} videos stay, but are left out by {text}")
     for reasons in written.failures.values():
         listed = ", ".join(f"{number:,} x {reason}" for reason, number in reasons.items())
