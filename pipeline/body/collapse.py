@@ -32,12 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from pipeline.body.regressor import Regressor
 from pipeline.body.rotations import rotation_matrices
 from pipeline.body.smplh import BODY_PARENTS, N_BETAS, N_BODY_JOINTS, SmplhModel
-
-Floats = NDArray[np.floating]
 
 BLOCK = 256
 """Frames per step: the arrays of a step stay in the second-level cache, the calls stay few."""

@@ -16,14 +16,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Float32s, Floats
 from actionpose.errors import UserError
 from pipeline.body.dmpls import N_DMPLS, SoftTissue
 from pipeline.body.regressor import Regressor
 from pipeline.body.smplh import N_BETAS, N_BODY_JOINTS, SmplhModel
-
-Floats = NDArray[np.floating]
 
 CHUNK = 64
 """Frames a forward pass; smplx keeps a 4 x 4 matrix for every vertex of every frame (28 MB at 64)."""
@@ -92,7 +90,7 @@ def _chunks(
     dmpls: Floats | None,
     soft: SoftTissue | None,
     chunk: int,
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
+) -> Iterator[tuple[int, Float32s]]:
     import torch
 
     betas = np.asarray(betas).reshape(-1)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
-
-Floats = NDArray[np.floating]
+from pipeline.body.rotations import slerp_vectors
 
 SNAP = 1e-4
 """Rates within 0.01 % of an integer are that integer: 59.99999 and 120.00005 are clock noise."""
@@ -132,40 +132,6 @@ def _between_rotations(poses: Floats, low: NDArray[np.intp], share: NDArray[np.f
         joints = np.flatnonzero((first != second).reshape(len(at), -1, 3).any(axis=(0, 2)))
         columns = (3 * joints[:, None] + np.arange(3)).reshape(-1)
         shape = (len(at), len(joints), 3)
-        turned = _slerp(first[:, columns].reshape(shape), second[:, columns].reshape(shape), share[at, None])
+        turned = slerp_vectors(first[:, columns].reshape(shape), second[:, columns].reshape(shape), share[at, None])
         result[at[:, None], columns] = turned.reshape(len(at), -1)
     return result
-
-
-def _slerp(first: Floats, second: Floats, share: Floats) -> Floats:
-    """Go `share` (N, 1) of the shortest way between axis-angle vectors (N, J, 3)."""
-    a, b = _quaternion(first), _quaternion(second)
-    cosine = sum(p * q for p, q in zip(a, b, strict=True))
-    sign = np.where(cosine < 0, -1.0, 1.0)  # q and -q are one rotation: take the nearer
-    # The angle through its half chord: arccos loses half the digits where frames are close together.
-    chord = sum((p - sign * q) ** 2 for p, q in zip(a, b, strict=True))
-    angle = 2.0 * np.arcsin(np.minimum(np.sqrt(chord) / 2.0, 1.0))
-    sine = np.sin(angle)
-    still = sine < 1e-12
-    sine = np.where(still, 1.0, sine)
-    from_first = np.where(still, 1.0 - share, np.sin((1.0 - share) * angle) / sine)
-    from_second = sign * np.where(still, share, np.sin(share * angle) / sine)
-    w, x, y, z = (from_first * p + from_second * q for p, q in zip(a, b, strict=True))
-    return _rotation_vector(w, np.stack([x, y, z], axis=-1), near=first)
-
-
-def _quaternion(vectors: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    angle = np.sqrt(np.einsum("njc,njc->nj", vectors, vectors) + 1e-60)
-    scale = np.sin(0.5 * angle) / angle
-    return np.cos(0.5 * angle), *(vectors[..., c] * scale for c in range(3))
-
-
-def _rotation_vector(w: Floats, xyz: Floats, near: Floats) -> Floats:
-    """Return the axis-angle vector of a quaternion, with the number of whole turns nearest to `near`."""
-    sine = np.sqrt(np.einsum("njc,njc->nj", xyz, xyz))
-    tiny = sine < 1e-15
-    axis = xyz / np.where(tiny, 1.0, sine)[..., None]
-    angle = 2.0 * np.arctan2(sine, w)
-    turns = np.rint((np.einsum("njc,njc->nj", axis, near) - angle) / (2.0 * np.pi))
-    scaled = axis * (angle + 2.0 * np.pi * turns)[..., None]
-    return np.where(tiny[..., None], 2.0 * xyz, scaled)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from pipeline.demo import steps
 from pipeline.demo.curves import ease, keyed
 from pipeline.demo.pose import Pose, Take, column, hand, idle, limb, mix
 
-Floats = NDArray[np.float64]
 GRAVITY = 9.81
 SEAT = (0.0, -0.46, -0.46)
 """Where the pelvis is on a chair against standing: left, up, forward, in leg lengths."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from pipeline.demo.curves import ease, keyed
 
-Floats = NDArray[np.float64]
 LEFT, RIGHT = 0, 1
 SIDES = (LEFT, RIGHT)
 TOUCH_DOWN = 0.12

@@ -19,18 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Float32s, Floats
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, write_text
 from actionpose.shards import ShardSet
 from actionpose.skeleton import LEFT, RIGHT, ROOT
 from pipeline.body.resample import resample_linear
+from pipeline.body.rotations import quaternions
 from pipeline.h36m.cameras import Camera, Extrinsics, cameras, image_pose, project, world_to_camera
 from pipeline.h36m.extrinsics import SUBJECTS
 from pipeline.sources import facts
-
-Floats = NDArray[np.floating]
 
 FRAMES = {"train": 80, "test": 200}
 """The longest a take gets."""
@@ -143,7 +142,11 @@ def _write_cameras(folder: Path) -> None:
     everybody = range(1, SUBJECTS + 1)
     table = {
         f"S{s}": [
-            {"id": c.id, "orientation": _quaternion(p.rotation), "translation": (1000 * p.position).tolist()}
+            {
+                "id": c.id,
+                "orientation": quaternions(p.rotation).round(12).tolist(),
+                "translation": (1000 * p.position).tolist(),
+            }
             for c in cameras()
             for p in [place_of(s, c)]
         ]
@@ -183,24 +186,9 @@ def _metadata() -> str:
 
 
 def _angles(rotation: Floats) -> list[float]:
-    """Three angles of `w0`; inverse of `h36m_extrinsics.metadata_rotation`."""
+    """Three angles of `w0`; inverse of `h36m.extrinsics.metadata_rotation`."""
     m = rotation.T
     return [-float(np.arctan2(m[1, 2], m[2, 2])), float(np.arcsin(m[0, 2])), -float(np.arctan2(m[0, 1], m[0, 0]))]
-
-
-def _quaternion(rotation: Floats) -> list[float]:
-    """(w, x, y, z), the eigenvector of the matrix whose largest eigenvalue belongs to the rotation."""
-    r = rotation
-    k = np.array(
-        [
-            [r[0, 0] - r[1, 1] - r[2, 2], 0, 0, 0],
-            [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], 0, 0],
-            [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], r[2, 2] - r[0, 0] - r[1, 1], 0],
-            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], np.trace(r)],
-        ]
-    )
-    x, y, z, w = np.round(np.linalg.eigh(k / 3)[1][:, -1], 12)
-    return [float(n) for n in (w, x, y, z)]
 
 
 # --- what they see ----------------------------------------------------------------------------
@@ -211,9 +199,9 @@ def _shaken(pixels: Floats, take: Take, camera: Camera, noise: float) -> Floats:
     return pixels + noise * np.random.default_rng([*key, int(noise)]).normal(size=pixels.shape)
 
 
-def _pixels(takes: list[Take], noise: float) -> dict[str, dict[str, list[NDArray[np.float32]]]]:
+def _pixels(takes: list[Take], noise: float) -> dict[str, dict[str, list[Float32s]]]:
     """`positions_2d`; detections with noise outlast the positions by a few frames."""
-    found: dict[str, dict[str, list[NDArray[np.float32]]]] = {}
+    found: dict[str, dict[str, list[Float32s]]] = {}
     for take in takes:
         views = []
         for camera in cameras():

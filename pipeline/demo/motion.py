@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
+from pipeline.body.rotations import quaternion_vectors, quaternions, rotations_about, slerp
 from pipeline.demo import rig as r
 from pipeline.demo.catalogue import ACTIONS
 from pipeline.demo.curves import drift, ease, lowest_near, smooth
@@ -21,9 +22,7 @@ from pipeline.demo.feet import LEFT, SIDES, FootPlan, FootTracks, forward_of, le
 from pipeline.demo.pose import ARM_COLUMNS, UPPER_JOINTS, Style, Take, upper_rotations
 from pipeline.demo.rig import Rig
 
-Floats = NDArray[np.float64]
-
-WORLD = r.about(r.X, np.array(np.pi / 2))
+WORLD = rotations_about(r.X, np.array(np.pi / 2))
 """From the body's stage (y up) to the world of AMASS (z up)."""
 
 KNEE_LIMITS = (0.05, 2.6)
@@ -155,7 +154,7 @@ def _blend(rig: Rig, cues: Sequence[Cue], takes: Sequence[Take], gait: Floats) -
         columns = np.column_stack([pose.hips, pose.shift, pose.tiptoe, pose.air])
         table[shown] += weight[:, None] * (columns - table[shown])
         turned = upper_rotations(rig, pose)
-        rotations[shown] = turned if i == 0 else r.slerp(rotations[shown], turned, weight)
+        rotations[shown] = turned if i == 0 else slerp(rotations[shown], turned, weight)
     return rotations, _Body(hips=table[:, :3], shift=table[:, 3:6], tiptoe=table[:, 6], air=table[:, 7])
 
 
@@ -179,7 +178,7 @@ def _lay_over(rig: Rig, rotations: Floats, cue: Cue, take: Take, gait: Floats) -
     t = take.t[shown]
     weight = ease((t - cue.start) / FADE) * ease((cue.end - t) / FADE)
     rotations = rotations.copy()
-    rotations[shown, columns] = r.slerp(rotations[shown, columns], turned, weight)
+    rotations[shown, columns] = slerp(rotations[shown, columns], turned, weight)
     return rotations
 
 
@@ -189,7 +188,7 @@ def _assemble(
     """Put the pelvis over the feet, solve the legs, and write everything as AMASS does."""
     sway = smooth(tracks.sway, 0.09 * rate)
     tip = np.stack([np.zeros_like(sway), np.zeros_like(sway), HIP_DROP * sway], axis=-1)
-    pelvis_turn = r.about(r.Y, heading) @ r.lean(body.hips + tip)
+    pelvis_turn = rotations_about(r.Y, heading) @ r.lean(body.hips + tip)
     ankles, feet, toes = _soles(rig, style, tracks, heading, body)
     ground = smooth(tracks.base.mean(axis=1), 0.17 * rate)
     aside = rig.leg * (body.shift[:, :1] + style.half_width * sway[:, None])
@@ -203,10 +202,10 @@ def _assemble(
         loose = smooth((~tracks.grounded[:, side]).astype(np.float64), 0.03 * rate)
         leg = _leg(rig, side, pelvis, pelvis_turn, ankles[side], feet[side], facing, SOFT_KNEE * rig.leg * loose)
         local[:, _HIPS[side]], local[:, _KNEES[side]], local[:, _ANKLES[side]] = leg
-        local[:, _FEET[side]] = r.about(r.X, toes[side])
-    quaternions = r.to_quaternion(local)
-    quaternions[:, list(UPPER_JOINTS)] = upper
-    vectors = r.to_axis_angle(quaternions).reshape(len(t), -1)
+        local[:, _FEET[side]] = rotations_about(r.X, toes[side])
+    turns = quaternions(local)
+    turns[:, list(UPPER_JOINTS)] = upper
+    vectors = quaternion_vectors(turns).reshape(len(t), -1)
     hands = np.tile(relaxed_hands(), (len(t), 1))
     # Whole micro-units: far below any camera's accuracy, and files deflate better.
     return Motion(
@@ -231,7 +230,7 @@ def _leg(
     hip = pelvis + pelvis_turn @ rig.offsets[_HIPS[side]]
     bones = rig.offsets[_KNEES[side]], rig.offsets[_ANKLES[side]]
     thigh, bend = r.reach(*bones, r.X, ankle - hip, pole, KNEE_LIMITS, soft)
-    knee = r.about(r.X, bend)
+    knee = rotations_about(r.X, bend)
     return pelvis_turn.swapaxes(-1, -2) @ thigh, knee, (thigh @ knee).swapaxes(-1, -2) @ foot
 
 
@@ -243,15 +242,17 @@ def _soles(
     rig: Rig, style: Style, tracks: FootTracks, heading: Floats, body: _Body
 ) -> tuple[list[Floats], list[Floats], list[Floats]]:
     """Return, for each foot, where its ankle is (T, 3), how it is turned (T, 3, 3), and the bend of the toes (T,)."""
-    ankles, feet, toes = [], [], []
+    ankles: list[Floats] = []
+    feet: list[Floats] = []
+    toes: list[Floats] = []
     for side in SIDES:
         ball = rig.offsets[_FEET[side]] * [1.0, 0.0, 1.0]
         above = np.array([0.0, rig.joints[_ANKLES[side], 1] - rig.floor, 0.0])
         heel = np.array([0.0, 0.0, -0.04])
         pitch = tracks.pitch[:, side] + body.tiptoe
-        rolled = r.about(r.X, pitch)
+        rolled = rotations_about(r.X, pitch)
         pivot = np.where(pitch[:, None] > 0, ball, heel)
-        yaw = r.about(r.Y, _foot_heading(style, tracks, side))
+        yaw = rotations_about(r.Y, _foot_heading(style, tracks, side))
         place = tracks.base[:, side] + tracks.ahead[:, side, None] * forward_of(heading)
         up = tracks.up[:, side] + body.air
         inside = pivot + (rolled @ (above - pivot)[..., None])[..., 0]
@@ -272,7 +273,7 @@ def _height(
 ) -> Floats:
     """Return the pelvis height (T,): as the action wants it, but never beyond what a standing leg can reach."""
     thigh, shin = rig.offsets[r.L_KNEE], rig.offsets[r.L_ANKLE]
-    usual, longest = (float(np.linalg.norm(thigh + r.about(r.X, np.array(b)) @ shin)) for b in (0.16, 0.07))
+    usual, longest = (float(np.linalg.norm(thigh + rotations_about(r.X, np.array(b)) @ shin)) for b in (0.16, 0.07))
     ankle = rig.joints[r.L_ANKLE, 1] - rig.floor
     lifted = rig.offsets[r.L_FOOT, 2] * np.sin(body.tiptoe) + body.air
     wish = ankle + usual - rig.offsets[r.L_HIP, 1] + rig.leg * body.shift[:, 1]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Array, Floats
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from actionpose.geometry import camera_matrix, to_camera
@@ -24,8 +24,6 @@ from pipeline.mpi3dhp.build import picture_of
 from pipeline.mpi3dhp.files import Split
 from pipeline.mpi3dhp.geometry import focal_of, from_h36m
 from pipeline.sources.facts import table
-
-Floats = NDArray[np.float64]
 
 SUBJECTS = 3
 CAMERAS = ("0", "2", "8")
@@ -125,7 +123,7 @@ def _filmed(
     size: tuple[int, int],
     annotation: str,
     centre: tuple[float, ...] | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     """A person before a camera: pixels and millimetres, joints in the dataset's order."""
     person = from_h36m(to_camera(world, camera_matrix(f"yaw{yaw:+.1f}")))
     person = person - person[:, 14].mean(axis=0)

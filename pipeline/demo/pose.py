@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
+from pipeline.body.rotations import quaternions, rotations_about
 from pipeline.demo import rig as rig_module
 from pipeline.demo.curves import ease
-from pipeline.demo.rig import Rig, about, lean, reach, to_quaternion, unit
+from pipeline.demo.rig import Rig, lean, reach, unit
 
-Floats = NDArray[np.float64]
 Limb = tuple[Floats, Floats]
 """Where a wrist is, seen from its shoulder in arm lengths, and where the elbow stands out: (T, 3) each, or (3,)."""
 
@@ -225,7 +225,7 @@ def upper_rotations(rig: Rig, pose: Pose) -> Floats:
     # An arm that is held still may be given as one row.
     left, right = ([np.broadcast_to(part, pose.torso.shape) for part in arm] for arm in (pose.left, pose.right))
     matrices = [*spine, *neck, *_arm(rig, left, 1.0), *_arm(rig, right, -1.0)]
-    return to_quaternion(np.stack(matrices, axis=1))
+    return quaternions(np.stack(matrices, axis=1))
 
 
 def _arm(rig: Rig, arm: Sequence[Floats], sign: float) -> list[Floats]:
@@ -235,8 +235,8 @@ def _arm(rig: Rig, arm: Sequence[Floats], sign: float) -> list[Floats]:
     # The shoulder girdle goes with a raised arm, and forward with a hand that crosses the body.
     raised = 0.30 * ease((arm[0][:, 1] + 0.5) / 1.5)
     crossed = 0.25 * ease(-arm[0][:, 0] / 0.7)
-    collar = about(rig_module.Z, sign * raised) @ about(rig_module.Y, -sign * crossed)
+    collar = rotations_about(rig_module.Z, sign * raised) @ rotations_about(rig_module.Y, -sign * crossed)
     hinge = -sign * rig_module.Y
     turn, bend = reach(rig.offsets[elbow], rig.offsets[wrist], hinge, target * rig.arm, pole, ELBOW_LIMITS)
-    loose = np.broadcast_to(about(rig_module.Z, np.array(-0.08 * sign)), turn.shape)
-    return [collar, collar.swapaxes(-1, -2) @ turn, about(hinge, bend), loose]
+    loose = np.broadcast_to(rotations_about(rig_module.Z, np.array(-0.08 * sign)), turn.shape)
+    return [collar, collar.swapaxes(-1, -2) @ turn, rotations_about(hinge, bend), loose]

@@ -1,9 +1,9 @@
-"""The skeleton under the demo's motion: rest joints, forward kinematics, limbs that reach, quaternions.
+"""The skeleton under the demo's motion: rest joints, forward kinematics, limbs that reach.
 
 Everything here lives in the body's own stage: metres, y up, a person at heading 0 faces +z and has
 +x on the left. `demo_motion` turns the finished motion into the z-up world of AMASS.
 
-Legend: T frames, J = 22 body joints (SMPL+H order, fingers left out). Quaternions are (w, x, y, z).
+Legend: T frames, J = 22 body joints (SMPL+H order, fingers left out).
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
+from pipeline.body.rotations import rotations_about
 from pipeline.body.smplh import BODY_PARENTS, SmplhModel
-
-Floats = NDArray[np.float64]
 
 N_JOINTS = 22
 PARENTS: tuple[int, ...] = tuple(int(p) for p in BODY_PARENTS[:N_JOINTS])
@@ -105,12 +104,12 @@ def reach(
     along = (first @ hinge) * (second @ hinge)
     cosine, sine = first @ second - along, first @ np.cross(hinge, second)
     far = np.linalg.norm(target, axis=-1)
-    edge = np.linalg.norm(first + about(hinge, np.array(limits[0])) @ second) - soft
+    edge = np.linalg.norm(first + rotations_about(hinge, np.array(limits[0])) @ second) - soft
     near_edge = edge + soft * (1 - np.exp(-np.maximum(far - edge, 0.0) / np.maximum(soft, 1e-6)))
     free = np.minimum(far, near_edge) ** 2 - first @ first - second @ second - 2 * along
     bend = np.arctan2(sine, cosine) + np.arccos(np.clip(free / (2 * np.hypot(sine, cosine)), -1, 1))
     bend = np.clip(bend, *limits)
-    end = first + (about(hinge, bend) @ second)
+    end = first + (rotations_about(hinge, bend) @ second)
     rest = _frame(end, np.broadcast_to(hinge, end.shape))
     wanted = _frame(target, np.cross(pole, target))
     return wanted @ rest.swapaxes(-1, -2), bend
@@ -128,66 +127,7 @@ def unit(vectors: Floats) -> Floats:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def about(axis: Floats, angle: Floats) -> Floats:
-    """Return rotation matrices (..., 3, 3) about one unit axis (3,) by angles (...) in radians."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    angle = np.asarray(angle, dtype=np.float64)[..., None, None]
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
-
-
 def lean(pitch_yaw_roll: Floats) -> Floats:
     """Return rotations (..., 3, 3) for (..., 3) radians: bend forward, turn to the left, tip to the right."""
     pitch, yaw, roll = np.moveaxis(pitch_yaw_roll, -1, 0)
-    return about(Y, yaw) @ about(X, pitch) @ about(Z, roll)
-
-
-# --- quaternions ------------------------------------------------------------------------------
-
-
-def to_quaternion(matrices: Floats) -> Floats:
-    """Return unit quaternions (..., 4) of rotation matrices (..., 3, 3), from the largest component."""
-    m = matrices
-    trace = np.trace(m, axis1=-2, axis2=-1)
-    diagonal = np.moveaxis(np.diagonal(m, axis1=-2, axis2=-1), -1, 0)
-    squares = np.stack([1 + trace, *(1 - trace + 2 * diagonal)], axis=-1)
-    skew = np.stack([m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1)
-    xy, xz, yz = (m[..., i, j] + m[..., j, i] for i, j in ((0, 1), (0, 2), (1, 2)))
-    sx, sy, sz = np.moveaxis(skew, -1, 0)
-    # Row i is 4 q_i times the quaternion; the row of the largest component divides best.
-    rows = np.stack(
-        [
-            np.stack([squares[..., 0], sx, sy, sz], -1),
-            np.stack([sx, squares[..., 1], xy, xz], -1),
-            np.stack([sy, xy, squares[..., 2], yz], -1),
-            np.stack([sz, xz, yz, squares[..., 3]], -1),
-        ],
-        axis=-2,
-    )
-    best = squares.argmax(-1)[..., None, None]
-    quaternion = np.take_along_axis(rows, best, axis=-2)[..., 0, :]
-    return quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
-
-
-def slerp(a: Floats, b: Floats, weight: Floats) -> Floats:
-    """Go from quaternions a to b (T, J, 4) the short way; weight (T,) in [0, 1]."""
-    dot = (a * b).sum(-1, keepdims=True)
-    b = np.where(dot < 0, -b, b)
-    angle = np.arccos(np.clip(np.abs(dot), 0, 1))
-    w = weight[:, None, None]
-    small = angle < 1e-6
-    sine = np.where(small, 1.0, np.sin(angle))
-    mixed = np.where(small, (1 - w) * a + w * b, (np.sin((1 - w) * angle) * a + np.sin(w * angle) * b) / sine)
-    return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
-
-
-def to_axis_angle(quaternions: Floats) -> Floats:
-    """Return rotation vectors (T, J, 3) that run on smoothly in time, so a norm may pass pi, as in AMASS."""
-    turned = (quaternions[1:] * quaternions[:-1]).sum(-1) < 0
-    sign = np.where(np.cumsum(turned, axis=0) % 2, -1.0, 1.0)
-    start = np.where(quaternions[:1, :, :1] < 0, -1.0, 1.0)
-    q = quaternions * start
-    q[1:] *= sign[..., None]
-    length = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(length, q[..., :1])
-    return q[..., 1:] * np.where(length < 1e-9, 2.0, angle / np.maximum(length, 1e-9))
+    return rotations_about(Y, yaw) @ rotations_about(X, pitch) @ rotations_about(Z, roll)

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats as Array
 from actionpose.skeleton import ROOT
 from pipeline.sources import facts
-
-Array = NDArray[np.floating]
 
 BOX_MM = 2000.0
 """Width of the box round the pelvis whose image decides the scale of 2.5D (LCN's convention)."""
@@ -65,23 +63,6 @@ def world_to_camera(points: Array, place: Extrinsics) -> Array:
     return (points - place.position) @ place.rotation
 
 
-def camera_to_world(points: Array, place: Extrinsics) -> Array:
-    """Inverse of `world_to_camera`."""
-    return points @ place.rotation.T + place.position
-
-
-def rotation_of(quaternion: Array) -> Array:
-    """(w, x, y, z), of any length but zero, as a rotation matrix (3, 3)."""
-    w, x, y, z = np.asarray(quaternion, dtype=np.float64) / np.linalg.norm(quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
 # --- camera and pixel -------------------------------------------------------------------------
 
 
@@ -119,10 +100,3 @@ def image_pose(points_mm: Array, camera: Camera) -> tuple[Array, Array]:
     scale = pixels_per_mm(root, camera)
     depth = (points_mm[..., 2] - root[:, None]) * scale[:, None]
     return np.concatenate([project(points_mm, camera, distorted=False), depth[..., None]], axis=-1), 1 / scale
-
-
-def camera_pose(image: Array, root_depth: Array, camera: Camera) -> Array:
-    """Inverse of `image_pose`, exact where the pelvis' depth (n,) in mm is known."""
-    depth = image[..., 2] / pixels_per_mm(root_depth, camera)[:, None] + np.asarray(root_depth)[:, None]
-    plane = (image[..., :2] - np.array(camera.centre)) / np.array(camera.focal) * depth[..., None]
-    return np.concatenate([plane, depth[..., None]], axis=-1)

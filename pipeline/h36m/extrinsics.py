@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from pipeline.h36m.cameras import Camera, Extrinsics, camera_named, cameras, rotation_of
+from pipeline.body.rotations import quaternion_matrices
+from pipeline.h36m.cameras import Camera, Extrinsics, camera_named, cameras
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import glimpse, load_pickle, numbers
 
@@ -178,7 +179,7 @@ def _place(rotation: Any, position: Any) -> Extrinsics:
     given = numbers(rotation).astype(np.float64)
     if not np.isfinite(given).all() or not given.any():
         raise ValueError("a rotation that is none")
-    turned = rotation_of(given) if given.size == 4 else given.reshape(3, 3)
+    turned = quaternion_matrices(given.reshape(4)) if given.size == 4 else given.reshape(3, 3)
     where = numbers(position).astype(np.float64).reshape(3)
     if not np.allclose(turned @ turned.T, np.eye(3), atol=1e-4) or np.linalg.det(turned) < 0:
         raise ValueError("a rotation that is none")

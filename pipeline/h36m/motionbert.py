@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Float32s, Floats
 from actionpose.errors import UserError
 from actionpose.geometry import pixel_to_screen, root_relative
 from actionpose.schema import VideoFacts
@@ -24,8 +25,6 @@ from pipeline.h36m.cameras import Camera, camera_named
 from pipeline.pack.benchmark import SPLITS, BenchmarkMotion, Rejected
 from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_pickle, numbers
-
-Array = NDArray[np.floating]
 
 LAYOUT = "motionbert-pickle"
 PROTOCOL = "h36m-b"
@@ -55,14 +54,14 @@ class Split:
     """
 
     name: str
-    joint_2d: Array
-    confidence: Array | None
-    image: Array
+    joint_2d: Floats
+    confidence: Floats | None
+    image: Floats
     camera_names: Sequence[Any]
     actions: Sequence[Any] | None
-    mm_per_pixel: Array | None
+    mm_per_pixel: Floats | None
     unit_from: str
-    millimetres: Array | None
+    millimetres: Floats | None
     videos: tuple[tuple[str, int, int], ...]
 
     @property
@@ -155,14 +154,14 @@ def _split(path: Path, name: str, part: Mapping[Any, Any], problems: list[str]) 
     )
 
 
-def _array(path: Path, split: str, field: str, value: Any, shape: tuple[int, ...]) -> Array:
+def _array(path: Path, split: str, field: str, value: Any, shape: tuple[int, ...]) -> Floats:
     array = numbers(value)
     if array.shape[1:] != shape or not len(array):
         raise UserError(f"{path}: {split} {field} is {array.dtype} {array.shape}, expected (N, {shape})", WHERE)
     return array
 
 
-def _detections(path: Path, name: str, fields: Mapping[str, Any], problems: list[str]) -> tuple[Array, Array | None]:
+def _detections(path: Path, name: str, fields: Mapping[str, Any], problems: list[str]) -> tuple[Floats, Floats | None]:
     """2D (N, 17, 2) and confidence (N, 17), which may be a field, a third channel, or not there."""
     given = numbers(fields["joint_2d"])
     wide = given.ndim == 3 and given.shape[2] == 3
@@ -181,8 +180,8 @@ def _looked_at(n: int) -> NDArray[np.int64]:
 
 
 def _scale(
-    stored: Any, image: Array, millimetres: Array | None, name: str, problems: list[str]
-) -> tuple[Array | None, str]:
+    stored: Any, image: Floats, millimetres: Floats | None, name: str, problems: list[str]
+) -> tuple[Floats | None, str]:
     """Mm per pixel of each frame: stored, turned round when it is its inverse, or fitted to the millimetres."""
     if stored is None:
         if millimetres is None:
@@ -202,7 +201,7 @@ def _scale(
     return factor, "stored"
 
 
-def _fitted(image: Array, millimetres: Array, block: int = 10_000) -> Array:
+def _fitted(image: Floats, millimetres: Floats, block: int = 10_000) -> Floats:
     """The factor of each frame that brings root-relative pixels nearest to root-relative millimetres, (N,)."""
     factor = np.empty(len(image))
     for start in range(0, len(image), block):
@@ -330,7 +329,7 @@ def _unfit(parsed: re.Match[str] | None, names: set[str], camera: Camera | None,
     return None
 
 
-def screen_pose(xy: Array, third: Array | float, camera: Camera) -> NDArray[np.float32]:
+def screen_pose(xy: Floats, third: Floats | float, camera: Camera) -> Float32s:
     """(n, 17, 2) pixels and a third channel, already in its unit, as (n, 17, 3) float32 with x, y in screen units."""
     pose = np.empty((*xy.shape[:2], 3), dtype=np.float32)
     pose[..., :2] = pixel_to_screen(xy.astype(np.float64), camera.width, camera.height)
@@ -353,7 +352,7 @@ def skipped(protocol: str, subject: str, take: str) -> dict[str, str]:
 # --- millimetres per screen unit --------------------------------------------------------------
 
 
-def _limbs(image: Array) -> Array:
+def _limbs(image: Floats) -> Floats:
     """Sum of the 16 bone lengths of each frame, (n,), in the unit of the pose."""
     parents, children = np.array(BONES).T
     return np.linalg.norm(image[:, children] - image[:, parents], axis=-1).sum(axis=-1)

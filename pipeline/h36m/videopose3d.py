@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Array, Float32s, Floats
 from actionpose.errors import UserError
 from actionpose.schema import VideoFacts
 from actionpose.skeleton import LEFT, N_JOINTS, RIGHT
@@ -25,7 +25,6 @@ from pipeline.pack.benchmark import BenchmarkMotion, Rejected
 from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_objects, numbers
 
-Array = NDArray[np.floating]
 Takes = Mapping[str, Mapping[str, Any]]
 
 LAYOUT_3D, LAYOUT_2D = "videopose3d-3d", "videopose3d-2d"
@@ -174,14 +173,14 @@ def _action_of(take: str) -> str:
     raise _Unfit("unknown action", f"'{take}' begins with no action of the dataset")
 
 
-def _numbers(value: Any) -> NDArray[Any]:
+def _numbers(value: Any) -> Array:
     try:
         return numbers(value)
     except ValueError as error:
         raise _Unfit("unreadable", str(error)) from error
 
 
-def _in_camera(stored: Any, place: Extrinsics) -> Array:
+def _in_camera(stored: Any, place: Extrinsics) -> Floats:
     points = _numbers(stored)
     if points.ndim != 3 or points.shape[1:] not in ((_STORED_JOINTS, 3), (N_JOINTS, 3)):
         raise _Unfit("wrong shape", f"positions are {points.dtype} {points.shape}, expected (T, {_STORED_JOINTS}, 3)")
@@ -196,8 +195,8 @@ def _in_camera(stored: Any, place: Extrinsics) -> Array:
 
 
 def _seen(
-    detections: Detections | None, subject: str, take: str, camera: Camera, projected: Array
-) -> tuple[NDArray[np.float32], str]:
+    detections: Detections | None, subject: str, take: str, camera: Camera, projected: Floats
+) -> tuple[Float32s, str]:
     """2D with confidence, and its name; detections have to agree with where the joints are projected to."""
     if detections is None:
         return screen_pose(projected, 1.0, camera), "gt"

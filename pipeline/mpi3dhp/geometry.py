@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Float64s, Floats
 from pipeline.sources.facts import table
 
-Floats = NDArray[np.floating]
 Order = Literal["3dhp", "h36m"]
 Kind = Literal["universal", "metric", "unknown"]
 
@@ -30,7 +29,7 @@ _KNEE_TO_NECK: dict[Order, tuple[tuple[int, int], ...]] = {
 _SCALES = np.arange(0.80, 1.2501, 0.01)
 
 
-def sampled(frames: Floats) -> NDArray[np.float64]:
+def sampled(frames: Floats) -> Float64s:
     """At most `SAMPLE` frames of (n, 17, C), in double precision."""
     return np.asarray(frames[:: max(1, len(frames) // SAMPLE)], dtype=np.float64)
 

@@ -14,16 +14,13 @@ from pathlib import Path
 from sys import intern
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Float64s, Floats
 from actionpose.config import fingerprint
 from pipeline.engine.manifest import ClipRow, DuplicateRow, KeypointRow, MotionRow, read_rows, write_rows
 from pipeline.engine.stage import Result
 from pipeline.pack.content import body_size
 from pipeline.sources import facts
-
-Frames = NDArray[np.floating]
-Heights = NDArray[np.float64]
 
 VERSION = 1
 """Raise when the rule changes: results are kept under it."""
@@ -60,10 +57,10 @@ class Take:
     dataset: str
     subject: str
     split: str
-    frames: Callable[[], Frames]
+    frames: Callable[[], Floats]
 
 
-def heights(frames: Frames) -> Heights:
+def heights(frames: Floats) -> Float64s:
     """(T, 16) heights of the joints above the pelvis, metres on a body of common size; z is up."""
     size = body_size(frames)
     scale = BODY_SIZE / size if size > 0 else 0.0
@@ -77,7 +74,7 @@ def find_duplicates(takes: Sequence[Take]) -> list[DuplicateRow]:
     rows = []
 
     @lru_cache(maxsize=32)
-    def read(number: int) -> Heights:
+    def read(number: int) -> Float64s:
         return heights(usual[number].frames())
 
     for first, second in _candidates(usual):
@@ -113,13 +110,13 @@ def _candidates(takes: Sequence[Take]) -> Iterator[tuple[int, int]]:
                 yield int(start + first), int(second)
 
 
-def _distances(a: Heights, b: Heights) -> Heights:
+def _distances(a: Float64s, b: Float64s) -> Float64s:
     """RMS distances of all rows of a to all rows of b."""
     squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T
     return np.sqrt(np.maximum(squares, 0) / a.shape[1])
 
 
-def same_take(a: Heights, b: Heights) -> tuple[float, int, float] | None:
+def same_take(a: Float64s, b: Float64s) -> tuple[float, int, float] | None:
     """(RMS difference in metres, shift in frames, overlap) when two motions are one take, else None.
 
     Args:
@@ -144,12 +141,12 @@ def same_take(a: Heights, b: Heights) -> tuple[float, int, float] | None:
     return apart, shift, len(common[0]) / longest
 
 
-def _common(a: Heights, b: Heights, shift: int) -> tuple[Heights, Heights]:
+def _common(a: Float64s, b: Float64s, shift: int) -> tuple[Float64s, Float64s]:
     start, stop = max(0, -shift), min(len(a), len(b) - shift)
     return a[start:stop], b[start + shift : stop + shift]
 
 
-def _rms(a: Heights, b: Heights, shift: int, step: int = 1) -> float:
+def _rms(a: Float64s, b: Float64s, shift: int, step: int = 1) -> float:
     left, right = _common(a, b, shift)
     return float(np.sqrt(np.square(left[::step] - right[::step]).mean()))
 
@@ -226,8 +223,8 @@ def _takes(index: Result, keypoints: Result, pairs: Result) -> list[Take]:
     ]
 
 
-def _frames(folder: Path, file: str) -> Frames:
-    frames: Frames = np.load(folder / file, allow_pickle=False)
+def _frames(folder: Path, file: str) -> Floats:
+    frames: Floats = np.load(folder / file, allow_pickle=False)
     return frames
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Float32s
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from actionpose.geometry import (
@@ -32,10 +32,8 @@ from pipeline.engine.manifest import ClipRow, KeypointRow, ViewRow
 from pipeline.engine.row_index import lookup
 from pipeline.engine.stage import Stage
 
-Poses = NDArray[np.float32]
 
-
-def clip_frames(frames: Poses, clip: ClipRow) -> Poses:
+def clip_frames(frames: Float32s, clip: ClipRow) -> Float32s:
     """The frames of a clip out of its motion's, its gap left out."""
     span = frames[clip.start : clip.stop]
     if clip.gap_start == clip.gap_stop:
@@ -43,12 +41,12 @@ def clip_frames(frames: Poses, clip: ClipRow) -> Poses:
     return np.concatenate([span[: clip.gap_start], span[clip.gap_stop :]])
 
 
-def heading_of(frames: Poses, config: ProjectConfig) -> tuple[float, str]:
+def heading_of(frames: Float32s, config: ProjectConfig) -> tuple[float, str]:
     """Heading in radians and where it is from, by the settings."""
     return (0.0, "world") if config.heading == "world" else facing_heading(frames)
 
 
-def view_row(row_id: str, motion_id: str, frames: Poses, config: ProjectConfig) -> ViewRow:
+def view_row(row_id: str, motion_id: str, frames: Float32s, config: ProjectConfig) -> ViewRow:
     """Where the cameras of these frames stand, and how large the person's path appears in each."""
     heading, how = heading_of(frames, config)
     extents: list[float] = []
@@ -97,7 +95,7 @@ def project_file(source: Path, output: Path, config: ProjectConfig) -> dict[str,
     return {"frames": len(frames), "views": list(config.views), "heading": heading, "heading_from": how}
 
 
-def read_keypoints(path: Path) -> tuple[Poses, float]:
+def read_keypoints(path: Path) -> tuple[Float32s, float]:
     """Keypoints (T, 17, 3) float32 and fps of a file that `ap-data keypoints` wrote.
 
     Raises:

@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from actionpose.arrays import Array
 
 _STEP = 1 << 16  # bytes inflated at a time; pieces four times as large cost a quarter more, in memory given back
 _SMALL_STEP = 1 << 12  # bzip2 and LZMA unpack all they are fed: 4 kB of a bomb are 80 MB, not gigabytes

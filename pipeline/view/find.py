@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.geometry import facing_heading
 from actionpose.shards import INDEX, ShardSet
@@ -21,14 +21,12 @@ from pipeline.stages.keypoints import regressor_for
 from pipeline.stages.project import read_keypoints
 from pipeline.view.pictures import clip_as_text, draw_clip_png, draw_mesh_png, export_glb
 
-Poses = NDArray[np.floating]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """Something to look at: frames (T, 17, 3) metres, z up."""
 
-    frames: Poses
+    frames: Floats
     heading: float
     fps: float
     title: str

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose import charts
+from actionpose.arrays import Floats
 from actionpose.charts import HAIR, INK, SOFT
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.skeleton import BONES, LEFT, RIGHT
 from pipeline.view.raster import Frame, render
-
-Floats = NDArray[np.floating]
 
 LEFT_COLOUR, RIGHT_COLOUR, MIDDLE_COLOUR = "#e0632b", "#2368c4", "#56616c"
 OBLIQUE = "yaw+35pitch+14"

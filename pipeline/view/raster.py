@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from actionpose.arrays import Floats
 
 SUPERSAMPLING = 3
 BLOCK = 2_000_000

@@ -46,7 +46,7 @@ ARROWS: dict[str, dict[str, tuple[str, ...]]] = {
         "sources": ("body", "engine", "untrusted"),
         "stages": ("body", "engine", "pack", "sources"),
         "pack": ("engine", "sources"),
-        "h36m": ("pack", "sources", "untrusted"),
+        "h36m": ("body", "pack", "sources", "untrusted"),
         "mpi3dhp": ("pack", "sources", "untrusted"),
         "validate": ("engine", "pack", "sources", "stages"),
         "view": ("body", "engine", "sources", "stages"),

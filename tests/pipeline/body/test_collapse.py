@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import threadpoolctl
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from actionpose.errors import UserError
 from benchmarks.bodies import (
@@ -16,7 +14,6 @@ from benchmarks.bodies import (
 )
 from pipeline.body import collapse
 from pipeline.body.collapse import BLOCK, KeypointTable
-from pipeline.body.rotations import rotation_matrices
 
 BETAS = np.random.default_rng(3).normal(size=16)
 UNEVEN = np.random.default_rng(4).uniform(0.9, 1.1, 17)
@@ -181,25 +178,3 @@ def test_keypoints_turn_with_the_world():
     pelvis = model.J_regressor[0] @ (model.v_template + model.shapedirs @ BETAS)
     quarter = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
     np.testing.assert_allclose(turned, (upright - pelvis) @ quarter.T + pelvis, atol=1e-12)
-
-
-vectors = st.lists(st.floats(-20, 20), min_size=3, max_size=3).map(np.array)
-
-
-@settings(max_examples=200, deadline=None)
-@given(vectors)
-def test_rotations_follow_rodrigues_at_every_angle(vector):
-    x, y, z = vector
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = np.linalg.norm(vector)
-    a = np.sinc(angle / np.pi)
-    b = 0.5 * np.sinc(angle / 2 / np.pi) ** 2
-    expected = np.eye(3) + a * cross + b * cross @ cross
-    got = rotation_matrices(vector.reshape(1, 3, 1))[0, :, :, 0]
-    np.testing.assert_allclose(got, expected, atol=1e-12)
-    narrow = rotation_matrices(vector.astype(np.float32).reshape(1, 3, 1))[0, :, :, 0]
-    np.testing.assert_allclose(narrow, expected, atol=1e-5)
-
-
-def test_no_rotation_is_the_identity_to_the_bit():
-    np.testing.assert_array_equal(rotation_matrices(np.zeros((1, 3, 1), np.float32))[0, :, :, 0], np.eye(3))
