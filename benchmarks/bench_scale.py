@@ -147,16 +147,16 @@ def build(root: Path, workers: int) -> dict[str, Any]:
     watch = Watch(process.pid)
     watch.start()
     stages: dict[str, int] = {}
-    said: list[str] = []
+    lines: list[str] = []
     assert process.stderr is not None
     for line in process.stderr:
-        said.append(line)
+        lines.append(line)
         if " done, " in line:
             stages[line.split()[0]] = status_kib(process.pid, "VmHWM")
     code = process.wait()
     watch.stopped.set()
     if code:
-        raise SystemExit("".join(said[-20:]))
+        raise SystemExit("".join(lines[-20:]))
     written = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     seconds = time.perf_counter() - start
     return {"main": watch.main, "workers": watch.workers, "seconds": seconds, "stages": stages, "bytes": written}

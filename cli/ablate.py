@@ -25,8 +25,8 @@ from cli.settings import Settings, config_options
     "--row", "own", multiple=True, metavar="ROW", help="A further row, 'name: section.key=value; …'; may be repeated."
 )
 @budget_option
-@click.option("--resume", is_flag=True, help="Go on with the grid in DIR; what is finished stays.")
-@click.option("--init", metavar="WEIGHTS", help="First pose encoder of all rows: a run, or a MotionBERT file.")
+@click.option("--resume", is_flag=True, help="Continue the grid in DIR; finished cells are kept.")
+@click.option("--init", metavar="WEIGHTS", help="Initial pose encoder of all rows: a run, or a MotionBERT file.")
 @config_options("actionpose")
 @dry_run_option
 @format_option
@@ -47,7 +47,7 @@ def ablate(
     """Which part of pretraining helps: the paper's Table 3, over seeds, from one command.
 
     Each row and seed is a pretraining (none for `baseline`), a fine-tuning and a measurement in DIR/ROW-seedK.
-    Ends with a table and a figure in DIR, of what there is when it was stopped.
+    Ends with a table and a figure in DIR, of the finished cells if it was stopped.
 
     \b
     ap-train ablate -c tiny --data shards --out runs/grid --seeds 0,1,2 --budget-minutes 30
@@ -71,15 +71,15 @@ def ablate(
     grid.open(resume=resume, argv=typed("ap-train"))
     minutes = budget_minutes or resolved.value.run.budget_minutes
     outcome = grid.run(argv=typed("ap-train"), version=toolkit_version(), minutes=minutes, say=note)
-    told = report(grid, outcome)
-    emit(told if format == "json" else terminal_rows(told["table"]), format)
+    content = report(grid, outcome)
+    emit(content if format == "json" else terminal_rows(content["table"]), format)
     if outcome.results and not charts.can_draw():
         note(f"no figure was drawn: matplotlib is not installed; {charts.ADVICE}, then the same command with --resume")
     _end(outcome.reason, outcome.missing, len(grid.cells), out)
 
 
 def _end(reason: str, missing: list[str], cells: int, out: Path) -> None:
-    """The last line: what there is, what is missing, how to go on."""
+    """The last line: what is done, what is missing, how to continue."""
     if reason == "done":
         next_step(
             f"all {cells} cells are done; the table is {out}/table.md. Next: ap-train robustness {out} --data SHARDS"
@@ -88,7 +88,7 @@ def _end(reason: str, missing: list[str], cells: int, out: Path) -> None:
     why = "the time is up" if reason == "budget" else f"stopped by {reason}"
     next_step(
         f"{why} with {cells - len(missing)} of {cells} cells done, all saved; missing: {', '.join(missing)}. "
-        "Go on: the same command with --resume"
+        "Continue: the same command with --resume"
     )
     if reason != "budget":
         some_failed()
@@ -98,7 +98,7 @@ def _end(reason: str, missing: list[str], cells: int, out: Path) -> None:
 
 
 def _row_options(rows: str | None, own: tuple[str, ...]) -> dict[str, Any]:
-    """`--rows` and `--row`; rows of one's own are also asked for, after the others."""
+    """`--rows` and `--row`; the user's own rows come after the others."""
     if not own:
         return {"ablate.rows": _names(rows)}
     from actionpose.ablation.settings import AblateConfig

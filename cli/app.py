@@ -1,4 +1,4 @@
-"""What every command is: errors translated into sentences, `--debug`, the nearest name for a mistyped one.
+"""What all commands share: error messages, `--debug`, and a suggestion for a mistyped name.
 
 A command body is: build settings, import what is heavy, call, print. Results go to stdout, everything else to
 stderr. Exit status: 0 done, 1 failed or some items failed, 2 wrong usage.
@@ -45,7 +45,7 @@ class Bug(click.ClickException):
 
 
 class Command(click.Command):
-    """A command with `--debug` that prints sentences instead of tracebacks."""
+    """A command with `--debug` that otherwise prints error messages instead of tracebacks."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,7 +82,7 @@ def debugging() -> bool:
 
 
 class Group(click.Group):
-    """Commands in the order they are written, with the nearest name offered for a mistyped one."""
+    """Commands in the order of definition, with a suggestion for a mistyped one."""
 
     command_class = Command
 
@@ -97,7 +97,7 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Look the command up; an unknown one is a usage error that names the nearest."""
+        """Look the command up; an unknown one is a usage error that suggests the closest name."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.5)
             advice = f"did you mean '{near[0]}'?" if near else "there is: " + ", ".join(self.commands)
@@ -111,7 +111,7 @@ def version_option() -> Callable[[F], F]:
 
 
 def given(value: T | None, name: str) -> T:
-    """An option that a command cannot do without, unless it only shows its settings."""
+    """A required option, unless the command only shows its settings."""
     if value is None:
         raise click.UsageError(f"Missing option '{name}'.")
     return value

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--h36m", type=PathLike, required=True, help="The file to start from, or a folder with one build's files."
 )
-@click.option("--cameras", type=PathLike, help="Where the cameras stood: metadata.xml, cameras.pkl, JSON or npz.")
+@click.option("--cameras", type=PathLike, help="Camera extrinsics: metadata.xml, cameras.pkl, JSON or npz.")
 @click.option("--detections", type=PathLike, help="2D for data_3d_h36m.npz: a data_2d_h36m_*.npz.")
 @click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
 @dry_run_option
@@ -32,7 +32,7 @@ def build_h36m(
 ) -> None:
     """Human3.6M to shards: MotionBERT's pickle (protocol h36m-b) or VideoPose3D's npz files (protocol h36m-a).
 
-    Which file it is, is told from its content. Cameras and detections beside data_3d_h36m.npz are found by themselves.
+    Files are recognised by content. Cameras and detections next to data_3d_h36m.npz are found automatically.
 
     \b
     ap-data build-h36m --h36m h36m_sh_conf_cam_source_final.pkl --out shards/h36m-b
@@ -61,7 +61,7 @@ def build_h36m(
     type=click.Choice(["auto", "universal", "metric"]),
     default="auto",
     show_default=True,
-    help="Which 3D the files hold: univ_annot3 or annot3; auto: judged by geometry.",
+    help="Which 3D the files hold: univ_annot3 or annot3; auto: decided from geometry.",
 )
 @click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
 @dry_run_option
@@ -69,8 +69,8 @@ def build_h36m(
 def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, format: str) -> None:
     """MPI-INF-3DHP to shards: P-STMO's two npz, or the official test folders (protocol 3dhp).
 
-    Which file it is, is told from its content; counts are compared with the published ones. Joints are permuted to
-    Human3.6M order, 2D is normalised by each sequence's own picture, the 3D divided by 1024 mm.
+    Files are recognised by content; counts are compared with the published ones. Joints are permuted to
+    Human3.6M order, 2D is normalised by each sequence's own image size, the 3D divided by 1024 mm.
 
     \b
     ap-data build-3dhp --mpi-inf-3dhp 3dhp --out shards/3dhp
@@ -87,11 +87,11 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
     tell_written(reader.build(used, out), format)
 
 
-# --- what the commands of all benchmarks say ----------------------------------------------------
+# --- output shared by all benchmarks' commands ----------------------------------------------------
 
 
 def tell_files(files: Sequence[BenchmarkFile], remarks: Sequence[str], format: str) -> None:
-    """Which files these are, what they permit, and what is odd about them.
+    """Which files these are, which protocols they permit, and what is unusual about them.
 
     Args:
         files: what was recognised.
@@ -121,16 +121,14 @@ def _row(file: BenchmarkFile) -> dict[str, str]:
 
 
 def tell_written(written: Written, format: str) -> None:
-    """What was built, what was not and why, and what to type next; status 1 when a video was rejected."""
+    """What was built, what was not and why, and what to type next; status 1 if a video was rejected."""
     summary, out = written.summary, written.folder
     if format != "table":
         emit(_result(written), format)
-    splits = ", ".join(
-        f"{c['motions']:,} videos and {c['frames']:,} frames of {s}" for s, c in summary.splits.items()
-    )
-    note(f"{splits}; {summary.hours:.2f} h" + ("" if written.fresh else "; it was there already"))
+    splits = ", ".join(f"{c['motions']:,} videos and {c['frames']:,} frames of {s}" for s, c in summary.splits.items())
+    note(f"{splits}; {summary.hours:.2f} h" + ("" if written.fresh else "; these shards existed already"))
     for text, number in summary.left_out.items():
-        note(f"{number:,} videos stay, but are left out by {text}")
+        note(f"{number:,} videos are packed, but excluded by {text}")
     for reasons in written.failures.values():
         listed = ", ".join(f"{number:,} x {reason}" for reason, number in reasons.items())
         note(f"rejected: {listed}; each with its reason in {out / 'manifests' / 'failures.jsonl'}")

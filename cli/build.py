@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.option("--out", type=PathLike, required=True, help="Folder to make the demo world in.")
-@click.option("--minutes", type=float, default=10.0, show_default=True, help="Length of all motion together.")
+@click.option("--minutes", type=float, default=10.0, show_default=True, help="Total length of all motion.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another world.")
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes.")
 def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     """Make the demo world and build it: body, motion and labels in the real file formats, no licence needed.
 
     OUT/smplh/{male,female,neutral}/model.npz, OUT/J_regressor_h36m.npy, OUT/amass/, OUT/babel/{train,val}.json, then
-    OUT/shards/, and of the same motion look-alikes of the benchmarks' files in OUT/h36m/ and OUT/3dhp/. The same seed
-    gives the same bytes.
+    OUT/shards/, and look-alikes of the benchmarks' files, made from the same motion, in OUT/h36m/ and OUT/3dhp/. The
+    same seed gives the same bytes.
 
     \b
     ap-data demo --out demo
@@ -76,7 +76,7 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
 @click.option("--work", type=PathLike, required=True, help="Where stages keep their results.")
 @run_options
 def index(settings: Settings, amass: str | None, work: Path, **run: Any) -> None:
-    """Look at every motion file: edition, rate, length, checksum; say what cannot be used and why.
+    """Read every motion file: edition, rate, length, checksum; list what cannot be used and why.
 
     \b
     ap-data index --amass AMASS --work work
@@ -87,7 +87,7 @@ def index(settings: Settings, amass: str | None, work: Path, **run: Any) -> None
 
 def _one_or_all(file: Path | None, output: Path | None, work: Path | None) -> None:
     if file is not None and output is None:
-        raise click.UsageError("say where to write the result of FILE: -o OUT.npz")
+        raise click.UsageError("give the file for the result of FILE: -o OUT.npz")
     if file is None and work is None:
         raise click.UsageError("give one FILE and -o OUT.npz, or --work DIR to run over everything")
 
@@ -134,7 +134,11 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
 @config_options("pipeline")
 @click.option("--output", type=PathLike, help=OUTPUT_HELP)
 @click.option("--views", metavar="LIST", help="Comma-separated: front, side, back, yaw+45, … [default: front,side].")
-@click.option("--heading", type=click.Choice(["canonical", "world"]), help="Turn the person to the camera, or not.")
+@click.option(
+    "--heading",
+    type=click.Choice(["canonical", "world"]),
+    help="Turn each person to the front camera (canonical), or not (world).",
+)
 @input_options("amass", "babel", "body", "regressor", "dmpls")
 @click.option("--work", type=PathLike, help="Where stages keep their results (without FILE).")
 @run_options
@@ -142,7 +146,7 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
     """Keypoints to orthographic views: one FILE that `keypoints` wrote, or the clips of all motions as a stage.
 
     The result of one FILE holds pose2d (V, T, 17, 2) and pose3d_cam (V, T, 17, 3) in metres, x right, y down, z away
-    from the camera, pose2d_screen with its pixel step, and the view table (views, cameras, heading).
+    from the camera, pose2d_screen in screen units, and the view table (views, cameras, heading).
 
     \b
     ap-data project-2d walk.npz --views front,side -o walk.2d.npz
@@ -173,9 +177,9 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
 @format_option
 @run_options
 def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **given: Any) -> None:
-    """BABEL labels to label/motion pairs, with "transit from A to B". `--dry-run` needs the BABEL JSON alone.
+    """BABEL labels to label/motion pairs, with "transit from A to B". `--dry-run` needs only the BABEL JSON.
 
-    It counts what the settings make of the labels, and what each other policy would.
+    --dry-run counts the pairs that the settings give, and those that each other policy would give.
 
     \b
     ap-data pairs --babel BABEL --dry-run
@@ -185,7 +189,7 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
     config = data_config(settings, **given)
     if not dry_run:
         if work is None:
-            raise click.UsageError("give --work DIR, or --dry-run for the counts alone")
+            raise click.UsageError("give --work DIR, or --dry-run to see only the counts")
         _run_target(build_for(config, work / "shards", work, run_settings(**run)), "pairs")
         return
     from pipeline.stages.build import check_inputs
@@ -210,7 +214,7 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
 @run_options
 @dry_run_option
 def build_babel(settings: Settings, out: Path, work: Path | None, dry_run: bool, **given: Any) -> None:
-    """All stages that are missing or stale, then the shards. Killed and run again, it goes on where it stopped.
+    """All stages that are missing or stale, then the shards. Run again after an interruption, it continues.
 
     \b
     ap-data build-babel --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards --workers 4
@@ -232,7 +236,7 @@ def build_babel(settings: Settings, out: Path, work: Path | None, dry_run: bool,
 @work_option
 @format_option
 def status(settings: Settings, out: Path, work: Path | None, format: str, **given: Any) -> None:
-    """What is current, what is stale and why. Touches nothing.
+    """Which stages are up to date, and why the others are not. Writes nothing.
 
     \b
     ap-data status --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards
@@ -241,13 +245,13 @@ def status(settings: Settings, out: Path, work: Path | None, format: str, **give
 
     if (built := benchmark_status(out)) is not None:
         emit([built], format)
-        next_step("The command that built it reads the files again and writes nothing when they are the same.")
+        next_step("The command that built it reads the files again, and writes nothing if they are unchanged.")
         return
     build = build_for(data_config(settings, **given), out, work)
     _print_status(build, format)
 
 
-# --- what several commands do at their end ----------------------------------------------------
+# --- the end of several commands ----------------------------------------------------
 
 
 def _run_target(build: Build, target: str) -> None:
@@ -279,7 +283,7 @@ def _say_failures(build: Build) -> None:
         counted = ", ".join(f"{number} x {reason}" for reason, number in reasons.items())
         note(f"{stage}: {counted}; each with its reason in {folder / 'failures.jsonl'}")
     if build.failures:
-        note("Mend the files and run the same command with --retry-failed: only the failed items are done again.")
+        note("Fix the files and run the same command with --retry-failed: only the failed items are done again.")
 
 
 def _print_status(build: Build, format: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.doctor.diagnose import Diagnosis
 
 NEEDED = ("amass", "babel", "body", "regressor")
-"""Inputs without which no pairs are built."""
+"""Inputs that a build of pairs needs."""
 
 GENDERS = click.Choice(["female", "male", "neutral"])
 
@@ -31,15 +31,21 @@ _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red", "missing": "red"
 @config_options("pipeline")
 @input_options("amass", "babel", "body", "regressor", "dmpls", "h36m", "mpi_inf_3dhp")
 @click.option(
-    "--out", type=PathLike, default=Path("shards"), show_default=True, help="Where a build would write: free disk."
+    "--out",
+    type=PathLike,
+    default=Path("shards"),
+    show_default=True,
+    help="Where a build would write; its free space is checked.",
 )
-@click.option("--quick", is_flag=True, help="Read the headers of two files per subject; believe the names of the rest.")
-@click.option("--deep", is_flag=True, help="Read every motion whole: values that are not finite, exact copies.")
+@click.option("--quick", is_flag=True, help="Read the headers of two files per subject; trust the names of the rest.")
+@click.option(
+    "--deep", is_flag=True, help="Read every motion completely: finds values that are not finite, and exact copies."
+)
 @format_option
 def doctor(settings: Settings, out: Path, quick: bool, deep: bool, format: str, **given: Any) -> None:
-    """Look at AMASS, BABEL, body, regressor and benchmarks by content; one verdict and one next action per item.
+    """Check AMASS, BABEL, body, regressor and benchmarks by content; one verdict and one next action per item.
 
-    Give any of the inputs. Exit status 1 when something given is wrong or missing, else 0: warnings stop no build.
+    Give any of the inputs. The exit status is 1 if something given is wrong or missing; warnings do not count.
 
     \b
     ap-data doctor --amass AMASS --babel BABEL --body BODY --regressor R.npy
@@ -50,7 +56,7 @@ def doctor(settings: Settings, out: Path, quick: bool, deep: bool, format: str, 
     from pipeline.doctor.diagnose import diagnose
 
     if quick and deep:
-        raise click.UsageError("--quick reads little and --deep reads all: give one of them")
+        raise click.UsageError("--quick reads little and --deep reads everything: give one of them")
     config = data_config(settings, **given)
     found = diagnose(config, out=out, quick=quick, deep=deep)
     if format == "json":
@@ -66,9 +72,9 @@ def doctor(settings: Settings, out: Path, quick: bool, deep: bool, format: str, 
 
 
 def _print(found: Diagnosis) -> None:
-    """Verdict, item, message; under it what has to be known, and the action."""
+    """Verdict, item, message; below it the details, and the action."""
     width = min(max(shutil.get_terminal_size((110, 40)).columns, 80), 140)
-    said: dict[str, str] = {}
+    printed: dict[str, str] = {}
     for finding in found.findings:
         verdict = click.style(f"{finding.verdict:<9}", fg=_COLOURS[finding.verdict])
         click.echo(verdict + _wrapped(f"{finding.item:<16} {finding.message}", width, first=9, rest=26).lstrip())
@@ -76,8 +82,8 @@ def _print(found: Diagnosis) -> None:
             for line in finding.lines:
                 click.echo(_wrapped(line, width, first=28, rest=30))
         if finding.action:
-            # The same download cures several items: it is said once.
-            before = said.setdefault(finding.action, finding.item)
+            # One download can fix several items: print it once.
+            before = printed.setdefault(finding.action, finding.item)
             action = finding.action if before == finding.item else f"as for {before}"
             click.echo(_wrapped(f"→ {action}", width, first=26, rest=28))
 
@@ -102,11 +108,11 @@ def _next(found: Diagnosis, config: DataConfig, out: Path) -> str:
         return "Nothing was given. To see everything without any licence: ap-data demo --out demo"
     if stopping:
         things = "1 thing" if len(stopping) == 1 else f"{len(stopping)} things"
-        return f"{things} to mend first: follow the arrows, then run this command again."
+        return f"{things} to fix first: follow the arrows, then run this command again."
     if not given and benchmarks:
         return f"Ready. Next: {' ; '.join(_builds(benchmarks))}"
     if found.not_given:
-        return f"What was given can be used. A build also needs --{', --'.join(found.not_given)}."
+        return f"These inputs can be used. A build also needs --{', --'.join(found.not_given)}."
     options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items())
     return f"Ready. Next: ap-data build-babel {options} --out {out}"
 
@@ -134,7 +140,7 @@ def _builds(benchmarks: dict[str, Path]) -> list[str]:
 @click.command("convert-model", cls=Command)
 @click.argument("file", type=PathLike)
 @click.option("--out", type=PathLike, help="The file to write, BODY/smplh/GENDER/model.npz.")
-@click.option("--gender", type=GENDERS, help="Whose body it is [default: from the names of OUT and FILE].")
+@click.option("--gender", type=GENDERS, help="Gender of the body [default: from the names of OUT and FILE].")
 @dry_run_option
 def convert_model(file: Path, out: Path | None, gender: str | None, dry_run: bool) -> None:
     """A SMPL+H pickle (.pkl) to model.npz. The pickle is read, never executed; chumpy is not needed.
@@ -152,12 +158,12 @@ def convert_model(file: Path, out: Path | None, gender: str | None, dry_run: boo
         next_step("Nothing was written.")
         return
     if out is None:
-        raise click.UsageError("say where to write it: --out BODY/smplh/GENDER/model.npz")
+        raise click.UsageError("give the file to write: --out BODY/smplh/GENDER/model.npz")
     if out.suffix != ".npz":
         raise click.UsageError(f"--out {out} should end in .npz")
     gender = gender or _named(out) or _named(file)
     if gender is None:
-        raise click.UsageError("whose body is it? --gender female, male or neutral")
+        raise click.UsageError("give the body's gender: --gender female, male or neutral")
     found = convert(file, out, gender)
     note(f"{found.sentence}, {found.vertices:,} vertices, {gender}")
     next_step(f"The body is in {out}. Next: ap-data doctor --body {out.parent}")

@@ -13,13 +13,13 @@ from cli.options import DATA_HELP, PathLike, dry_run_option
 from cli.output import emit, format_option, next_step, note
 from cli.settings import Settings, config_options
 
-PROTOCOL_HELP = "h36m-b, h36m-a, 3dhp or orthographic; by default what the shards call for."
+PROTOCOL_HELP = "h36m-b, h36m-a, 3dhp or orthographic; by default the one that the shards are for."
 SCORED = ("h36m-b", "h36m-a", "3dhp")
 WINDOWINGS = ("stitched", "chunks", "every-frame", "centre")
 
 
 def show_result(row: Mapping[str, Any], format: str) -> None:
-    """Print a result row: its table with what the numbers cannot be compared without, or all of it as JSON."""
+    """Print a result row: a table with the numbers and the conditions they depend on, or everything as JSON."""
     from actionpose.evaluate.scoring import beside, table_rows
 
     emit(row if format == "json" else table_rows(row), format)
@@ -46,7 +46,7 @@ def in_words(row: Mapping[str, Any]) -> str:
 @click.option("--split", metavar="NAME", help="Split to measure on; the same as -o eval.split=NAME.")
 @click.option("--predictions", type=PathLike, metavar="FILE", help="Write the scored poses too, as .npz, in mm.")
 @click.option(
-    "--robustness", "spoil", is_flag=True, help="Measure curves of spoilt input instead, as `ap-train robustness RUN`."
+    "--robustness", "curves", is_flag=True, help="Measure error curves instead, as `ap-train robustness RUN` does."
 )
 @config_options("actionpose")
 @dry_run_option
@@ -57,7 +57,7 @@ def evaluate(
     protocol: str | None,
     split: str | None,
     predictions: Path | None,
-    spoil: bool,
+    curves: bool,
     settings: Settings,
     dry_run: bool,
     format: str,
@@ -66,7 +66,7 @@ def evaluate(
 
     Settings are those the run was trained with; -c and -o change them. A line is added to RUN/results.jsonl.
     """
-    if spoil:
+    if curves:
         run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)
         return
     from actionpose.evaluate.embeddings import table_rows
@@ -108,7 +108,7 @@ def evaluate(
 @click.command(cls=Command)
 @click.argument("predictions", type=PathLike)
 @click.option("--data", type=PathLike, metavar="SHARDS", required=True, help="Benchmark shards with the ground truth.")
-@click.option("--protocol", type=click.Choice(SCORED), help="By default what the file or the shards say.")
+@click.option("--protocol", type=click.Choice(SCORED), help="By default that of the file or the shards.")
 @click.option("--split", metavar="NAME", help="Split that the file covers [default: the file's, or test].")
 @click.option(
     "--joints",
@@ -121,9 +121,15 @@ def evaluate(
     metavar="T",
     help="Frames in a window [default: the file's, or published T].",
 )
-@click.option("--windowing", type=click.Choice(WINDOWINGS), help="How videos were cut [default: the protocol's first].")
 @click.option(
-    "--drop-tails/--keep-tails", default=None, help="Leave out frames after the last full window [default: protocol]."
+    "--windowing",
+    type=click.Choice(WINDOWINGS),
+    help="How videos were cut into windows [default: the protocol's first].",
+)
+@click.option(
+    "--drop-tails/--keep-tails",
+    default=None,
+    help="Drop frames after the last full window [default: as the protocol does].",
 )
 @format_option
 def score(
@@ -179,10 +185,10 @@ def robustness(
     dry_run: bool,
     format: str,
 ) -> None:
-    """What spoilt input does to runs: occlusion, lost frames, noise, confidence, frame rate, each at several levels.
+    """Accuracy on degraded input: occlusion, lost frames, noise, confidence, frame rate, each at several levels.
 
     RUN is a run folder, LABEL=RUN to name it in the figure, or the folder of a grid, which stands for all its finished
-    cells. Runs with one label are averaged. All of them get the same spoilt input.
+    cells. Runs with the same label are averaged. All of them get the same degraded input.
 
     \b
     ap-train robustness runs/finetune --data shards
@@ -231,15 +237,13 @@ def run_robustness(
     if dry_run:
         wanted = levels(subjects[0].recipe.robust)
         emit({"runs": [str(s.found.path) for s in subjects], "levels": len(wanted), "out": str(out)}, format)
-        next_step("nothing was measured or written; leave --dry-run out to do it")
+        next_step("nothing was measured or written; run it without --dry-run to do so")
         return
     whole = measure_all(subjects, data, out, argv=typed("ap-train"), version=toolkit_version(), say=note)
     emit(whole if format == "json" else whole["rows"] if format == "csv" else terminal_rows(whole["rows"]), format)
     if not charts.can_draw():
         note(f"no figure was drawn: matplotlib is not installed; {charts.ADVICE}, then the same command again")
-    next_step(
-        f"curves of {len(subjects)} run(s), {whole['protocol']}, {whole['split']}: {out}. docs/robustness.md reads them"
-    )
+    next_step(f"curves of {len(subjects)} run(s), {whole['protocol']}, {whole['split']}: {out}. See docs/robustness.md")
 
 
 def _labelled(text: str) -> list[tuple[str, Path]]:

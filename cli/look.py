@@ -1,4 +1,4 @@
-"""`ap-data inspect`, `preview`, `report`: what is in a folder, one motion, the whole as a page."""
+"""`ap-data inspect`, `preview`, `report`: what is in a folder, one motion as a picture, an HTML page."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def inspect(path: Path, table: str | None, where: tuple[str, ...], limit: int, f
 
 
 def _short(row: dict[str, Any], width: int = 48) -> dict[str, Any]:
-    """A row that fits a terminal: long texts and lists are cut; `--format json` has them whole."""
+    """A row that fits a terminal: long texts and lists are shortened; `--format json` has them in full."""
     out = {}
     for name, value in row.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else value
@@ -73,7 +73,9 @@ def _short(row: dict[str, Any], width: int = 48) -> dict[str, Any]:
 @click.command(cls=Command)
 @click.argument("path", type=PathLike)
 @config_options("pipeline")
-@click.option("--output", type=PathLike, help="A .png (or .glb for a motion); also `-o FILE`. Without: drawn here.")
+@click.option(
+    "--output", type=PathLike, help="A .png (or .glb for a motion); also `-o FILE`. Without it: drawn in the terminal."
+)
 @click.option("--clip", default="", metavar="ID", help="Clip or motion of a shard folder.")
 @click.option("--label", default="", metavar="TEXT", help="First clip of a shard folder with this label.")
 @click.option("--views", default="front,side", show_default=True, metavar="LIST", help="Views to draw.")
@@ -89,7 +91,7 @@ def preview(
     frame: int | None,
     **inputs: str | None,
 ) -> None:
-    """One motion for human eyes: a clip of a shard folder, a file of keypoints, or a motion file on its body.
+    """Draw one motion: a clip of a shard folder, a file of keypoints, or a motion file with its body.
 
     \b
     ap-data preview shards --label 'transit from walk to sit' -o sit.png
@@ -118,9 +120,9 @@ def preview(
 @click.option("--run", "runs", type=PathLike, multiple=True, help="A training run; repeat for several.")
 @click.option("--out", type=PathLike, required=True, help="The HTML file to write.")
 @click.option("--title", default="ActionPose", show_default=True, help="Heading of the page.")
-@click.option("--demo", is_flag=True, help="Say beside the results that demo numbers say nothing of published ones.")
+@click.option("--demo", is_flag=True, help="Add a note that demo results cannot be compared with published ones.")
 def report(shards: Path, runs: tuple[Path, ...], out: Path, title: str, demo: bool) -> None:
-    """One page to look at: what was built, clips in 3D, curves, results. One file, no network needed.
+    """An HTML page with what was built, clips in 3D, curves and results. One file, no network needed.
 
     \b
     ap-data report --shards shards --run runs/pretrain --run runs/finetune --out report.html

@@ -25,7 +25,7 @@ INPUT_HELP = {
     "babel": "Folder with BABEL's train.json and val.json.",
     "body": "Folder with the SMPL+H body: smplh/{male,female,neutral}/model.npz.",
     "regressor": "The 17 x 6890 Human3.6M joint regressor (.npy).",
-    "dmpls": "Let soft tissue move: folder with dmpls/{male,female,neutral}/model.npz [default: it does not].",
+    "dmpls": "Folder with dmpls/{male,female,neutral}/model.npz, to add soft-tissue motion [default: none].",
     "h36m": "Human3.6M as converted by others: a file, or the folder of the files.",
     "mpi_inf_3dhp": "MPI-INF-3DHP as converted by P-STMO: folder with data_train_3dhp.npz and data_test_3dhp.npz.",
 }
@@ -43,13 +43,13 @@ def input_options(*names: str) -> Callable[[F], F]:
 
 
 def run_options(body: F) -> F:
-    """How a build is run; nothing of it changes a byte."""
+    """How a build is run; none of these options changes a byte."""
     options = [
         click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes."),
         click.option(
             "--scheduler", default="", metavar="ADDRESS", help="A running Dask scheduler, e.g. tcp://host:8786."
         ),
-        click.option("--retry-failed", is_flag=True, help="Do the failed items of finished stages again, only those."),
+        click.option("--retry-failed", is_flag=True, help="Retry only the failed items of finished stages."),
         click.option(
             "--max-failures",
             type=click.FloatRange(0, 1),
@@ -68,8 +68,8 @@ RUN_NAMES = ("workers", "scheduler", "retry_failed", "max_failures")
 
 
 def dry_run_option(body: F) -> F:
-    """`--dry-run`: say what would be done and touch nothing."""
-    return click.option("--dry-run", is_flag=True, help="Say what would be done; touch nothing.")(body)
+    """`--dry-run`: print what would be done and write nothing."""
+    return click.option("--dry-run", is_flag=True, help="Print what would be done; write nothing.")(body)
 
 
 def budget_option(body: F) -> F:
@@ -78,7 +78,7 @@ def budget_option(body: F) -> F:
         "--budget-minutes",
         type=click.FloatRange(0, min_open=True),
         metavar="N",
-        help="Save and stop after this long; the same command with --resume goes on.",
+        help="Save and stop after this many minutes; the same command with --resume continues.",
     )(body)
 
 
@@ -94,12 +94,12 @@ def data_config(settings: Settings, **options: Any) -> DataConfig:
 
     inputs = {f"inputs.{name}": options.pop(name) for name in tuple(options) if name in INPUT_HELP}
     if inputs.get("inputs.dmpls"):
-        options["keypoints.dmpls"] = True  # whoever types --dmpls wants them used
+        options["keypoints.dmpls"] = True  # giving --dmpls means using them
     return settings.resolve(DataConfig, {**inputs, **options}).value
 
 
 def run_settings(workers: int, scheduler: str, retry_failed: bool, max_failures: float) -> RunOptions:
-    """What `run_options` gave."""
+    """The values of `run_options`."""
     from pipeline.config import RunOptions
 
     return RunOptions(
@@ -112,7 +112,7 @@ def run_settings(workers: int, scheduler: str, retry_failed: bool, max_failures:
 
 
 def build_for(config: DataConfig, out: Path, work: Path | None, options: RunOptions | None = None) -> Build:
-    """The build of a shard folder, its stages beside it unless told otherwise."""
+    """The build of a shard folder, with its stages in `OUT.stages` unless `work` is given."""
     from pipeline.stages.build import Build
 
     return Build(config, work or out.with_name(out.name + ".stages"), out, options)
@@ -123,7 +123,7 @@ _OVERRIDE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+=")
 
 
 def split_output(settings: Settings, output: Path | None) -> tuple[Settings, Path | None]:
-    """Part `-o OUT.npz` from `-o section.key=value`: both are spelled alike, only one has a dotted key before `=`."""
+    """Tell `-o OUT.npz` from `-o section.key=value`: only the latter has a dotted key before `=`."""
     files = [text for text in settings.overrides if not _OVERRIDE.match(text)]
     if len(files) + (output is not None) > 1:
         raise click.UsageError("more than one output file given")

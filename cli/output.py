@@ -61,7 +61,7 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]], *, header: bool = True) -> str:
-    """Rows as aligned text; numbers stand right, text left."""
+    """Rows as aligned text; numbers to the right, text to the left."""
     columns = _columns(rows)
     cells = [[_cell(row.get(column, "")) for column in columns] for row in rows]
     right = [all(isinstance(row.get(c, 0), int | float) for row in rows) for c in columns]
@@ -94,7 +94,7 @@ def _cell(value: Any, digits: int = 5) -> str:
 
 
 def note(text: str) -> None:
-    """A line about what is going on."""
+    """A line about progress."""
     click.echo(text, err=True)
 
 
@@ -105,5 +105,5 @@ def next_step(text: str) -> None:
 
 
 def some_failed() -> NoReturn:
-    """End with status 1 after everything was printed: the work is done, but not all items went well."""
+    """Exit with status 1 after everything was printed: the work is done, but some items failed."""
     raise click.exceptions.Exit(1)

@@ -33,7 +33,7 @@ class Settings:
     def resolve(
         self, cls: type[T], options: Mapping[str, Any] | None = None, *, base: tuple[str, T] | None = None
     ) -> Resolved[T]:
-        """Defaults (or a named base), then files, then `-o`, then options of their own (`{"inputs.amass": "DIR"}`).
+        """Defaults (or a named base), then files, then `-o`, then dedicated options (`{"inputs.amass": "DIR"}`).
 
         An option that is None was not given. With `--show-config` the result is printed and the command ends.
 

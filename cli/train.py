@@ -1,4 +1,4 @@
-"""`ap-train`: pretrain with action labels, fine-tune the pose encoder, measure, look into a run.
+"""`ap-train`: pretrain with action labels, fine-tune the pose encoder, measure, inspect a run.
 
 With several GPUs: `torchrun --nproc-per-node 4 --no-python ap-train pretrain …`; the batch is then shared.
 """
@@ -20,9 +20,9 @@ from cli.output import emit, format_option, next_step, some_failed
 from cli.settings import Settings, config_options
 
 OUT_HELP = "Run folder to make; it must be new or empty unless --resume is given."
-INIT_HELP = "First pose encoder: a run, a checkpoint, or a MotionBERT file."
-GO_ON = "Go on: the same command with --resume"
-RESUME_HELP = "Go on from the run's latest checkpoint; from the start if it has none yet."
+INIT_HELP = "Initial pose encoder: a run, a checkpoint, or a MotionBERT file."
+CONTINUE = "Continue: the same command with --resume"
+RESUME_HELP = "Continue from the run's latest checkpoint, or from the start if it has none yet."
 
 
 @click.group(cls=Group)
@@ -50,7 +50,7 @@ def _training_options(body: F) -> F:
 @click.command(cls=Command)
 @_training_options
 def pretrain(**given: Any) -> None:
-    """Reconstruct 3D from spoilt 2D and align motion with action labels.
+    """Reconstruct 3D from masked, noisy 2D and align motion with action labels.
 
     Needs shards with labels (`ap-data build-babel`) and a text model (-o text.model=FOLDER, or the recipe `tiny`).
     """
@@ -95,9 +95,7 @@ def _train(
         return
     emit(made, format)
     if made["reason"].startswith("SIG"):
-        next_step(
-            f"stopped by {made['reason']} after step {made['step']}, saved in {out}. Go on: same command, --resume"
-        )
+        next_step(f"stopped by {made['reason']} after step {made['step']}, saved in {out}. {CONTINUE}")
         some_failed()
     next_step(_trained(command, made, data, out, settings))
 
@@ -105,7 +103,7 @@ def _train(
 def _trained(command: str, made: dict[str, Any], data: Path, out: Path, settings: Settings) -> str:
     done = f"{command} run of {made['step']} steps in {out}"
     if not made["finished"]:
-        return f"{done}, out of time before step {made['of']}. {GO_ON}"
+        return f"{done}, out of time before step {made['of']}. {CONTINUE}"
     if command == "finetune":
         return f"{done}. Next: ap-train evaluate {out} --data {data}"
     recipe = " ".join(f"-c {name}" for name in settings.files)
@@ -117,14 +115,14 @@ def _trained(command: str, made: dict[str, Any], data: Path, out: Path, settings
 @click.argument("run", type=PathLike)
 @format_option
 def inspect(run: Path, format: str) -> None:
-    """Say what RUN is: its data, progress, losses, checkpoints and results."""
+    """What is in RUN: its data, progress, losses, checkpoints and results."""
     from actionpose.runs import folder
 
     about = folder.inspect(run)
     emit(about, format)
     data = about["data"]["folder"]
     going_on = not about["state"].get("finished", False)
-    advice = "it is not finished: give its command again with --resume" if going_on else "it is finished"
+    advice = "it is not finished: run its command again with --resume" if going_on else "it is finished"
     next_step(f"{run}: {advice}. Measure it: ap-train evaluate {run} --data {data}")
 
 

@@ -22,14 +22,14 @@ from cli.output import emit, format_option, next_step, some_failed
     "--tolerance",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MM",
-    help="With --against: how far poses may be apart, RMS per coordinate, millimetres [default: 0.1].",
+    help="With --against: largest RMS difference per coordinate, millimetres [default: 0.1].",
 )
 @format_option
 def validate(shards: Path, deep: bool, against: Path | None, tolerance: float | None, format: str) -> None:
-    """Is a shard folder what it says it is? One line per invariant; status 1 when one is broken.
+    """Check a shard folder. One line per invariant; exit status 1 if one is broken.
 
-    With --against, whether two builds hold the same, on whatever machines they were made. The other side needs to
-    send its manifests/content.jsonl only, from which no motion can be had.
+    With --against, compare two builds, whatever machines they were made on. The other lab only needs to send its
+    manifests/content.jsonl, from which no motion can be reconstructed.
 
     \b
     ap-data validate shards
@@ -52,7 +52,7 @@ def validate(shards: Path, deep: bool, against: Path | None, tolerance: float | 
     if verdicts["broken"]:
         names = ", ".join(check.name for check in checks if check.verdict == "broken")
         next_step(
-            f"{counted}, {verdicts['broken']} broken: {names}. All offenders: ap-data validate {shards} --format json"
+            f"{counted}, {verdicts['broken']} broken: {names}. All violations: ap-data validate {shards} --format json"
         )
         some_failed()
     deeper = f"Next: ap-data validate {shards} --deep" if not deep else f"Next: ap-data inspect {shards}"

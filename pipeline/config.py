@@ -91,7 +91,7 @@ class PairConfig:
     min_side_frames: int = setting(8, "shortest A and B of a transition clip, frames; the paper is silent")
     exclude_labels: tuple[str, ...] = setting((), "labels that make no pairs, for example `t-pose`; none by default")
     duration_tolerance_s: float = setting(
-        0.25, "a motion whose length differs from BABEL's `dur` by more is refused: wrong edition or rate"
+        0.25, "a motion whose length differs from BABEL's `dur` by more is rejected: wrong edition or rate"
     )
 
 
@@ -109,9 +109,9 @@ class PackConfig:
     max_per_label: int = setting(
         0,
         "most pairs of one text in train, transitions included; others are left out, each with its reason in "
-        "manifests/dropped.jsonl; val is never touched; 0: no cap; the paper is silent",
+        "manifests/dropped.jsonl; val is never reduced; 0: no cap; the paper is silent",
     )
-    cap_seed: int = setting(0, "which pairs `max_per_label` keeps; nothing else hangs on it")
+    cap_seed: int = setting(0, "which pairs `max_per_label` keeps; nothing else depends on it")
 
     def __post_init__(self) -> None:
         if self.max_per_label < 0:

@@ -54,7 +54,7 @@ class AblateConfig:
     rows: tuple[str, ...] = setting(
         ("baseline", "mmm", "map", "both"),
         "rows of the table: the paper's four; the controls `plain` (pretraining on exact, whole poses without texts: "
-        "what the motions alone add) and `shuffled` (as both, labels dealt out anew: what any label would add); or "
+        "what the motions alone add) and `shuffled` (as both, labels permuted: what any label would add); or "
         "names of ablate.own_rows",
     )
     own_rows: tuple[str, ...] = setting(
@@ -63,21 +63,21 @@ class AblateConfig:
     seeds: tuple[int, ...] = setting((0, 1, 2), "run.seed of the cells, for both stages; the paper gives one number")
     reading: Literal["paper", "factors"] = setting(
         "paper",
-        "what mmm and map leave out of `both`. `paper`, by the text beside Table 3: mmm masks body parts and time "
+        "what mmm and map omit from `both`. `paper`, by the text next to Table 3: mmm masks body parts and time "
         "windows, no random masks, noise or texts; map has texts, random masks and noise, not those two masks. "
         "`factors`: mmm has all of the corruption and no texts, map has texts on exact, whole poses",
     )
     target_subjects: tuple[str, ...] = setting(
         (),
-        "these subjects play the target dataset: fine-tuning learns from them alone, pretraining on the same shards "
-        "never sees them. Who is measured on is said by eval.*",
+        "these subjects are the target dataset: fine-tuning uses only them, pretraining on the same shards "
+        "never sees them. eval.* chooses who is measured",
     )
-    pretrain: tuple[str, ...] = setting((), "settings for the pretraining of all rows alone, `section.key=value`")
-    finetune: tuple[str, ...] = setting((), "settings for the fine-tuning of all rows alone, `section.key=value`")
+    pretrain: tuple[str, ...] = setting((), "settings for pretraining only, in all rows, `section.key=value`")
+    finetune: tuple[str, ...] = setting((), "settings for fine-tuning only, in all rows, `section.key=value`")
     checkpoint: Literal["last", "best"] = setting(
         "last",
-        "what of fine-tuning is measured: the last step, or the best by the split it is measured on, as published "
-        "numbers do; that needs finetune.eval_every",
+        "which checkpoint of fine-tuning is measured: the last, or the best by the split it is measured on, as in "
+        "published numbers; that needs finetune.eval_every",
     )
     measure_pretraining: bool = setting(False, "also evaluate the pretraining runs, once each")
 

@@ -90,7 +90,7 @@ CONFIDENCE_A, CONFIDENCE_B, CONFIDENCE_MEAN, CONFIDENCE_STD = 0.028, 1.1, -0.004
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptConfig:
-    """How 2D poses are spoilt in pretraining (paper, 'Objective Function' and appendix 'Pretraining')."""
+    """How 2D poses are corrupted in pretraining (paper, 'Objective Function' and appendix 'Pretraining')."""
 
     noise: bool = setting(True, "add detector-like noise; the paper says so without numbers, so MotionBERT's")
     noise_scale: float = setting(1.0, "factor on all displacements; 1 is MotionBERT's")
@@ -134,7 +134,7 @@ class Corrupted(NamedTuple):
     """What corruption gives back.
 
     Attributes:
-        pose2d_BTJ3: the spoilt input; zero wherever masked or padded.
+        pose2d_BTJ3: the corrupted input; zero wherever masked or padded.
         masked_BTJ: bool, True where the mask (or padding) took the joint.
         mask_B: int64, the `Mask` of each clip.
     """

@@ -35,7 +35,7 @@ MM_PER_METRE = 1000.0
 class DataConfig:
     """Which part of the shards is used, how it is cut, and what the loader does to it."""
 
-    split: str = setting("train", "split to learn from; empty: all that are there")
+    split: str = setting("train", "split to train on; empty: all splits")
     subjects_include: tuple[str, ...] = setting(
         (), "only these subjects, as `subject` or `dataset/subject`; empty: all. Lets a few play a target dataset"
     )
@@ -64,7 +64,7 @@ class DataConfig:
         "fine-tuning and evaluation on projected 2D: with the detector's errors, the same in every epoch, or exact. "
         "Pretraining corrupts by itself; stored detections are used as they are",
     )
-    detection_seed: int = setting(0, "which draw of those errors; no part of run.seed, so that runs compare")
+    detection_seed: int = setting(0, "seed of those errors; separate from run.seed, so that runs can be compared")
     flip: bool = setting(True, "mirror whole clips with probability 0.5, 2D and 3D together (MotionBERT)")
     flip_words: bool = setting(
         True, "swap left and right in the texts of a mirrored clip, so that they stay true; the paper is silent"
@@ -77,7 +77,7 @@ class DataConfig:
         "replacement, each with its label's weight, count^-0.5 as in manifests/labels.jsonl; fine-tuning has no labels",
     )
     shuffle_labels: bool = setting(
-        False, "deal the labels of pretraining out anew among its clips: a control for what texts add"
+        False, "permute the labels among the clips in pretraining: a control for what texts add"
     )
 
     def __post_init__(self) -> None:

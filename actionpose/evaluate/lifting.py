@@ -48,11 +48,11 @@ Keep = Callable[[int, int, Ints, NDArray[np.float64]], None]
 class EvalConfig:
     """What a model is measured on, and how."""
 
-    split: str = setting("val", "split to measure on; empty: all that are there")
+    split: str = setting("val", "split to measure on; empty: all splits")
     subjects_include: tuple[str, ...] = setting((), "only these subjects, as `subject` or `dataset/subject`")
     subjects_exclude: tuple[str, ...] = setting((), "without these subjects")
     protocol: Literal["", "orthographic", "h36m-b", "h36m-a", "3dhp"] = setting(
-        "", "which frames count and how they are averaged (docs/evaluation.md); empty: what the shards call for"
+        "", "which frames count and how they are averaged (docs/evaluation.md); empty: the one that the shards are for"
     )
     windowing: Literal["", "stitched", "chunks", "every-frame", "centre"] = setting(
         "",
@@ -65,7 +65,7 @@ class EvalConfig:
     legacy_ts56: bool = setting(
         False, "3dhp: scale predictions on TS5 and TS6 by 960 instead of 1024, as MotionAGFormer's code does"
     )
-    flip_tta: bool = setting(True, "average the answers for a clip and its mirror image (MotionBERT)")
+    flip_tta: bool = setting(True, "average the predictions for a clip and its mirror image (MotionBERT)")
     batch: int = setting(32, "clips lifted at once; does not change the result")
     baselines: bool = setting(False, "also score the training motions' mean pose and an untrained model")
     retrieval: bool = setting(

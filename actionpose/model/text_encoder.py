@@ -45,7 +45,7 @@ class TextConfig:
         "for every phrase after three layers, and only the mean tells phrases apart",
     )
     max_tokens: int = setting(32, "tokens kept per phrase, [CLS] and [SEP] included")
-    frozen: bool = setting(False, "leave the encoder as it is; the paper trains it along in pretraining")
+    frozen: bool = setting(False, "do not train the text encoder; the paper trains it in pretraining")
 
     def __post_init__(self) -> None:
         if self.layers < 1 or self.max_tokens < 3:

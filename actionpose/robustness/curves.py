@@ -1,7 +1,7 @@
-"""How much error a lifter gains as its input gets worse: occlusion, lost frames, noise, confidence, frame rate.
+"""How the error of a lifter grows as its input gets worse: occlusion, lost frames, noise, confidence, frame rate.
 
-Each curve starts at its clean level. Beside the error of whole poses stands the error of what was hidden alone, and of
-the same joints and frames when they are seen: what a method claims that reconstructs what it cannot see.
+Each curve starts at its clean level. In addition to the error of whole poses, the error of the hidden joints alone is
+measured, and of the same joints and frames when they are visible: whether a method reconstructs what it cannot see.
 
 Shape suffixes: B clips, T frames, J joints, F frames that count.
 """
@@ -35,13 +35,13 @@ from actionpose.train.runtime import Runtime
 
 @dataclass(frozen=True, kw_only=True)
 class RobustRecipe(Recipe):
-    """A recipe with the section `robust`, which `ap-train robustness` alone reads."""
+    """A recipe with the section `robust`, which only `ap-train robustness` reads."""
 
     robust: RobustnessConfig = section(RobustnessConfig, "robustness curves")
 
 
 def robust_table(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTable:
-    """Windows to measure on: those of the protocol, whole ones, since one frame a window has no use for half of it.
+    """The protocol's windows, with all their frames counted: scoring one frame per window would waste the rest.
 
     Raises:
         UserError: nothing is left to measure on; a protocol that does not fit.
@@ -135,7 +135,7 @@ class _Clip:
 
     @property
     def key(self) -> Tensor:
-        """What the draws of a clip hang on."""
+        """What the random choices for a clip depend on."""
         return rng.keys(self.seed, 0, self.sample_id)
 
 
@@ -156,7 +156,7 @@ def _measure_batch(
     nothing = torch.zeros(exact.pose2d.shape[:3], dtype=torch.bool)
     known = {"seen": clean, **({"exact": clean} if detect is None else {})}
     for level, total in zip(wanted, sums, strict=True):
-        if level.spoil is None and level.rate == 1.0 and not level.noise:
+        if level.perturb is None and level.rate == 1.0 and not level.noise:
             name = "seen" if level.noise is None else "exact"
             if name not in known:
                 known[name] = _errors(exact, _lift(lift, exact, runtime))
@@ -166,22 +166,22 @@ def _measure_batch(
             errors = _errors(played, _lift_long(lift, played, runtime, data.clip_frames))
             total.add(errors, torch.zeros(errors.joint.shape, dtype=torch.bool), errors, played.counted)
         else:
-            spoilt, hidden = _spoilt(exact, seen, level, data)
-            total.add(_errors(spoilt, _lift(lift, spoilt, runtime)), hidden, clean, exact.counted)
+            perturbed, hidden = _perturbed(exact, seen, level, data)
+            total.add(_errors(perturbed, _lift(lift, perturbed, runtime)), hidden, clean, exact.counted)
 
 
-def _spoilt(exact: _Clip, seen: _Clip, level: Level, data: DataConfig) -> tuple[_Clip, Tensor]:
+def _perturbed(exact: _Clip, seen: _Clip, level: Level, data: DataConfig) -> tuple[_Clip, Tensor]:
     """The input of a level, and what of it is hidden, (B, T, 17) bool."""
-    if level.spoil is None:
+    if level.perturb is None:
         assert level.noise is not None
         moved = shake(exact.pose2d, exact.sample_id, level.noise, seed=data.detection_seed)
         return dataclasses.replace(exact, pose2d=moved), torch.zeros(moved.shape[:3], dtype=torch.bool)
-    pose2d, hidden = level.spoil(seen.pose2d, seen.valid, seen.key)
+    pose2d, hidden = level.perturb(seen.pose2d, seen.valid, seen.key)
     return dataclasses.replace(seen, pose2d=pose2d), hidden
 
 
 def _played(clip: _Clip, rate: float) -> _Clip:
-    """The clip at another rate, target and all; a new frame counts when the one at or before it does."""
+    """The clip and its target at another rate; a new frame counts if the frame at or before it does."""
     pose2d, pose3d = resample(clip.pose2d, rate), resample(clip.pose3d, rate)
     frames = pose2d.shape[1]
     valid = torch.arange(frames) < resampled_counts(clip.valid.sum(dim=1), rate)[:, None]
@@ -252,7 +252,7 @@ class _Sums:
     hidden_clean: float = 0.0
 
     def add(self, errors: _Errors, hidden_BTJ: Tensor, clean: _Errors, counted_BT: Tensor) -> None:
-        """Count a batch in; `clean` are the errors of the same frames without spoiling."""
+        """Count a batch in; `clean` are the errors of the same frames on clean input."""
         counted = counted_BT.numpy()
         self.frames += int(counted.sum())
         self.error += float(errors.joint.mean(axis=-1).sum())

@@ -1,6 +1,6 @@
-"""Ways to spoil 2D input by a known amount: what hides parts of it, shakes it, or plays it at another rate.
+"""Ways to degrade 2D input by a known amount: hide parts of it, add noise, or change its frame rate.
 
-Draws hang on (seed, sample) alone: every run that is measured gets the same input, and the levels of one curve are
+Random choices depend only on (seed, sample): every run gets the same input, and the levels of one curve are
 nested, so that what a mild level hides a severe one hides too.
 
 Shape suffixes: B clips, T frames, J joints.
@@ -20,12 +20,12 @@ from actionpose.data import rng
 from actionpose.data.corrupt import CorruptConfig, add_noise
 from actionpose.skeleton import BODY_PARTS, N_JOINTS
 
-Spoil = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(pose2d (B, T, 17, 3), valid (B, T), key (B,)) → the spoilt input, and bool (B, T, 17): what was hidden."""
+Perturbation = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(pose2d (B, T, 17, 3), valid (B, T), key (B,)) → the perturbed input, and bool (B, T, 17): what was hidden."""
 
 
 class _Stream(IntEnum):
-    """One number per purpose; only ever add. Far from those of `corrupt` and `batching`."""
+    """One number per purpose; only append. Far from those of `corrupt` and `batches`."""
 
     JOINTS = 301
     START = 302
@@ -35,7 +35,7 @@ class _Stream(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RobustnessConfig:
-    """Which curves are measured, at which levels. Every curve also has the clean level, in which nothing is spoilt."""
+    """Which curves are measured, at which levels. Every curve also has the clean level, with unchanged input."""
 
     curves: tuple[str, ...] = setting(
         ("part", "joints", "window", "frames", "noise", "confidence", "rate"), "curves to measure"
@@ -43,27 +43,27 @@ class RobustnessConfig:
     parts: tuple[str, ...] = setting(tuple(BODY_PARTS), "body parts hidden for the whole clip, one at a time")
     joints: tuple[float, ...] = setting((0.1, 0.25, 0.5, 0.75), "shares of the 17 joints hidden for the whole clip")
     window: tuple[int, ...] = setting(
-        (10, 30, 60, 80), "frames in a row in which everything is hidden; cut so that one frame of the clip stays"
+        (10, 30, 60, 80), "consecutive frames that are completely hidden; shortened so that one frame stays"
     )
-    frames: tuple[float, ...] = setting((0.1, 0.25, 0.5, 0.75, 0.9), "shares of frames lost, each on its own")
+    frames: tuple[float, ...] = setting((0.1, 0.25, 0.5, 0.75, 0.9), "shares of frames lost, each independently")
     noise: tuple[float, ...] = setting(
         (1.0, 2.0, 4.0, 8.0),
-        "multiples of the detector's error (`corrupt`). On projected 2D it takes the place of data.detections, so that "
+        "multiples of the detector's error (`corrupt`). On projected 2D it replaces data.detections, so that "
         "the clean level of this curve is exact 2D; on stored detections it is added",
     )
     confidence: tuple[float, ...] = setting(
         (0.25, 0.5, 1.0), "shares of joints whose confidence is set to 0 while x and y stay; and once all are set to 1"
     )
     rate: tuple[float, ...] = setting(
-        (0.25, 0.5, 2.0), "frames a second over those the model is used at: input and target are resampled in time"
+        (0.25, 0.5, 2.0), "frame rate as a multiple of the model's: input and target are resampled in time"
     )
-    seed: int = setting(0, "which draw of all of this; no part of run.seed, so that runs compare")
+    seed: int = setting(0, "seed of all random choices here; separate from run.seed, so that runs can be compared")
     windows: int = setting(0, "measure on at most this many windows, evenly spread; 0: all")
 
     def __post_init__(self) -> None:
         wrong = sorted({*self.curves} - {*CURVES}) + sorted({*self.parts} - {*BODY_PARTS})
         if wrong or not self.curves:
-            raise ValueError(f"{', '.join(wrong) or 'nothing'} is no curve ({', '.join(CURVES)}) or body part")
+            raise ValueError(f"{', '.join(wrong) or 'nothing'} is no curve ({', '.join(CURVES)}) and no body part")
         shares = (*self.joints, *self.frames, *self.confidence)
         if shares and not (min(shares) > 0 and max(shares) <= 1):
             raise ValueError("shares of joints, frames and confidence must be above 0 and at most 1")
@@ -82,7 +82,7 @@ CURVES: dict[str, str] = {
     "confidence": "confidence",
     "rate": "frame rate, times the trained one",
 }
-"""Curve → what its axis says."""
+"""Curve → label of its axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +92,16 @@ class Level:
     Attributes:
         curve: name in `CURVES`.
         label: what the point is called: `clean`, a body part, or the amount.
-        amount: place on the axis; for curves of names, its number.
-        spoil: hides or changes input that a detector has seen; None: the input is not changed here.
-        noise: factor on the detector's error of exact input; None: the input as the settings have it.
-        rate: frames a second over those of the shards.
+        amount: position on the axis; for curves over names, the index of the name.
+        perturb: hides or changes input with a detector's errors; None: the input is not changed here.
+        noise: factor on the detector's error, added to exact input; None: the input that the settings ask for.
+        rate: frame rate as a multiple of that of the shards.
     """
 
     curve: str
     label: str
     amount: float
-    spoil: Spoil | None = None
+    perturb: Perturbation | None = None
     noise: float | None = None
     rate: float = 1.0
 
@@ -112,7 +112,7 @@ class Level:
 
 
 NAMED = ("part", "confidence")
-"""Curves whose levels are names, not amounts on a line."""
+"""Curves whose levels are names, not amounts."""
 
 
 def levels(config: RobustnessConfig) -> list[Level]:
@@ -125,18 +125,18 @@ def levels(config: RobustnessConfig) -> list[Level]:
     return made
 
 
-def _amounts(curve: str, amounts: tuple[float, ...], way: Callable[[float], Spoil]) -> list[Level]:
-    return [Level(curve=curve, label=f"{a:g}", amount=float(a), spoil=way(a)) for a in sorted(amounts)]
+def _amounts(curve: str, amounts: tuple[float, ...], way: Callable[[float], Perturbation]) -> list[Level]:
+    return [Level(curve=curve, label=f"{a:g}", amount=float(a), perturb=way(a)) for a in sorted(amounts)]
 
 
 def _confidence_levels(config: RobustnessConfig) -> list[Level]:
     shares = [(f"0 for {share:.0%}", hide_confidence(share)) for share in sorted(config.confidence)]
     named = [*shares, ("1 for all", full_confidence)]
-    return [Level(curve="confidence", label=n, amount=i, spoil=s) for i, (n, s) in enumerate(named, 1)]
+    return [Level(curve="confidence", label=n, amount=i, perturb=s) for i, (n, s) in enumerate(named, 1)]
 
 
 _LEVELS: dict[str, Callable[[RobustnessConfig], list[Level]]] = {
-    "part": lambda c: [Level(curve="part", label=p, amount=i, spoil=hide_part(p)) for i, p in enumerate(c.parts, 1)],
+    "part": lambda c: [Level(curve="part", label=p, amount=i, perturb=hide_part(p)) for i, p in enumerate(c.parts, 1)],
     "joints": lambda c: _amounts("joints", c.joints, hide_joints),
     "window": lambda c: _amounts("window", c.window, hide_window),
     "frames": lambda c: _amounts("frames", c.frames, hide_frames),
@@ -154,31 +154,31 @@ def _hide(pose2d_BTJ3: Tensor, hidden_BTJ: Tensor, valid_BT: Tensor) -> tuple[Te
     return pose2d_BTJ3.masked_fill(hidden[..., None], 0.0), hidden
 
 
-def hide_part(part: str) -> Spoil:
+def hide_part(part: str) -> Perturbation:
     """One of the six body parts, in all frames."""
     member = torch.zeros(N_JOINTS, dtype=torch.bool)
     member[list(BODY_PARTS[part])] = True
 
-    def spoil(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    def perturb(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         return _hide(pose2d, member.to(pose2d.device)[None, None], valid)
 
-    return spoil
+    return perturb
 
 
-def hide_joints(share: float) -> Spoil:
+def hide_joints(share: float) -> Perturbation:
     """The same `share` of the joints in all frames of a clip, rounded to whole joints, at least one."""
 
-    def spoil(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    def perturb(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         rank = rng.uniform(key, _Stream.JOINTS, (N_JOINTS,)).argsort(dim=1).argsort(dim=1)
         return _hide(pose2d, (rank < max(1, round(share * N_JOINTS)))[:, None], valid)
 
-    return spoil
+    return perturb
 
 
-def hide_window(frames: float) -> Spoil:
-    """So many frames in a row; one frame of the clip stays. A longer window has the shorter ones inside."""
+def hide_window(frames: float) -> Perturbation:
+    """This many consecutive frames; one frame of the clip stays. A longer window contains the shorter ones."""
 
-    def spoil(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    def perturb(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         length = valid.sum(dim=1)
         size = torch.minimum(torch.full_like(length, int(frames)), (length - 1).clamp(min=0))
         start = (rng.uniform(key, _Stream.START).double() * (length - size + 1)).floor().long()
@@ -186,31 +186,31 @@ def hide_window(frames: float) -> Spoil:
         inside = (at >= start[:, None]) & (at < (start + size)[:, None])
         return _hide(pose2d, inside[..., None], valid)
 
-    return spoil
+    return perturb
 
 
-def hide_frames(share: float) -> Spoil:
+def hide_frames(share: float) -> Perturbation:
     """Each frame with this probability."""
 
-    def spoil(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    def perturb(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         lost = rng.uniform(key, _Stream.FRAMES, (valid.shape[1],)) < share
         return _hide(pose2d, lost[..., None], valid)
 
-    return spoil
+    return perturb
 
 
 # --- changing ---------------------------------------------------------------------------------
 
 
-def hide_confidence(share: float) -> Spoil:
+def hide_confidence(share: float) -> Perturbation:
     """Set the confidence of this share of all joints and frames to 0 and leave x and y; nothing is hidden."""
 
-    def spoil(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    def perturb(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         hit = rng.uniform(key, _Stream.CONFIDENCE, tuple(pose2d.shape[1:3])) < share
         confidence = pose2d[..., 2].masked_fill(hit, 0.0)
         return torch.cat([pose2d[..., :2], confidence[..., None]], dim=-1), torch.zeros_like(hit)
 
-    return spoil
+    return perturb
 
 
 def full_confidence(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,14 +220,14 @@ def full_confidence(pose2d: Tensor, valid: Tensor, key: Tensor) -> tuple[Tensor,
 
 
 def shake(pose2d_BTJ3: Tensor, sample_id_B: Tensor, factor: float, *, seed: int) -> Tensor:
-    """Exact 2D with `factor` times the detector's error; at 1 the bits that `batching.Detector` gives."""
+    """Exact 2D with `factor` times the detector's error; at 1 bit-identical to `batches.Detector`."""
     if factor == 0:
         return pose2d_BTJ3
     return add_noise(pose2d_BTJ3, rng.keys(seed, 0, sample_id_B), CorruptConfig(noise_scale=factor))
 
 
 def resample(x_BTJ3: Tensor, rate: float) -> Tensor:
-    """Play clips at `rate` times their frames a second: straight lines between frames, from the first frame on."""
+    """Resample clips to `rate` times their frame rate, with linear interpolation, starting at the first frame."""
     place = torch.arange(int((x_BTJ3.shape[1] - 1) * rate + 1e-9) + 1, dtype=torch.float64) / rate
     left = place.floor().long().clamp(max=x_BTJ3.shape[1] - 1)
     right = (left + 1).clamp(max=x_BTJ3.shape[1] - 1)

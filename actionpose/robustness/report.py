@@ -1,4 +1,4 @@
-"""Robustness of runs as files: curves of several runs, measured on the same spoilt input, as CSV, JSON and PNG."""
+"""Robustness of runs as files: curves of several runs, measured on the same degraded input, as CSV, JSON and PNG."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def robustness(
     version: str,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Measure runs on the same spoilt input and write `out`, aside and renamed; return what the JSON file holds.
+    """Measure runs on the same degraded input, write `out` in one rename, and return the content of the JSON file.
 
     Raises:
         UserError: runs that were not trained for the same input; `out` in use by something else.
@@ -101,16 +101,16 @@ def _comparable(subjects: Sequence[Subject]) -> None:
             raise UserError(
                 f"{first.found.path} and {other.found.path} were trained for different input:\n  data."
                 + "\n  data.".join(lines),
-                "measure them apart, or say for both: -o data.KEY=VALUE",
+                "measure them separately, or set the same for both: -o data.KEY=VALUE",
             )
 
 
 def _check_out(out: Path) -> None:
-    """Refuse a folder that holds something else than an older report."""
+    """Refuse a folder that contains anything but an older report."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file", "give another folder to --out")
     if out.is_dir() and {path.name for path in out.iterdir()} - {CSV, JSON, PNG}:
-        raise UserError(f"{out} holds other files than a robustness report", "give a new folder to --out")
+        raise UserError(f"{out} contains files that are not a robustness report", "give a new folder to --out")
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def averaged(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def terminal_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A line per curve and level, one column of MPJPE per label; hidden joints beside them where there are some."""
+    """A line per curve and level, one column of MPJPE per label, and one for hidden joints if any are hidden."""
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     for row in averaged(rows):
         line = lines.setdefault((row["curve"], row["level"]), {"curve": row["curve"], "level": row["level"]})
@@ -174,7 +174,7 @@ def terminal_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def draw(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One panel a curve, one colour a label: MPJPE of whole poses drawn through, of what is hidden dashed.
+    """One panel per curve, one colour per label: MPJPE of whole poses as solid lines, of hidden joints dashed.
 
     Runs that share a label are drawn as their mean, with a band from the best to the worst.
 
@@ -191,8 +191,8 @@ def draw(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             charts.tidy(axis, x=CURVES[curve], y="MPJPE (mm)")
             for number, label in enumerate(labels):
                 mine = [row for row in rows if row["curve"] == curve and row["label"] == label]
-                beside = 0.12 * (number - (len(labels) - 1) / 2)
-                _draw_curve(axis, mine, charts.COLOURS[number % len(charts.COLOURS)], label, beside)
+                offset = 0.12 * (number - (len(labels) - 1) / 2)
+                _draw_curve(axis, mine, charts.COLOURS[number % len(charts.COLOURS)], label, offset)
             _ticks(axis, [row for row in rows if row["curve"] == curve])
         for axis in axes[len(curves) :]:
             axis.set_visible(False)
@@ -200,11 +200,11 @@ def draw(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         figure.legend(handles, names, loc="outside upper left", ncols=4, frameon=False, fontsize=8)
 
 
-def _draw_curve(axis: Any, rows: Sequence[Mapping[str, Any]], colour: str, label: str, beside: float) -> None:
-    """One label's curve; points of curves of names stand beside those of other labels."""
+def _draw_curve(axis: Any, rows: Sequence[Mapping[str, Any]], colour: str, label: str, offset: float) -> None:
+    """One label's curve; for curves over names, `offset` shifts points sideways so that labels do not overlap."""
     lines = sorted(averaged(rows), key=lambda line: line["amount"])
     named = bool(lines) and lines[0]["curve"] in NAMED
-    move = beside if named else 0.0
+    move = offset if named else 0.0
     x = [line["amount"] + move for line in lines]
     style = {"color": colour, "ms": 4, "lw": 0 if named else 1.6}
     axis.plot(x, [line["mpjpe_mm"] for line in lines], marker="o", label=label, **style)

@@ -32,21 +32,21 @@ class RunConfig:
     )
     compile: bool = setting(False, "torch.compile the pose encoder; the first steps are slow, GPUs gain")
     threads: int = setting(0, "CPU threads for torch; 0 leaves torch's own choice")
-    workers: int = setting(0, "processes that put batches together; 0: the training process does")
+    workers: int = setting(0, "processes that assemble batches; 0: the training process does it")
     worker_start: Literal["", "fork", "forkserver", "spawn"] = setting(
-        "", "how workers start; empty: the platform's way"
+        "", "how workers start; empty: the platform's default"
     )
     log_every: int = setting(20, "steps between log lines")
     gradients: bool = setting(
         False,
-        "log, once an interval, how hard each loss pulls at the weights they share; costs a backward pass for each",
+        "log, once an interval, the gradient norm of each loss on the shared weights; costs a backward pass for each",
     )
     save_minutes: float = setting(
         10.0, "minutes between checkpoints; one is also written at the end and for each new best"
     )
-    keep: int = setting(2, "newest checkpoints that stay; the best one always stays")
+    keep: int = setting(2, "newest checkpoints to keep; the best one is always kept")
     deterministic: bool = setting(False, "refuse kernels whose result can change from run to run; slower on GPUs")
-    budget_minutes: float = setting(0.0, "stop after this long and count as done; 0: no limit")
+    budget_minutes: float = setting(0.0, "stop after this many minutes and count as done; 0: no limit")
 
     def __post_init__(self) -> None:
         if self.seed < 0 or self.threads < 0 or self.workers < 0 or self.budget_minutes < 0:

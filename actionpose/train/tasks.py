@@ -30,7 +30,7 @@ Terms = dict[str, Tensor]
 
 
 class PretrainTask(nn.Module):
-    """Reconstruct clean 3D from spoilt 2D, and tell the clip's text from K others (paper, 'Pretraining Tasks').
+    """Reconstruct clean 3D from corrupted 2D, and tell the clip's text from K others (paper, 'Pretraining Tasks').
 
     With `lambda_con` 0 texts are neither read nor encoded.
     """
@@ -57,13 +57,13 @@ class PretrainTask(nn.Module):
         (the same number for each clip) and, if there, `soft` (B, N) rows of y.
         """
         valid_BT = batch["valid"]
-        spoilt = corrupt(
+        corrupted = corrupt(
             batch["pose2d"], valid_BT, batch["sample_id"], self.corruption, seed=self.seed, epoch=int(batch["epoch"])
         )
         if self.loss.lambda_con == 0:
-            pose_BTJ3 = self.model.lift(spoilt.pose2d_BTJ3, attended(batch))
+            pose_BTJ3 = self.model.lift(corrupted.pose2d_BTJ3, attended(batch))
             return _reconstruction(pose_BTJ3, batch, self.loss)
-        pose_BTJ3, clip_BD = self.model.forward_both(spoilt.pose2d_BTJ3, attended(batch))
+        pose_BTJ3, clip_BD = self.model.forward_both(corrupted.pose2d_BTJ3, attended(batch))
         terms, report = _reconstruction(pose_BTJ3, batch, self.loss)
         aligned, more = self._alignment(clip_BD, batch)
         return terms | aligned, report | more
@@ -97,7 +97,7 @@ class PretrainTask(nn.Module):
 
 
 class FinetuneTask(nn.Module):
-    """Lift clean (or, if asked, spoilt) 2D poses; the text branch takes no part (paper, 'Fine-tuning')."""
+    """Lift clean (or, if asked, corrupted) 2D poses; the text branch takes no part (paper, 'Fine-tuning')."""
 
     def __init__(
         self, model: ActionPose, loss: LossConfig, corruption: CorruptConfig | None = None, seed: int = 0

@@ -47,7 +47,7 @@ class StageConfig:
     eval_every: int = setting(0, "epochs between evaluations on eval.split, which also choose the best; 0: never")
     best_by: Literal["mpjpe", "retrieval"] = setting(
         "mpjpe",
-        "what the best checkpoint is best in: held-out MPJPE, or (pretraining) mean R@1, 5, 10 of both directions",
+        "criterion of the best checkpoint: held-out MPJPE, or (pretraining) mean R@1, 5, 10 of both directions",
     )
 
     def __post_init__(self) -> None:

@@ -143,7 +143,7 @@ def test_recipes_are_readable_settings_and_say_only_what_differs_from_the_defaul
         assert recipe.read_text(encoding="utf-8").startswith("#"), f"{recipe.name} does not begin with what it is for"
         fitting = [cls for cls in _whole_settings() if _fits(cls, recipe)]
         assert fitting, f"{recipe.name} is not readable as any of {_whole_settings()}"
-        said = flat(read_toml(recipe))
+        written = flat(read_toml(recipe))
         for cls in fitting[:1]:
             defaults = flat(to_dict(cls()))
-            assert {key for key, value in said.items() if value == defaults[key]} == set(), recipe.name
+            assert {key for key, value in written.items() if value == defaults[key]} == set(), recipe.name

@@ -170,13 +170,13 @@ def test_a_real_disk_full_then_read_only_then_larger(world, whole, tmp_path):
     script = REAL_DISK.format(disk=disk, log=tmp_path, build=build)
     subprocess.run(["unshare", "-rm", "sh", "-c", script], check=True, capture_output=True)
     codes = {name: int((tmp_path / f"{name}.code").read_text()) for name in ("full", "readonly", "again")}
-    said = {name: (tmp_path / name).read_text() for name in codes}
-    assert "Traceback" not in "".join(said.values())
-    assert "No space left" in said["full"]
-    assert "ead-only" in said["readonly"]
+    printed = {name: (tmp_path / name).read_text() for name in codes}
+    assert "Traceback" not in "".join(printed.values())
+    assert "No space left" in printed["full"]
+    assert "ead-only" in printed["readonly"]
     assert codes["full"] > 0
     assert codes["readonly"] > 0
-    assert codes["again"] == 0, said["again"]
+    assert codes["again"] == 0, printed["again"]
     assert tree(tmp_path / "shards") == whole
 
 

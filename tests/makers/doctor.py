@@ -30,10 +30,10 @@ class Report:
         assert len(found) == 1, f"{name}: {[item['item'] for item in self.data['items']]}"
         return found[0]
 
-    def expect(self, name: str, verdict: str, said: str, action: str = "") -> dict[str, Any]:
+    def expect(self, name: str, verdict: str, text: str, action: str = "") -> dict[str, Any]:
         item = self.item(name)
         assert item["verdict"] == verdict, item
-        assert said in item["message"]
+        assert text in item["message"]
         assert action in item["action"]
         assert bool(item["action"]) == (verdict != "ok"), "every trouble has one action, and nothing else has"
         return item["details"]

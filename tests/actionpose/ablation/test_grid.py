@@ -94,27 +94,27 @@ def recipes(out: Path, stage: str) -> dict[str, dict]:
 
 
 def test_four_rows_by_two_seeds_make_a_table_a_page_and_a_picture(done):
-    out, told, result = done
+    out, content, result = done
     assert {p.name for p in out.iterdir() if p.is_dir()} == {
         f"{row}-seed{seed}" for row in ("baseline", "mmm", "map", "both") for seed in (0, 1)
     }
     assert not (out / "baseline-seed0" / "pretrain").exists()
-    assert told["missing"] == []
-    assert [line["row"] for line in told["table"]] == ["baseline", "mmm", "map", "both"]
-    assert json.loads((out / "table.json").read_text()) == told
+    assert content["missing"] == []
+    assert [line["row"] for line in content["table"]] == ["baseline", "mmm", "map", "both"]
+    assert json.loads((out / "table.json").read_text()) == content
     assert (out / "ablation.png").read_bytes()[:4] == b"\x89PNG"
     page = (out / "table.md").read_text()
     assert "| + MMM | texts, noise, random masks | 2 |" in page
     assert "(2 pairs)" in page
     assert "all 8 cells are done" in last_line(result)
-    for line in told["table"]:
-        mine = [cell["mpjpe_mm"] for cell in told["cells"] if cell["row"] == line["row"]]
+    for line in content["table"]:
+        mine = [cell["mpjpe_mm"] for cell in content["cells"] if cell["row"] == line["row"]]
         assert line["mpjpe_mm"] == pytest.approx(statistics.fmean(mine))
 
 
 def test_the_numbers_are_those_of_the_evaluate_command(done, shards, tmp_path):
-    out, told = shutil.copytree(done[0], tmp_path / "grid"), done[1]
-    for cell in told["cells"][:3]:
+    out, content = shutil.copytree(done[0], tmp_path / "grid"), done[1]
+    for cell in content["cells"][:3]:
         folder = out / f"{cell['row']}-seed{cell['seed']}" / "finetune"
         alone = run("evaluate", str(folder), "--data", str(shards), "--format", "json")
         assert alone.exit_code == 0, alone.stderr
@@ -164,7 +164,7 @@ def test_nothing_is_measured_more_than_once(done):
 
 
 def test_stopped_by_the_budget_again_and_again_it_ends_in_the_same_weights_and_table(done, arguments, tmp_path):
-    whole, told, _ = done
+    whole, content, _ = done
     out, calls = tmp_path / "grid", 0
     few = [
         *arguments,
@@ -193,7 +193,7 @@ def test_stopped_by_the_budget_again_and_again_it_ends_in_the_same_weights_and_t
     assert calls >= 6  # a step or an evaluation at a time
     same = {name: value for name, value in weights(whole).items() if name.startswith("both-seed1")}
     assert weights(out) == same
-    assert now["cells"] == [cell for cell in told["cells"] if (cell["row"], cell["seed"]) == ("both", 1)]
+    assert now["cells"] == [cell for cell in content["cells"] if (cell["row"], cell["seed"]) == ("both", 1)]
 
 
 def test_killed_in_the_middle_it_ends_in_the_same_numbers(done, arguments, tmp_path):
@@ -259,9 +259,9 @@ def test_what_is_finished_is_left_alone_and_rows_and_seeds_can_be_added(done, ar
     assert result.exit_code == 0, result.stderr
     added = ("plain", "shuffled", "still")
     assert trained == [f"{row}-seed0/{stage}" for row in added for stage in ("pretrain", "finetune")]
-    told = json.loads(result.stdout)
-    assert [line["row"] for line in told["table"]] == ["baseline", *added]
-    assert told["cells"][0] == done[1]["cells"][0]
+    content = json.loads(result.stdout)
+    assert [line["row"] for line in content["table"]] == ["baseline", *added]
+    assert content["cells"][0] == done[1]["cells"][0]
     assert set(json.loads((out / "grid.json").read_text())["rows"]) == {
         "baseline", "mmm", "map", "both", *added,
     }  # fmt: skip

@@ -138,10 +138,10 @@ def test_the_input_is_left_as_it_is():
 def test_masked_and_padded_entries_are_zero_and_the_rest_is_not():
     pose, valid = clean(200, 40), lengths_to_valid([40, 25] * 100, 40)
     quiet = CorruptConfig(noise=False)
-    spoilt = run(pose, valid, range(200), quiet)
-    assert not spoilt.pose2d_BTJ3[spoilt.masked_BTJ].any()
-    assert torch.equal(spoilt.pose2d_BTJ3[~spoilt.masked_BTJ], pose[~spoilt.masked_BTJ])
-    assert spoilt.masked_BTJ[~valid].all()
+    corrupted = run(pose, valid, range(200), quiet)
+    assert not corrupted.pose2d_BTJ3[corrupted.masked_BTJ].any()
+    assert torch.equal(corrupted.pose2d_BTJ3[~corrupted.masked_BTJ], pose[~corrupted.masked_BTJ])
+    assert corrupted.masked_BTJ[~valid].all()
     assert not run(pose, valid, range(200)).pose2d_BTJ3[~valid].any()
 
 

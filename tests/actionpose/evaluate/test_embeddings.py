@@ -103,9 +103,9 @@ def test_the_probe_reads_what_is_linear_and_only_that():
     rng = np.random.default_rng(1)
     kind = rng.integers(0, 4, 400)
     true = np.eye(4, dtype=bool)[kind]
-    told = rng.normal(size=(400, 6)) * 0.3
-    told[np.arange(400), kind] += 3
-    both = np.hstack([told * [1e3, 1, 1, 1, 1, 1e-3], np.ones((400, 1))])  # neither units nor constants matter
+    features = rng.normal(size=(400, 6)) * 0.3
+    features[np.arange(400), kind] += 3
+    both = np.hstack([features * [1e3, 1, 1, 1, 1, 1e-3], np.ones((400, 1))])  # neither units nor constants matter
     assert linear_probe(both[:200], true[:200], both[200:], true[200:]).top[1] > 97
     noise = rng.normal(size=(400, 6))
     assert abs(linear_probe(noise[:200], true[:200], noise[200:], true[200:]).top[1] - 25) < 12
@@ -256,9 +256,9 @@ def test_pretraining_reports_search_and_naming_each_epoch(folder, bert, tmp_path
     assert [row["epoch"] for row in rows] == [1, 2]
     assert all(row["retrieval"]["text_to_motion"]["candidates"] == 5 for row in rows)
     assert all("categories" in row["zero_shot"] and row["mpjpe_mm"] > 0 for row in rows)
-    said = [line for line in capsys.readouterr().err.splitlines() if "evaluated" in line]
-    assert len(said) == 2
-    assert all("motion→text R@5" in line and "chance" in line and "mpjpe_mm" in line for line in said)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "evaluated" in line]
+    assert len(lines) == 2
+    assert all("motion→text R@5" in line and "chance" in line and "mpjpe_mm" in line for line in lines)
 
 
 def test_looking_changes_nothing_that_is_learned(folder, bert, tmp_path):

@@ -294,7 +294,7 @@ def test_a_damaged_matlab_file_is_refused_by_name(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("damage", "says"),
     [
         (lambda v: v.pop("TS3"), "no prediction for 3dhp/TS3"),
         (lambda v: v.update(TS3=v["TS3"][:-1]), "TS3 has 35 frames; the video has 36, of which 36 count"),
@@ -306,9 +306,9 @@ def test_a_damaged_matlab_file_is_refused_by_name(tmp_path, content):
         (lambda v: v.clear(), "holds no arrays"),
     ],
 )
-def test_a_file_that_does_not_fit_says_what_is_wrong(mpi, tmp_path, spoil, says):
+def test_a_file_that_does_not_fit_says_what_is_wrong(mpi, tmp_path, damage, says):
     videos = truth(mpi)
-    spoil(videos)
+    damage(videos)
     np.savez(tmp_path / "p.npz", **videos)
     done = run("score", tmp_path / "p.npz", "--data", mpi)
     assert done.exit_code == 1

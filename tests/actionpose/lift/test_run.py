@@ -286,8 +286,8 @@ def warned(keypoints: np.ndarray, source: LiftModel, **options) -> str:
 
 
 def test_right_input_gets_no_warning_about_the_input(source: LiftModel):
-    said = warned(CLIP, source)
-    assert not any(word in said for word in ("swapped", "upside", "order", "change places"))
+    warnings = warned(CLIP, source)
+    assert not any(word in warnings for word in ("swapped", "upside", "order", "change places"))
 
 
 def test_swapped_sides_are_noticed(source: LiftModel):
@@ -317,9 +317,9 @@ def test_jumping_detections_show_in_the_speed_of_joints():
     poses = (POSES - POSES[:, :1]).copy()
     assert not any("faster" in line for line in check_result(0, seconds, poses, np.ones((40, 17), bool)))
     poses[::4, JOINT_NAMES.index("left_wrist")] += 1.0
-    said = " ".join(check_result(0, seconds, poses, np.ones((40, 17), bool)))
-    assert "faster than 15 m/s in" in said
-    assert "most often left_wrist" in said
+    warnings = " ".join(check_result(0, seconds, poses, np.ones((40, 17), bool)))
+    assert "faster than 15 m/s in" in warnings
+    assert "most often left_wrist" in warnings
 
 
 def test_bones_that_change_their_length_are_noticed():

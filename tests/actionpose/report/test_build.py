@@ -260,13 +260,13 @@ def test_the_table_is_there_as_data(report: tuple[Any, str]) -> None:
 
 
 def test_the_plain_text_table_tells_both_errors_retrieval_chance_and_the_caveat(report: tuple[Any, str]) -> None:
-    told = summary_text(report[0])
-    assert re.search(r"tuned +finetune +with +60\.0 +50\.0 +500 +3 +h36m", told)
-    assert re.search(r"scratch +finetune +without +72\.0 +62\.0 +500 +3 +h36m", told)
-    assert "12.0 mm lower (60.0 against 72.0 mm, −16.7 %)" in told
-    assert re.search(r"pretrain .* 25\.0 +50\.0 +75\.0 +4 +40 +3", told)
-    assert re.search(r"by chance +2\.5 +12\.5 +25\.0 +20\.5", told)
-    assert "say nothing about the published ones" in told
+    text = summary_text(report[0])
+    assert re.search(r"tuned +finetune +with +60\.0 +50\.0 +500 +3 +h36m", text)
+    assert re.search(r"scratch +finetune +without +72\.0 +62\.0 +500 +3 +h36m", text)
+    assert "12.0 mm lower (60.0 against 72.0 mm, −16.7 %)" in text
+    assert re.search(r"pretrain .* 25\.0 +50\.0 +75\.0 +4 +40 +3", text)
+    assert re.search(r"by chance +2\.5 +12\.5 +25\.0 +20\.5", text)
+    assert "say nothing about the published ones" in text
 
 
 def test_the_caveat_can_be_left_out_for_real_data(shards: Path, runs: list[Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Spoilt input is the same for everyone, harsher levels are harsher, and what was hidden is scored alone."""
+"""Perturbed input is the same for every run, harsher levels are harsher, and what was hidden is scored alone."""
 
 from __future__ import annotations
 
@@ -113,12 +113,12 @@ def clips(seed: int, frames: int = 24, lengths: tuple[int, ...] = (24, 17, 9, 1)
 @pytest.mark.parametrize("part", BODY_PARTS)
 def test_a_hidden_part_is_gone_in_all_frames_and_the_rest_is_untouched(part):
     pose2d, valid, key = clips(0)
-    spoilt, hidden = hide_part(part)(pose2d, valid, key)
+    perturbed, hidden = hide_part(part)(pose2d, valid, key)
     members = list(BODY_PARTS[part])
     assert hidden[..., members][valid].all()
     assert hidden.sum() == valid.sum() * len(members)
-    assert (spoilt[hidden] == 0).all()
-    assert torch.equal(spoilt[~hidden], pose2d[~hidden])
+    assert (perturbed[hidden] == 0).all()
+    assert torch.equal(perturbed[~hidden], pose2d[~hidden])
 
 
 @settings(max_examples=25, deadline=None)
@@ -156,9 +156,9 @@ def test_a_window_longer_than_the_clip_leaves_one_frame():
 
 def test_lost_confidence_leaves_places_and_hides_nothing():
     pose2d, valid, key = clips(3)
-    spoilt, hidden = hide_confidence(1.0)(pose2d, valid, key)
-    assert torch.equal(spoilt[..., :2], pose2d[..., :2])
-    assert (spoilt[..., 2] == 0).all()
+    perturbed, hidden = hide_confidence(1.0)(pose2d, valid, key)
+    assert torch.equal(perturbed[..., :2], pose2d[..., :2])
+    assert (perturbed[..., 2] == 0).all()
     assert not hidden.any()
 
 

@@ -68,10 +68,10 @@ def test_pretraining_terms_are_the_weighted_losses(bert):
     task = PretrainTask(model, CorruptConfig(), loss, seed=4)
     with torch.no_grad():
         terms, report = task(batch)
-        spoilt = corrupt(
+        corrupted = corrupt(
             batch["pose2d"], batch["valid"], batch["sample_id"], CorruptConfig(), seed=4, epoch=2
         ).pose2d_BTJ3
-        pose3d, clip = model.forward_both(spoilt, batch["valid"])
+        pose3d, clip = model.forward_both(corrupted, batch["valid"])
         names = [[t, *n] for t, n in zip(batch["text"], batch["negatives"], strict=True)]
         text = torch.stack([model.embed_text(row) for row in names])
     logits = losses.alignment_logits(clip, text, 0.1)
@@ -184,8 +184,8 @@ def test_fine_tuning_reads_clean_poses_and_trains_the_pose_encoder_alone(bert):
     sum(terms.values()).backward()
     trained = {name for name, p in task.named_parameters() if p.grad is not None}
     assert trained == {f"model.pose.{name}" for name, _ in model.pose.named_parameters()}
-    spoilt = FinetuneTask(model, LossConfig(), CorruptConfig())(batch)[0]["3d"]
-    assert spoilt.item() != pytest.approx(expected.item())
+    corrupted = FinetuneTask(model, LossConfig(), CorruptConfig())(batch)[0]["3d"]
+    assert corrupted.item() != pytest.approx(expected.item())
 
 
 def test_losses_are_float32_under_autocast(bert):

@@ -403,7 +403,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_samples(shards, t
         )
     assert all(str(sample) in str(caught.value) for sample in seen[2])
     assert "train" in str(caught.value)  # motions are named
-    assert checkpoint.latest(tmp_path / "run") is None  # nothing spoilt was saved
+    assert checkpoint.latest(tmp_path / "run") is None  # nothing corrupted was saved
 
 
 def test_pretraining_without_a_text_model_says_how_to_name_one(shards, tmp_path):

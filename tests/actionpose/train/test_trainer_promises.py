@@ -83,9 +83,9 @@ def test_a_log_line_tells_losses_rate_speed_waiting_and_time_left(shards, tmp_pa
     numbers = ("step", "epoch", "lr", "clips_per_s", "wait_s", "step_s", "memory_mb", "eta_s", "elapsed_s")
     assert all(isinstance(row[key], int | float) for key in numbers)
     assert row["eta_s"] == 0
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step 3/3")]
-    assert len(said) == 1
-    assert all(word in said[0] for word in ("total", "lr", "clips/s", "waited", "left"))
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step 3/3")]
+    assert len(lines) == 1
+    assert all(word in lines[0] for word in ("total", "lr", "clips/s", "waited", "left"))
 
 
 def test_resuming_keeps_the_best_so_far(shards, tmp_path, monkeypatch):

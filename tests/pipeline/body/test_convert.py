@@ -131,19 +131,19 @@ def test_a_converted_body_is_the_same_body(tmp_path, as_of_old):
 
 
 @pytest.mark.parametrize(
-    ("betas", "width", "said"),
+    ("betas", "width", "reason"),
     [
         (10, 459, "10 shape coefficients, as on the MANO site"),
         (16, 207, "SMPL (24 joints, no hands), not SMPL+H"),
         (16, 135, "a MANO hand, not SMPL+H"),
     ],
 )
-def test_other_models_are_named_and_refused(tmp_path, as_of_old, betas, width, said):
+def test_other_models_are_named_and_refused(tmp_path, as_of_old, betas, width, reason):
     source = as_of_old(tmp_path / "SMPLH_male.pkl", chumpy_members(betas, width))
-    assert said in recognise(source).sentence
+    assert reason in recognise(source).sentence
     done = convert(source, "--out", tmp_path / "male" / "model.npz")
     assert done.exit_code == 1
-    assert said in done.stderr
+    assert reason in done.stderr
     assert "Extended SMPL+H model" in done.stderr
     assert not list((tmp_path / "male").glob("*")) if (tmp_path / "male").exists() else True
 
@@ -227,7 +227,7 @@ def test_dry_run_says_what_it_is_and_writes_nothing(tmp_path, as_of_old):
 
 def test_usage_is_explained(tmp_path, as_of_old):
     source = as_of_old(tmp_path / "x.pkl", chumpy_members())
-    assert "say where" in convert(source).stderr
+    assert "give the file to write" in convert(source).stderr
     assert "should end in .npz" in convert(source, "--out", tmp_path / "o").stderr
     unknown = convert(source, "--out", tmp_path / "o.npz")
     assert unknown.exit_code == 2

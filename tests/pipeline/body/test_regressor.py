@@ -81,7 +81,7 @@ def heavy_row(m):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("damage", "sentence"),
     [
         (mirrored_arms, r"left_shoulder is at x = -0\.\d+ m"),
         (one_leg_wrong, "right_hip is at"),
@@ -99,8 +99,8 @@ def heavy_row(m):
         (lambda m: np.array([None, {}], dtype=object), "damaged or cut short|Object"),
     ],
 )
-def test_what_is_not_this_regressor_is_refused(tmp_path, model, matrix, spoil, sentence):
-    path = save(tmp_path, spoil(matrix.copy()))
+def test_what_is_not_this_regressor_is_refused(tmp_path, model, matrix, damage, sentence):
+    path = save(tmp_path, damage(matrix.copy()))
     with pytest.raises(UserError, match=f"(?s){sentence}") as error:
         load_regressor(path, model)
     assert str(path) in error.value.message

@@ -171,90 +171,90 @@ def test_smplx_is_recognised_by_its_vertices(tmp_path, members):
         load_body(save(tmp_path, members), "male")
 
 
-def spoil_ten_betas(m):
+def damage_ten_betas(m):
     m["shapedirs"] = m["shapedirs"][:, :, :10]
 
 
-def spoil_flat_posedirs(m):
+def damage_flat_posedirs(m):
     m["posedirs"] = m["posedirs"].reshape(-1, 459)
 
 
-def spoil_joint_count(m):
+def damage_joint_count(m):
     m["J_regressor"] = m["J_regressor"][:24]
 
 
-def spoil_parents(m):
+def damage_parents(m):
     m["kintree_table"][0, 20] = 19
 
 
-def spoil_finite(m):
+def damage_finite(m):
     m["posedirs"][7, 1, 3] = np.nan
 
 
-def spoil_weights(m):
+def damage_weights(m):
     m["weights"][5] *= 0.9
 
 
-def spoil_centimetres(m):
+def damage_centimetres(m):
     m["v_template"] *= 100
 
 
-def spoil_faces(m):
+def damage_faces(m):
     m["f"][0, 0] = 320
 
 
-def spoil_mirror(m):
+def damage_mirror(m):
     m["v_template"][:, 0] *= -1
 
 
-def spoil_joints(m):
+def damage_joints(m):
     m["J_regressor"][15] *= 4
 
 
-def spoil_integers(m):
+def damage_integers(m):
     m["weights"] = m["weights"].astype(np.int32)
 
 
-def spoil_objects(m):
+def damage_objects(m):
     m["J_regressor"] = np.array([{"sparse": True}], dtype=object)
 
 
-def spoil_missing(m):
+def damage_missing(m):
     del m["weights"], m["f"]
 
 
-def spoil_dmpl(m):
+def damage_dmpl(m):
     m.clear()
     m["eigvec"] = np.zeros((320, 3, 8))
 
 
-def spoil_motion(m):
+def damage_motion(m):
     m.clear()
     m |= {"poses": np.zeros((2, 156)), "trans": np.zeros((2, 3))}
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("damage", "sentence"),
     [
-        (spoil_ten_betas, "has 10 shape coefficients; AMASS bodies have 16"),
-        (spoil_flat_posedirs, r"posedirs has shape \(960, 459\), expected \(320, 3, 459\)"),
-        (spoil_joint_count, r"J_regressor has shape \(24, 320\), expected \(52, 320\)"),
-        (spoil_parents, r"joint 20 \(left_wrist\) hangs on joint 19, expected 18"),
-        (spoil_finite, "posedirs has values that are not finite"),
-        (spoil_weights, "rows of weights do not sum to one"),
-        (spoil_centimetres, "metres tall"),
-        (spoil_faces, "faces point past the last vertex"),
-        (spoil_mirror, "left hip is not on the side of"),
-        (spoil_joints, "joints lie outside the body"),
-        (spoil_integers, "weights is int32"),
-        (spoil_objects, "Python objects instead of plain arrays"),
-        (spoil_missing, "lacks weights, f"),
-        (spoil_dmpl, "DMPL soft-tissue directions, not the body"),
-        (spoil_motion, "is a motion, not a body model"),
+        (damage_ten_betas, "has 10 shape coefficients; AMASS bodies have 16"),
+        (damage_flat_posedirs, r"posedirs has shape \(960, 459\), expected \(320, 3, 459\)"),
+        (damage_joint_count, r"J_regressor has shape \(24, 320\), expected \(52, 320\)"),
+        (damage_parents, r"joint 20 \(left_wrist\) hangs on joint 19, expected 18"),
+        (damage_finite, "posedirs has values that are not finite"),
+        (damage_weights, "rows of weights do not sum to one"),
+        (damage_centimetres, "metres tall"),
+        (damage_faces, "faces point past the last vertex"),
+        (damage_mirror, "left hip is not on the side of"),
+        (damage_joints, "joints lie outside the body"),
+        (damage_integers, "weights is int32"),
+        (damage_objects, "Python objects instead of plain arrays"),
+        (damage_missing, "lacks weights, f"),
+        (damage_dmpl, "DMPL soft-tissue directions, not the body"),
+        (damage_motion, "is a motion, not a body model"),
     ],
 )
-def test_a_spoilt_file_is_refused_with_the_reason_and_advice(tmp_path, members, spoil, sentence):
-    spoil(members)
+def test_a_damaged_file_is_refused_with_the_reason_and_advice(tmp_path, members, damage, sentence):
+    damage(members)
     path = save(tmp_path, members)
     with pytest.raises(UserError, match=sentence) as error:
         load_body(path, "male")

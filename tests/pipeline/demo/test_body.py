@@ -78,8 +78,8 @@ def test_a_folder_that_cannot_be_made_is_the_users_to_mend(tmp_path: Path) -> No
 
 
 def test_the_shipped_file_is_the_one_its_provenance_names() -> None:
-    told = ASSET.with_name("PROVENANCE.md").read_text(encoding="utf-8")
-    assert hashlib.sha256(ASSET.read_bytes()).hexdigest() in told
+    provenance = ASSET.with_name("PROVENANCE.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(ASSET.read_bytes()).hexdigest() in provenance
     assert "CC0 1.0 Universal" in ASSET.with_name("LICENSE-CC0.md").read_text(encoding="utf-8")
     assert ASSET.stat().st_size < 3e6
 

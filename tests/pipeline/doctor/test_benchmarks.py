@@ -63,14 +63,14 @@ def test_benchmarks_alone_are_a_whole_thing_with_the_commands_to_build_them(tdhp
     assert data["ready"]
     assert data["not_given"] == []
     assert set(items) == {"3dhp.train", "3dhp.test", "h36m.motionbert-pickle"}
-    said = run("--mpi-inf-3dhp", tdhp, "--h36m", pickle)
-    assert f"ap-data build-h36m --h36m {pickle} --out" in said.stderr
-    assert f"ap-data build-3dhp --mpi-inf-3dhp {tdhp} --out" in said.stderr
+    printed = run("--mpi-inf-3dhp", tdhp, "--h36m", pickle)
+    assert f"ap-data build-h36m --h36m {pickle} --out" in printed.stderr
+    assert f"ap-data build-3dhp --mpi-inf-3dhp {tdhp} --out" in printed.stderr
 
 
 def test_a_folder_of_several_builds_gets_a_command_for_each_that_runs(h36m: Path):
-    said = run("--h36m", h36m).stderr
-    commands = [part.strip() for part in said[said.index("ap-data") :].split(" ; ")]
+    printed = run("--h36m", h36m).stderr
+    commands = [part.strip() for part in printed[printed.index("ap-data") :].split(" ; ")]
     assert len(commands) == 3  # the pickle, and the positions with either of two sets of detections
     assert len({command.split("--out")[1] for command in commands}) == 3
     for command in commands:

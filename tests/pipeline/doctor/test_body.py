@@ -47,9 +47,9 @@ LOOKALIKES = {
 
 @pytest.mark.parametrize("kind", LOOKALIKES)
 def test_every_lookalike_of_the_body_is_called_by_its_name(tmp_path, kind):
-    changes, said = LOOKALIKES[kind]
+    changes, reason = LOOKALIKES[kind]
     body_file(tmp_path, **changes)
-    doctor("--body", tmp_path).expect("body.female", "wrong", said, "Extended SMPL+H model")
+    doctor("--body", tmp_path).expect("body.female", "wrong", reason, "Extended SMPL+H model")
 
 
 def test_hand_keys_are_welcome_and_an_odd_height_is_not(tmp_path):
@@ -104,7 +104,7 @@ def spoilt_regressor(kind: str, matrix: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "reason"),
     [
         ("nan", "not finite"),
         ("sums", "sums to 0.9"),
@@ -113,9 +113,9 @@ def spoilt_regressor(kind: str, matrix: np.ndarray) -> np.ndarray:
         ("extra", "SPIN extra points"),
     ],
 )
-def test_wrong_regressors_are_refused(own, kind, said):
+def test_wrong_regressors_are_refused(own, kind, reason):
     np.save(own / "r.npy", spoilt_regressor(kind, np.load(own / "regressor.npy")))
-    doctor("--body", own / "body", "--regressor", own / "r.npy").expect("regressor", "wrong", said)
+    doctor("--body", own / "body", "--regressor", own / "r.npy").expect("regressor", "wrong", reason)
 
 
 def test_cut_short_web_pages_folders_and_no_body(own):

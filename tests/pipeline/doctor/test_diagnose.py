@@ -19,7 +19,7 @@ from tests.makers.worlds import World, smooth_motion, write_motion
 
 @pytest.fixture
 def own(world: World, tmp_path: Path) -> Path:
-    """A copy of the world that a test may spoil."""
+    """A copy of the world that a test may damage."""
     return copied(world, tmp_path / "own")
 
 
@@ -57,7 +57,7 @@ def test_any_subset_can_be_looked_at_and_nothing_given_says_where_things_are(wor
     report = doctor("--body", world.root / "body")
     assert report.status == 0
     assert report.data["not_given"] == ["amass", "babel", "regressor"]
-    assert report.last == "What was given can be used. A build also needs --amass, --babel, --regressor."
+    assert report.last == "These inputs can be used. A build also needs --amass, --babel, --regressor."
     nothing = doctor()
     assert nothing.status == 1
     assert nothing.names == {"amass", "babel", "body", "regressor"}
@@ -145,12 +145,12 @@ def narrow(path: Path) -> str:
     return "amass.width"
 
 
-@pytest.mark.parametrize("spoil", [damaged, web_page, narrow])
-def test_files_that_cannot_be_used_are_counted_by_reason_and_named(own, spoil: Callable[[Path], str]):
-    item = spoil(own / "amass" / "KIT" / "3" / "spoilt_poses.npz")
+@pytest.mark.parametrize("damage", [damaged, web_page, narrow])
+def test_files_that_cannot_be_used_are_counted_by_reason_and_named(own, damage: Callable[[Path], str]):
+    item = damage(own / "amass" / "KIT" / "3" / "damaged_poses.npz")
     report = doctor("--amass", own / "amass", "--babel", own / "babel")
     details = report.expect(item, "wrong", "1 file of 7 is", "download KIT again as 'SMPL+H G'")
-    assert "spoilt_poses.npz" in details["files"][0]
+    assert "damaged_poses.npz" in details["files"][0]
     report.expect("amass", "ok", "6 motions")
     report.expect("babel.motions", "ok", "5 of 5")
 

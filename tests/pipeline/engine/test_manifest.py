@@ -61,18 +61,18 @@ def test_any_text_survives(text: str, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "reason"),
     [
         ('{"drop_id": "2"', "line 2 is not JSON"),
         ('{"drop_id": "2", "text": "walk"}', r"dropped\.jsonl:2"),
         ('{"drop_id": 2, "babel_sid": "", "text": "", "start_s": 0, "stop_s": 0, "reason": ""}', r"dropped\.jsonl:2"),
     ],
 )
-def test_a_damaged_line_is_named(damage: str, said: str, tmp_path: Path):
+def test_a_damaged_line_is_named(damage: str, reason: str, tmp_path: Path):
     path = tmp_path / "dropped.jsonl"
     write_rows(path, [a_row(DropRow, "1")])
     path.write_text(path.read_text() + damage + "\n")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=reason):
         list(read_rows(path, DropRow))
 
 

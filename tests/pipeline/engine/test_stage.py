@@ -81,11 +81,11 @@ def test_retry_does_only_the_failed_items_again(tmp_path):
     again = run_stage(stage(), items(4), {}, tmp_path, Runner(RunOptions()))
     assert not again.fresh
     assert again.failures == {"bad content": 1}
-    mended = run_stage(stage(), items(4), {}, tmp_path, Runner(RunOptions(retry_failed=True)))
-    assert mended.failures == {}
-    assert (mended.folder / "files/m000.npy").stat().st_mtime_ns == before
+    retried = run_stage(stage(), items(4), {}, tmp_path, Runner(RunOptions(retry_failed=True)))
+    assert retried.failures == {}
+    assert (retried.folder / "files/m000.npy").stat().st_mtime_ns == before
     clean = run_stage(stage(), items(4), {}, tmp_path / "clean", Runner(RunOptions()))
-    assert tree(mended.folder) == tree(clean.folder)
+    assert tree(retried.folder) == tree(clean.folder)
 
 
 def test_finished_stage_is_not_run_again(tmp_path):

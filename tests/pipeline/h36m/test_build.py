@@ -196,9 +196,9 @@ def test_what_does_not_fit_together_is_told(demo, tmp_path):
     assert "pixels from joint3d_image" in problems_of(dumped(tmp_path / "4.pkl", data))
     data["test"]["action"] = [a.replace("Walking", "Greeting") for a in data["test"]["action"]]
     data["train"]["camera_name"] = data["train"]["camera_name"][::-1]
-    said = problems_of(dumped(tmp_path / "6.pkl", data))
-    assert "test action labels" in said
-    assert "train camera_name" in said
+    problems = problems_of(dumped(tmp_path / "6.pkl", data))
+    assert "test action labels" in problems
+    assert "train camera_name" in problems
     del data["train"]
     assert "no train part" in problems_of(dumped(tmp_path / "5.pkl", data))
 
@@ -353,7 +353,7 @@ def test_equal_builds_are_equal_bytes_and_a_second_one_does_nothing(demo, b, tmp
     assert all((b.folder / name).read_bytes() == (tmp_path / "shards" / name).read_bytes() for name in files)
     stamp = (tmp_path / "shards/index.json").stat().st_mtime_ns
     again = run("--h36m", here / PICKLE, "--out", tmp_path / "shards")
-    assert "it was there already" in again.stderr
+    assert "these shards existed already" in again.stderr
     assert (tmp_path / "shards/index.json").stat().st_mtime_ns == stamp
 
 

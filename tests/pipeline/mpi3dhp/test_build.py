@@ -184,13 +184,13 @@ def test_the_judgement_survives_noisy_and_distorted_2d(annotation: str, filmed: 
     write_demo_3dhp(tmp_path / "clean", filmed, annotation=annotation)
     rng = np.random.default_rng(0)
 
-    def spoil(data: dict[str, Any]) -> dict[str, Any]:
+    def damage(data: dict[str, Any]) -> dict[str, Any]:
         for clip in data.values():
             x = (clip["data_2d"] - 1024) / 1500
             clip["data_2d"] = (x * (1 - 0.1 * (x**2).sum(-1, keepdims=True))) * 1500 + 1024 + rng.normal(0, 5, x.shape)
         return data
 
-    assert mpi3dhp.look(rewritten(tmp_path / "clean", tmp_path / "f", spoil, "test")).kind == annotation
+    assert mpi3dhp.look(rewritten(tmp_path / "clean", tmp_path / "f", damage, "test")).kind == annotation
 
 
 def test_the_scale_that_was_taken_out_of_each_subject_is_found(files: Path):
@@ -229,8 +229,8 @@ def test_3d_that_is_root_relative_is_not_judged_until_the_user_says(files: Path,
     (looked,) = mpi3dhp.chosen(path)
     assert looked.kind == "unknown"
     assert "--annotation universal" in " ".join(looked.file.problems)
-    (told,) = mpi3dhp.chosen(path, "universal")
-    assert told.file.protocols == ("3dhp",)
+    (chosen,) = mpi3dhp.chosen(path, "universal")
+    assert chosen.file.protocols == ("3dhp",)
 
 
 def test_training_on_one_kind_beside_testing_on_the_other_is_refused(files: Path, filmed: ShardSet, tmp_path: Path):
@@ -340,7 +340,7 @@ def test_valid_flags_are_read_in_every_shape_and_type(form: Callable[[np.ndarray
 
 
 def test_one_spoilt_video_is_recorded_with_its_reason_and_the_others_go_on(files: Path, tmp_path: Path):
-    def spoil(data: dict[str, Any]) -> dict[str, Any]:
+    def damage(data: dict[str, Any]) -> dict[str, Any]:
         data["S1 Seq1"][0]["0"]["data_3d"] = data["S1 Seq1"][0]["0"]["data_3d"][:-3]
         data["S1 Seq1"][0]["2"].pop("data_2d")
         data["S2 Seq1"][0]["0"]["data_3d"] = data["S2 Seq1"][0]["0"]["data_3d"][:, :16]
@@ -350,7 +350,7 @@ def test_one_spoilt_video_is_recorded_with_its_reason_and_the_others_go_on(files
         data["notes"] = "made by hand"
         return data
 
-    path = rewritten(files, tmp_path / "f", spoil)
+    path = rewritten(files, tmp_path / "f", damage)
     result = run("build-3dhp", "--mpi-inf-3dhp", path, "--out", tmp_path / "out")
     assert result.exit_code == 1
     rows = read_rows(tmp_path / "out" / "manifests" / "failures.jsonl", FailureRow)
@@ -434,7 +434,7 @@ def test_flipped_bytes_are_noticed(files: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "reason"),
     [
         ("data_test_3dhp.npz", b"<!DOCTYPE html><title>Log in</title>", "is a web page"),
         ("data_test_3dhp.npz", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
@@ -444,16 +444,16 @@ def test_flipped_bytes_are_noticed(files: Path, tmp_path: Path):
         ("annot_data.mat", b"MATLAB 7.3 MAT-file" + bytes(600), "damaged or cut short"),
     ],
 )
-def test_what_people_give_instead_is_refused_by_name(name: str, data: bytes, said: str, tmp_path: Path):
+def test_what_people_give_instead_is_refused_by_name(name: str, data: bytes, reason: str, tmp_path: Path):
     (tmp_path / name).write_bytes(data)
     result = run("build-3dhp", "--mpi-inf-3dhp", tmp_path, "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert name in result.stderr
-    assert said in result.stderr
+    assert reason in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("members", "said"),
+    ("members", "reason"),
     [
         ({"positions_3d": np.zeros(1)}, "Human3.6M"),
         ({"imgname": np.zeros(1), "S": np.zeros(1)}, "single pictures"),
@@ -464,12 +464,12 @@ def test_what_people_give_instead_is_refused_by_name(name: str, data: bytes, sai
         ({"x": np.zeros(1), "y": np.zeros(1)}, "no member 'data'"),
     ],
 )
-def test_other_npz_files_are_named_for_what_they_are(members: dict[str, Any], said: str, tmp_path: Path):
+def test_other_npz_files_are_named_for_what_they_are(members: dict[str, Any], reason: str, tmp_path: Path):
     path = tmp_path / "data_train_3dhp.npz"
     np.savez(path, **members)
     with pytest.raises(UserError, match="data_train_3dhp") as caught:
         mpi3dhp.look(path)
-    assert said in caught.value.message
+    assert reason in caught.value.message
 
 
 def test_two_files_with_the_same_videos_are_not_both_taken(files: Path, tmp_path: Path):

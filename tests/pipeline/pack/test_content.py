@@ -132,10 +132,10 @@ def test_one_frame_of_shift_is_told_even_of_someone_who_hardly_moves(shift: int)
     assert why(calm[:-1], np.roll(calm, shift, axis=0)[:-1]).startswith("poses differ")
 
 
-@pytest.mark.parametrize(("unit", "said"), [(100, "100 times"), (1000, "1e+03 times"), (0.0254, "0.025")])
-def test_other_units_are_told_as_such(unit: float, said: str):
+@pytest.mark.parametrize(("unit", "wording"), [(100, "100 times"), (1000, "1e+03 times"), (0.0254, "0.025")])
+def test_other_units_are_told_as_such(unit: float, wording: str):
     frames = moving()
-    assert said in why(frames, frames * np.float32(unit))
+    assert wording in why(frames, frames * np.float32(unit))
 
 
 def test_another_regressor_is_told():

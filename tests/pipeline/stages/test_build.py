@@ -193,10 +193,10 @@ def test_one_damaged_motion_is_a_failure_with_a_reason_and_its_pairs_are_counted
     assert summary["motions"] == 4
     assert summary["skipped"]["pairs"] == {"motion not found": 1}
     path.write_bytes(whole)
-    mended = Build(World(folder).config, tmp_path / "stages", tmp_path / "shards")
-    mended.run()
-    assert mended.failures == {}
-    assert ShardSet(mended.out).index["summary"]["motions"] == 5
+    rebuilt = Build(World(folder).config, tmp_path / "stages", tmp_path / "shards")
+    rebuilt.run()
+    assert rebuilt.failures == {}
+    assert ShardSet(rebuilt.out).index["summary"]["motions"] == 5
 
 
 def test_a_missing_input_and_a_foreign_folder_are_named(world, tmp_path):
