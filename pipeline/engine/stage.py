@@ -43,6 +43,8 @@ class Stage:
     work: Work
     payload: dict[str, Any]
     parallel: bool = True
+    indivisible: bool = False
+    """Whether the items make one result together, so that one failure stops the stage."""
     row_per_item: str = ""
     """Table that has one row per item under the item's id, which lets failed items be done again alone."""
 
@@ -182,6 +184,8 @@ def _run_into(journal: Journal, stage: Stage, todo: Sequence[Item], context: Any
 
 def _stop_early(verdicts: Counter[str], last: Outcome, stage: Stage, options: RunOptions) -> None:
     total = sum(verdicts.values())
+    if stage.indivisible and last.failure:
+        raise UserError(f"{stage.name}: {last.failure[1]}", "fix it and run the same command again")
     if total < MIN_ITEMS_TO_JUDGE or verdicts["failed"] / total <= options.max_failure_share:
         return
     message = last.failure[1] if last.failure else ""

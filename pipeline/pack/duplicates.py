@@ -9,21 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
-from sys import intern
+from functools import lru_cache
 
 import numpy as np
 
 from actionpose.arrays import Float64s, Floats
-from actionpose.config import fingerprint
-from pipeline.engine.manifest import ClipRow, DuplicateRow, KeypointRow, MotionRow, read_rows, write_rows
-from pipeline.engine.stage import Result
+from pipeline.engine.manifest import DuplicateRow
 from pipeline.pack.content import body_size
 from pipeline.sources import facts
-
-VERSION = 1
-"""Raise when the rule changes: results are kept under it."""
 
 BODY_M = 1.7
 BODY_SIZE = 2.1
@@ -192,45 +185,3 @@ def copies_to_drop(rows: Sequence[DuplicateRow]) -> dict[str, str]:
         if stays not in gone:
             gone.setdefault(goes, stays)
     return gone
-
-
-# --- in a build -------------------------------------------------------------------------------
-
-
-def duplicates_of(index: Result, keypoints: Result, pairs: Result) -> list[DuplicateRow]:
-    """Copies among the labelled motions of finished stages; kept beside them, so that they are found once.
-
-    The file is named after what it was found in: it can never be out of date.
-    """
-    named = fingerprint([VERSION, keypoints.content, pairs.content]).removeprefix("sha256:")[:8]
-    kept = keypoints.folder.parent / f"copies-{named}" / "duplicates.jsonl"
-    if not kept.is_file():
-        write_rows(kept, find_duplicates(_takes(index, keypoints, pairs)))
-    return list(read_rows(kept, DuplicateRow))
-
-
-def _takes(index: Result, keypoints: Result, pairs: Result) -> list[Take]:
-    splits = labelled_motions(pairs)
-    whose = {
-        row.motion_id: (intern(row.dataset), intern(row.subject))
-        for row in read_rows(index.table("motions"), MotionRow)
-        if row.motion_id in splits
-    }
-    return [
-        Take(row.motion_id, *whose[row.motion_id], splits[row.motion_id], partial(_frames, keypoints.folder, row.file))
-        for row in read_rows(keypoints.table("keypoints"), KeypointRow)
-        if row.motion_id in splits
-    ]
-
-
-def _frames(folder: Path, file: str) -> Floats:
-    frames: Floats = np.load(folder / file, allow_pickle=False)
-    return frames
-
-
-def labelled_motions(pairs: Result) -> dict[str, str]:
-    """Motion → split, of every motion that has a clip."""
-    splits: dict[str, str] = {}
-    for clip in read_rows(pairs.table("clips"), ClipRow):
-        splits.setdefault(clip.motion_id, intern(clip.split))
-    return splits

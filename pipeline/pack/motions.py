@@ -19,6 +19,7 @@ from pipeline.engine.item import Item, Rows
 from pipeline.engine.manifest import (
     ClipRow,
     DropRow,
+    DuplicateRow,
     KeypointRow,
     MotionRow,
     PairRow,
@@ -33,9 +34,7 @@ from pipeline.engine.manifest import (
 from pipeline.engine.row_index import lookup
 from pipeline.engine.stage import Result, Stage
 from pipeline.pack.content import content_rows
-from pipeline.pack.duplicates import duplicates_of, labelled_motions
-from pipeline.pack.sampling import label_rows
-from pipeline.pack.selection import LeftOut, left_out, left_out_rows
+from pipeline.pack.selection import LeftOut, label_rows, labelled_motions, left_out, left_out_rows
 
 LICENCE = (
     "Derived from the user's motion, body and label files. What is made from AMASS, BABEL or SMPL+H carries their "
@@ -50,6 +49,7 @@ class Sources:
     index: Result
     keypoints: Result
     pairs: Result
+    copies: Result
     views: Result
 
 
@@ -76,7 +76,7 @@ def pack_items(sources: Sources, config: DataConfig) -> list[Item]:
 
 
 def _left_out(sources: Sources, config: DataConfig) -> LeftOut:
-    return left_out(sources.index, sources.keypoints, sources.pairs, config.pack)
+    return left_out(sources.keypoints, sources.pairs, sources.copies, config.pack)
 
 
 def _filled(motions: Iterable[tuple[str, int]], max_frames: int) -> list[list[str]]:
@@ -174,10 +174,11 @@ def pack_stage(config: DataConfig, sources: Sources) -> tuple[Stage, dict[str, A
         "index": sources.index.content,
         "keypoints": sources.keypoints.content,
         "pairs": sources.pairs.content,
+        "copies": sources.copies.content,
         "project-2d": sources.views.content,
         "failures": {name: r.meta["tables"]["failures"]["sha256"] for name, r in _named(sources).items()},
     }
-    stage = Stage(name="pack", version=2, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards")
+    stage = Stage(name="pack", version=3, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards")
     tables = {
         "motions": sources.index.table("motions"),
         "keypoints": sources.keypoints.table("keypoints"),
@@ -197,6 +198,7 @@ def _named(sources: Sources) -> dict[str, Result]:
         "index": sources.index,
         "keypoints": sources.keypoints,
         "pairs": sources.pairs,
+        "copies": sources.copies,
         "project-2d": sources.views,
     }
 
@@ -251,7 +253,7 @@ def _labelled(packed: ShardSet) -> Iterator[tuple[str, str, int]]:
 def _write_left_out(manifests: Path, sources: Sources, left: LeftOut) -> None:
     """`duplicates.jsonl`, and a reason in `dropped.jsonl` for each pair that the settings of *pack* leave out."""
     gone = left.copies
-    rows = duplicates_of(sources.index, sources.keypoints, sources.pairs)
+    rows = list(read_rows(sources.copies.table("duplicates"), DuplicateRow))
     dropped = [r.motion_a if r.motion_a in gone else r.motion_b if r.motion_b in gone else "" for r in rows]
     write_rows(
         manifests / "duplicates.jsonl", [replace(row, dropped=name) for row, name in zip(rows, dropped, strict=True)]

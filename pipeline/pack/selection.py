@@ -1,17 +1,28 @@
-"""What the settings of *pack* leave out of the shards, each pair with its reason: copies, labels beyond their cap."""
+"""Which pairs go into the shards: what settings leave out, each with its reason, and how often to draw each label."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from sys import intern
 
+from actionpose.balance import label_weights
 from pipeline.config import PackConfig
-from pipeline.engine.manifest import ClipRow, DropRow, KeypointRow, PairRow, motion_of, read_rows
+from pipeline.engine.manifest import (
+    ClipRow,
+    DropRow,
+    DuplicateRow,
+    KeypointRow,
+    LabelRow,
+    PairRow,
+    motion_of,
+    read_rows,
+)
 from pipeline.engine.row_index import lookup
 from pipeline.engine.stage import Result
-from pipeline.pack.duplicates import copies_to_drop, duplicates_of
-from pipeline.pack.sampling import beyond_cap
+from pipeline.pack.duplicates import copies_to_drop
 
 SAME_TAKE = "same take as another motion"
 BEYOND_CAP = "label beyond pack.max_per_label"
@@ -40,17 +51,17 @@ class LeftOut:
         return BEYOND_CAP if pair_id in self.pairs.get(motion_id, ()) else ""
 
 
-def left_out(index: Result, keypoints: Result, pairs: Result, config: PackConfig) -> LeftOut:
+def left_out(keypoints: Result, pairs: Result, copies: Result, config: PackConfig) -> LeftOut:
     """What `pack.duplicates` and `pack.max_per_label` leave out of these finished stages; by default nothing.
 
     Copies go first, so that a cap counts only pairs that could be trained on. It never touches validation.
     """
-    copies = {}
+    dropped = {}
     if config.duplicates == "drop":
-        copies = copies_to_drop(duplicates_of(index, keypoints, pairs))
+        dropped = copies_to_drop(list(read_rows(copies.table("duplicates"), DuplicateRow)))
     if not config.max_per_label:
-        return LeftOut(copies=copies, motions=frozenset(copies))
-    there = {row.motion_id for row in read_rows(keypoints.table("keypoints"), KeypointRow)} - copies.keys()
+        return LeftOut(copies=dropped, motions=frozenset(dropped))
+    there = {row.motion_id for row in read_rows(keypoints.table("keypoints"), KeypointRow)} - dropped.keys()
     train = ((row.pair_id, row.text) for motion, row in _rows(pairs) if motion in there and row.split == "train")
     gone = beyond_cap(train, config.max_per_label, config.cap_seed)
     of_motion: dict[str, set[str]] = {}
@@ -62,10 +73,10 @@ def left_out(index: Result, keypoints: Result, pairs: Result, config: PackConfig
             of_motion.setdefault(motion_id, set()).add(row.pair_id)
     remaining = {motion_id for (motion_id, _), number in clips.items() if number}
     return LeftOut(
-        copies=copies,
+        copies=dropped,
         pairs={motion_id: frozenset(ids) for motion_id, ids in of_motion.items()},
         clips=frozenset(clip_id for (_, clip_id), number in clips.items() if not number),
-        motions=frozenset(copies) | (of_motion.keys() - remaining),
+        motions=frozenset(dropped) | (of_motion.keys() - remaining),
     )
 
 
@@ -89,3 +100,65 @@ def left_out_rows(pairs: Result, left: LeftOut) -> Iterator[DropRow]:
             stop_s=clip.stop_s,
             reason=reason,
         )
+
+
+def labelled_motions(pairs: Result) -> dict[str, str]:
+    """Motion → split, of every motion that has a clip."""
+    splits: dict[str, str] = {}
+    for clip in read_rows(pairs.table("clips"), ClipRow):
+        splits.setdefault(clip.motion_id, intern(clip.split))
+    return splits
+
+
+# --- labels -----------------------------------------------------------------------------------
+
+
+def beyond_cap(pairs: Iterable[tuple[str, str]], cap: int, seed: int = 0) -> set[str]:
+    """Ids of the pairs to leave out so that each label keeps at most `cap` of them.
+
+    The choice depends on (seed, pair id) alone: another order or a larger data set does not reshuffle it.
+
+    Args:
+        pairs: (pair id, text) of every pair.
+        cap: pairs that a label may keep.
+        seed: another one keeps other pairs.
+
+    Raises:
+        ValueError: a cap under 1.
+    """
+    if cap < 1:
+        raise ValueError(f"a cap of {cap} would keep nothing")
+    of_label: dict[str, list[tuple[bytes, str]]] = defaultdict(list)
+    for pair_id, text in pairs:
+        of_label[text].append((_draw(seed, pair_id), pair_id))
+    return {pair_id for drawn in of_label.values() for _, pair_id in sorted(drawn)[cap:]}
+
+
+def _draw(seed: int, pair_id: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{pair_id}".encode()).digest()
+
+
+def label_rows(pairs: Iterable[tuple[str, str, int]], fps: float) -> list[LabelRow]:
+    """The histogram of labels with their weights, in order of text.
+
+    Args:
+        pairs: (text, split, frames) of every pair.
+        fps: frames per second.
+    """
+    train: Counter[str] = Counter()
+    val: Counter[str] = Counter()
+    frames: Counter[str] = Counter()
+    for text, split, length in pairs:
+        (train if split == "train" else val)[text] += 1
+        frames[text] += length
+    weights = label_weights(train)
+    return [
+        LabelRow(
+            text=text,
+            train=train[text],
+            val=val[text],
+            hours=round(frames[text] / fps / 3600, 6),
+            weight=round(weights.get(text, 0.0), 6),
+        )
+        for text in sorted(frames)
+    ]

@@ -16,6 +16,7 @@ from pipeline.engine.manifest import KeypointRow, MotionRow, read_rows
 from pipeline.engine.runner import Runner
 from pipeline.engine.stage import Result, Stage, published, run_stage, why_stale
 from pipeline.pack.motions import Sources, finish_folder, pack_items, pack_stage
+from pipeline.stages.copies import copies_items, copies_stage
 from pipeline.stages.index import index_items, index_stage
 from pipeline.stages.keypoints import keypoint_items, keypoints_stage
 from pipeline.stages.pairs import pair_items, pairs_stage
@@ -23,13 +24,14 @@ from pipeline.stages.project import project_items, project_stage
 
 log = logging.getLogger("ap-data")
 
-STAGES = ("index", "keypoints", "pairs", "project-2d", "pack")
+STAGES = ("index", "keypoints", "pairs", "project-2d", "copies", "pack")
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "index": ("amass",),
     "keypoints": ("amass", "body", "regressor"),
     "pairs": ("amass", "babel"),
     "project-2d": ("amass", "babel", "body", "regressor"),
+    "copies": ("amass", "babel", "body", "regressor"),
     "pack": ("amass", "babel", "body", "regressor"),
 }
 """Target → the inputs it needs."""
@@ -39,7 +41,8 @@ FEEDS: dict[str, tuple[str, ...]] = {
     "keypoints": ("index",),
     "pairs": ("index",),
     "project-2d": ("index", "keypoints", "pairs"),
-    "pack": ("index", "keypoints", "pairs", "project-2d"),
+    "copies": ("index", "keypoints", "pairs"),
+    "pack": ("index", "keypoints", "pairs", "project-2d", "copies"),
 }
 """Target → the stages before it."""
 
@@ -94,10 +97,10 @@ class Build:
             check_place(self.out)
         with Runner(self.options) as runner:
             for name in (*FEEDS[target], target):
-                self.results[name] = self._brought(name, runner)
+                self.results[name] = self._run_stage(name, runner)
         return self.results
 
-    def _brought(self, name: str, runner: Runner) -> Result:
+    def _run_stage(self, name: str, runner: Runner) -> Result:
         """One stage, done; what it needed in memory is gone when this returns."""
         stage, items, context = self._prepared(name)
         place: dict[str, Any] = {}
@@ -121,7 +124,7 @@ class Build:
         return rows
 
     def _status_of(self, name: str) -> StageStatus:
-        stage, _, _ = self._prepared(name, with_items=False)
+        stage, _, _ = self._prepared(name)
         place = self.out if name == "pack" else None
         folder = place or stage.folder(self.work)
         result = published(stage, folder)
@@ -135,11 +138,8 @@ class Build:
 
     # --- how each stage is prepared -----------------------------------------------------------
 
-    def _prepared(self, name: str, *, with_items: bool = True) -> tuple[Stage, list[Item], Any]:
-        """The stage, its items and its context, from the results of the stages before it.
-
-        Without them, the items of *pack* are left out: they may need a look at every frame.
-        """
+    def _prepared(self, name: str) -> tuple[Stage, list[Item], Any]:
+        """The stage, its items and its context, from the results of the stages before it."""
         config = self.config
         if name == "index":
             items = index_items(Path(config.inputs.amass).expanduser())
@@ -157,12 +157,17 @@ class Build:
             clips = labels.table("clips")
             stage, context = project_stage(config, keypoints.folder, keypoints.content, clips, labels.content)
             return stage, project_items(read_rows(keypoints.table("keypoints"), KeypointRow)), context
+        if name == "copies":
+            stage, context = copies_stage(index, self.results["keypoints"], self.results["pairs"])
+            return stage, copies_items(), context
         stage, context = pack_stage(config, self._sources())
-        return stage, pack_items(self._sources(), config) if with_items else [], context
+        return stage, pack_items(self._sources(), config), context
 
     def _sources(self) -> Sources:
         r = self.results
-        return Sources(index=r["index"], keypoints=r["keypoints"], pairs=r["pairs"], views=r["project-2d"])
+        return Sources(
+            index=r["index"], keypoints=r["keypoints"], pairs=r["pairs"], copies=r["copies"], views=r["project-2d"]
+        )
 
     @property
     def failures(self) -> dict[str, dict[str, int]]:

@@ -8,13 +8,15 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from actionpose.balance import label_weights
 from actionpose.shards import ShardSet
 from cli.data import main
 from pipeline.config import PackConfig, RunOptions
-from pipeline.pack.selection import BEYOND_CAP, SAME_TAKE
+from pipeline.pack.selection import BEYOND_CAP, SAME_TAKE, beyond_cap, label_rows
 from pipeline.stages.build import Build
 from pipeline.validate.tables import validate
 from pipeline.view.summary import select
@@ -108,7 +110,7 @@ def test_a_label_left_out_is_still_no_negative_of_its_neighbours(capped: Build):
 def test_a_capped_build_is_valid_and_current(capped: Build):
     checks = validate(capped.out, deep=True)
     assert [check.line() for check in checks if check.verdict != "ok"] == []
-    assert [row.state for row in Build(capped.config, capped.work, capped.out).status()] == ["current"] * 5
+    assert [row.state for row in Build(capped.config, capped.work, capped.out).status()] == ["current"] * 6
 
 
 def test_a_pair_that_is_there_and_said_to_be_left_out_is_broken(plain: Build, tmp_path: Path):
@@ -168,3 +170,52 @@ def test_copies_go_before_labels_are_counted(tmp_path: Path):
 def test_a_cap_below_nothing_is_refused():
     with pytest.raises(ValueError, match=r"pack\.max_per_label=-1"):
         PackConfig(max_per_label=-1)
+
+
+# --- caps and weights --------------------------------------------------------------------------
+
+WORDS = ["walk"] * 100 + ["sit"] * 25 + ["NA"]
+LABELLED = [(f"{n}:0", text) for n, text in enumerate(WORDS)]
+
+
+def test_a_label_a_hundred_times_as_frequent_is_drawn_ten_times_as_often():
+    counts = Counter(WORDS)
+    weights = label_weights(counts)
+    assert counts["walk"] * weights["walk"] / weights["NA"] == pytest.approx(10)
+    assert counts["sit"] * weights["sit"] / weights["NA"] == pytest.approx(5)
+    assert sum(counts[text] * weight for text, weight in weights.items()) == pytest.approx(len(WORDS))
+
+
+def test_no_pairs_no_weights():
+    assert label_weights({}) == {}
+    assert label_weights({"null": 0}) == {"null": 0.0}
+    assert beyond_cap([], 3) == set()
+
+
+def test_a_cap_keeps_that_many_of_each_label():
+    gone = beyond_cap(LABELLED, 30)
+    assert Counter(text for key, text in LABELLED if key not in gone) == {"walk": 30, "sit": 25, "NA": 1}
+
+
+def test_what_a_cap_keeps_depends_on_the_pair_alone():
+    gone = beyond_cap(LABELLED, 30)
+    order = np.random.default_rng(0).permutation(len(LABELLED))
+    assert beyond_cap([LABELLED[n] for n in order], 30) == gone
+    assert beyond_cap(LABELLED[:60], 30) <= gone  # fewer pairs: those that stayed among more still stay
+    assert beyond_cap(LABELLED, 30, seed=1) != gone
+
+
+def test_a_cap_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="would keep nothing"):
+        beyond_cap([("a", "walk")], 0)
+
+
+def test_label_rows_add_up():
+    pairs = [(text, "train", 90) for text in WORDS] + [("walk", "val", 30), ("null", "val", 60)]
+    rows = {row.text: row for row in label_rows(pairs, 30.0)}
+    assert list(rows) == sorted(rows)
+    assert (rows["walk"].train, rows["walk"].val, rows["null"].train) == (100, 1, 0)
+    assert rows["walk"].hours == pytest.approx((100 * 3 + 1) / 3600, abs=1e-6)
+    weights = label_weights(Counter(WORDS))
+    assert {text: rows[text].weight for text in weights} == pytest.approx(weights, abs=1e-6)
+    assert rows["null"].weight == 0

@@ -156,7 +156,7 @@ def test_small_shards_hold_the_same_motions(world, built, tmp_path):
 def test_status_says_what_is_stale_and_why(world, built):
     build = Build(world.config, built.work, built.out)
     assert [(row.stage, row.state) for row in build.status()] == [
-        (name, "current") for name in ("index", "keypoints", "pairs", "project-2d", "pack")
+        (name, "current") for name in ("index", "keypoints", "pairs", "project-2d", "copies", "pack")
     ]
     changed = replace(world.config, project=ProjectConfig(views=("side",)))
     status = {row.stage: row for row in Build(changed, built.work, built.out).status()}
@@ -176,7 +176,7 @@ def test_pairs_are_rebuilt_without_touching_keypoints(world, tmp_path):
     val.write_text(val.read_text().replace("walk forward", "stroll"))
     second = Build(World(folder).config, tmp_path / "stages", tmp_path / "shards")
     results = second.run()
-    assert [name for name, result in results.items() if result.fresh] == ["pairs", "project-2d", "pack"]
+    assert [name for name, result in results.items() if result.fresh] == ["pairs", "project-2d", "copies", "pack"]
     assert "stroll" in ShardSet(second.out).pairs["text"]
 
 
