@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from cli import benchmark_files, build, doctor, look, validate
+from cli import benchmark_files, build, doctor, import_motion, look, validate
 from cli.app import Group, version_option
 
 
@@ -32,6 +32,7 @@ for command in (
     build.status,
     benchmark_files.build_h36m,
     benchmark_files.build_3dhp,
+    import_motion.import_motion,
     doctor.doctor,
     doctor.convert_model,
     look.inspect,

@@ -105,6 +105,11 @@ def quaternion_vectors(turns: Floats) -> Floats:
     return q[..., 1:] * np.where(length < 1e-9, 2.0, angle / np.maximum(length, 1e-9))
 
 
+def rotation_vectors(matrices: Floats) -> Floats:
+    """Axis-angle vectors (T, ..., 3), radians, of rotation matrices (T, ..., 3, 3); continuous, see above."""
+    return quaternion_vectors(quaternions(np.asarray(matrices, dtype=np.float64)))
+
+
 # --- on the way from one to another -----------------------------------------------------------
 
 
@@ -118,6 +123,30 @@ def slerp(a: Floats, b: Floats, weight: Floats) -> Floats:
     sine = np.where(small, 1.0, np.sin(angle))
     mixed = np.where(small, (1 - w) * a + w * b, (np.sin((1 - w) * angle) * a + np.sin(w * angle) * b) / sine)
     return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
+
+
+def halfway(first: Floats, second: Floats) -> Floats:
+    """The rotation matrices (..., 3, 3) in the middle of the shortest way from `first` to `second`."""
+    between = quaternions(np.swapaxes(first, -1, -2) @ second)
+    between = np.where(between[..., :1] < 0, -between, between)
+    between[..., 0] += 1.0  # half the angle: the mean with the identity
+    return first @ quaternion_matrices(between)
+
+
+def shortest_rotation(start: Floats, end: Floats) -> Floats:
+    """The rotation matrix (3, 3) by the smallest angle that takes direction `start` (3,) to direction `end` (3,).
+
+    Opposite directions have no shortest way between them; the half turn is then about an axis across `start`.
+    """
+    a, b = np.asarray(start) / np.linalg.norm(start), np.asarray(end) / np.linalg.norm(end)
+    axis, cosine = np.cross(a, b), float(a @ b)
+    if cosine < -1 + 1e-12:
+        across = np.cross(a, np.eye(3)[np.abs(a).argmin()])
+        across /= np.linalg.norm(across)
+        return 2 * np.outer(across, across) - np.eye(3)
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + cross + cross @ cross / (1 + cosine)
 
 
 def slerp_vectors(first: Floats, second: Floats, share: Floats) -> Floats:

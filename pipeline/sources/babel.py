@@ -96,7 +96,9 @@ def read_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is {what}", _DOWNLOAD) from error
     first = next(iter(data.values()), None) if isinstance(data, dict) else None
     if not isinstance(first, dict) or "feat_p" not in first:
-        raise UserError(f"{path} is not a BABEL file: no sequences with 'feat_p' in it", _DOWNLOAD)
+        alone = "if all that was imported is one person's, use the other split alone: -o 'pairs.splits=[\"train\"]'"
+        hint = alone if data == {} else _DOWNLOAD
+        raise UserError(f"{path} is not a BABEL file: no sequences with 'feat_p' in it", hint)
     return data
 
 

@@ -52,6 +52,7 @@ ARROWS: dict[str, dict[str, tuple[str, ...]]] = {
         "view": ("body", "engine", "sources", "stages"),
         "doctor": ("body", "engine", "h36m", "mpi3dhp", "pack", "sources", "stages", "untrusted"),
         "demo": ("body", "h36m", "mpi3dhp", "sources"),
+        "importers": ("body", "demo", "engine", "untrusted"),
     },
 }
 """Package → room → the other rooms it may import from; every package's own files (the ground) are open to all."""

@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.body.rotations import (
+    halfway,
     quaternion_matrices,
     quaternion_vectors,
     quaternions,
     rotation_matrices,
+    rotation_vectors,
     rotations_about,
+    shortest_rotation,
     slerp,
     slerp_vectors,
 )
@@ -91,3 +94,35 @@ def test_both_ways_of_slerp_agree():
     np.testing.assert_allclose(
         turned(slerp_vectors(first, second, share[:, None])), quaternion_matrices(between), atol=1e-9
     )
+
+
+def random_matrices(n: int, seed: int) -> np.ndarray:
+    turned = np.random.default_rng(seed).normal(size=(n, 4))
+    return quaternion_matrices(turned)
+
+
+def test_vectors_come_back_from_matrices():
+    matrices = random_matrices(300, 5)
+    alone = np.concatenate([rotation_vectors(matrix[None]) for matrix in matrices])
+    assert np.linalg.norm(alone, axis=1).max() <= np.pi + 1e-9
+    back = np.moveaxis(rotation_matrices(np.ascontiguousarray(alone.T[None]))[0], -1, 0)
+    np.testing.assert_allclose(back, matrices, atol=1e-12)
+
+
+def test_the_shortest_rotation_meets_its_end_with_no_twist():
+    for a, b in np.random.default_rng(6).normal(size=(50, 2, 3)):
+        turn = shortest_rotation(a, b)
+        np.testing.assert_allclose(turn @ a / np.linalg.norm(a), b / np.linalg.norm(b), atol=1e-12)
+        assert abs(rotation_vectors(turn[None])[0] @ a) < 1e-9  # the axis stands across both
+
+
+def test_opposite_directions_are_half_a_turn_apart():
+    turn = shortest_rotation(np.array([0.0, 1, 0]), np.array([0.0, -1, 0]))
+    np.testing.assert_allclose(turn @ [0, 1, 0], [0, -1, 0], atol=1e-12)
+    assert np.isclose(np.linalg.det(turn), 1)
+
+
+def test_halfway_twice_is_the_whole_way():
+    first, second = random_matrices(100, 7), random_matrices(100, 8)
+    middle = halfway(first, second)
+    np.testing.assert_allclose(middle @ np.swapaxes(first, -1, -2) @ middle, second, atol=1e-9)

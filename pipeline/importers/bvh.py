@@ -1,0 +1,240 @@
+"""BVH files: a hierarchy in braces, then one row of numbers a frame. Read with limits, never by recursion."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from actionpose.arrays import Floats
+from pipeline.engine.item import ItemError
+from pipeline.importers.source import MAX_FRAMES, MAX_JOINTS, MAX_VALUES, Joint, Source, checked_values
+
+_LONGEST_LINE = 10_000
+_MAX_DEPTH = 200
+_BLOCK = 1 << 20
+_USUAL_RATES = (30.0, 60.0, 120.0, 25.0, 50.0, 100.0, 24.0, 240.0, 250.0, 200.0, 90.0, 150.0)
+_CHANNEL = re.compile(r"([XYZxyz])(position|rotation)", re.IGNORECASE)
+
+
+def read_bvh(path: Path, *, degrees: bool = True) -> Source:
+    """Read one BVH file.
+
+    Args:
+        path: the file.
+        degrees: False when the file's angles are radians, against the format.
+
+    Returns:
+        The take; `fps` is None when the file's Frame Time is no time.
+
+    Raises:
+        ItemError: no BVH, damaged, cut short, or not a motion; the message says where.
+    """
+    with open(path, "rb") as handle:
+        lines = _Lines(handle, path.name)
+        joints, width = _hierarchy(lines)
+        frames = _frames(lines)
+        fps = _rate(lines)
+        if frames * width > MAX_VALUES:
+            raise ItemError(
+                "too long", f"{path.name} announces {frames:,} frames of {width} values; cut it into shorter takes"
+            )
+        values = _motion(handle, path.name, frames, width)
+    values = checked_values(joints, values, degrees=degrees, where=path.name)
+    return Source(kind="BVH", joints=joints, values=values, fps=fps, degrees=degrees)
+
+
+class _Lines:
+    """Lines of the header: short ones, numbered for messages, blank ones left out."""
+
+    def __init__(self, handle: BinaryIO, name: str) -> None:
+        self._handle, self.name, self.number = handle, name, 0
+
+    def next(self) -> list[str]:
+        """The words of the next line.
+
+        Raises:
+            ItemError: the file ends, or this is no text.
+        """
+        while True:
+            raw = self._handle.readline(_LONGEST_LINE)
+            self.number += 1
+            if not raw:
+                raise ItemError("cut short", f"{self.name} ends in line {self.number}, before its motion")
+            if len(raw) == _LONGEST_LINE or b"\0" in raw:
+                raise ItemError("not BVH", f"{self.name}: line {self.number} is no text of a BVH header")
+            if words := raw.decode("utf-8", "replace").lstrip("\ufeff").split():
+                return words
+
+    def wrong(self, what: str) -> ItemError:
+        """An error that names the line."""
+        return ItemError("malformed", f"{self.name}, line {self.number}: {what}")
+
+
+def _hierarchy(lines: _Lines) -> tuple[tuple[Joint, ...], int]:
+    """The joints, and the number of values in a frame."""
+    if lines.next()[0].upper() != "HIERARCHY":
+        raise ItemError("not BVH", f"{lines.name} does not begin with HIERARCHY")
+    joints: list[Joint] = []
+    names: set[str] = set()
+    open_joints: list[int] = []
+    width = 0
+    while True:
+        words = lines.next()
+        key = words[0].upper()
+        if key == "MOTION":
+            break
+        if key in ("ROOT", "JOINT", "END"):
+            joints.append(_new_joint(lines, words, joints, open_joints, names))
+            if lines.next() != ["{"]:
+                raise lines.wrong(f"no brace opens {joints[-1].name}")
+            open_joints.append(len(joints) - 1)
+        elif key == "OFFSET" and open_joints:
+            joints[open_joints[-1]] = _with_offset(lines, words, joints[open_joints[-1]])
+        elif key == "CHANNELS" and open_joints:
+            joints[open_joints[-1]] = _with_channels(lines, words, joints[open_joints[-1]], width)
+            width += len(words) - 2
+        elif key == "}" and open_joints:
+            open_joints.pop()
+        else:
+            raise lines.wrong(f"'{' '.join(words)[:40]}' has no place in a hierarchy")
+    if open_joints:
+        raise lines.wrong(f"the braces of {joints[open_joints[-1]].name} are never closed")
+    if not width:
+        raise lines.wrong("a hierarchy without joints that move")
+    return tuple(joints), width
+
+
+def _new_joint(lines: _Lines, words: list[str], joints: list[Joint], open_joints: list[int], names: set[str]) -> Joint:
+    key = words[0].upper()
+    if len(joints) >= MAX_JOINTS:
+        raise ItemError("too many joints", f"{lines.name} has more than {MAX_JOINTS:,} joints: no human figure")
+    if len(open_joints) >= _MAX_DEPTH:
+        raise ItemError("too deep", f"{lines.name}: joints inside each other more than {_MAX_DEPTH} deep")
+    if (key == "ROOT") != (not open_joints):
+        raise lines.wrong(f"{key} stands in the wrong place")
+    if key == "ROOT" and joints:
+        raise ItemError("several figures", f"{lines.name} has more than one ROOT: give each person a file")
+    if key != "END" and len(words) < 2:
+        raise lines.wrong(f"{key} without a name")
+    name = " ".join(words[1:]) if key != "END" else f"{joints[open_joints[-1]].name}:end"
+    if name in names and key != "END":
+        raise lines.wrong(f"there are two joints called {name}")
+    names.add(name)
+    return Joint(name=name, parent=open_joints[-1] if open_joints else -1, offset=(0.0, 0.0, 0.0))
+
+
+def _with_offset(lines: _Lines, words: list[str], joint: Joint) -> Joint:
+    numbers = [_number(lines, word) for word in words[1:]]
+    if len(numbers) != 3:
+        raise lines.wrong(f"OFFSET of {joint.name} has {len(numbers)} numbers, not 3")
+    return Joint(**{**vars(joint), "offset": (numbers[0], numbers[1], numbers[2])})
+
+
+def _with_channels(lines: _Lines, words: list[str], joint: Joint, column: int) -> Joint:
+    found = [_CHANNEL.fullmatch(word) for word in words[2:]]
+    if joint.places or joint.turns or not 1 <= len(found) <= 6 or words[1] != str(len(found)):
+        raise lines.wrong(f"CHANNELS of {joint.name} are not 1 to 6 names with their number before them")
+    places: list[tuple[int, int]] = []
+    turns: list[tuple[int, int]] = []
+    for number, match in enumerate(found):
+        if match is None:
+            raise lines.wrong(f"channel '{words[2 + number][:20]}' of {joint.name} is neither position nor rotation")
+        axis = "XYZ".index(match[1].upper())
+        (places if match[2].lower() == "position" else turns).append((axis, column + number))
+    return Joint(**{**vars(joint), "places": tuple(places), "turns": tuple(turns)})
+
+
+def _number(lines: _Lines, word: str) -> float:
+    try:
+        number = float(word)
+    except ValueError:
+        hint = " (decimals need a point)" if "," in word else ""
+        raise lines.wrong(f"'{word[:20]}' is no number{hint}") from None
+    if not abs(number) <= 1e6:  # also false for NaN
+        raise lines.wrong(f"{number:g} is no length of a bone")
+    return number
+
+
+def _frames(lines: _Lines) -> int:
+    words = lines.next()
+    if words[0].upper().rstrip(":") != "FRAMES" or not words[-1].isdecimal() or len(words[-1]) > 12:
+        raise lines.wrong(f"'{' '.join(words)[:40]}' where 'Frames: N' should stand")
+    frames = int(words[-1])
+    if not 1 <= frames <= MAX_FRAMES:
+        raise ItemError("absurd length", f"{lines.name} announces {frames:,} frames")
+    return frames
+
+
+def _rate(lines: _Lines) -> float | None:
+    words = lines.next()
+    if [word.upper().rstrip(":") for word in words[:2]] != ["FRAME", "TIME"] or len(words) != 3:
+        raise lines.wrong(f"'{' '.join(words)[:40]}' where 'Frame Time: SECONDS' should stand")
+    return rate_of(words[2])
+
+
+def rate_of(text: str) -> float | None:
+    """The rate in Hz behind a frame time as written; None when it is no time between frames.
+
+    Times are written with few digits: 0.033 is 30 Hz, not 30.303. So the usual rate that is written like this wins.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    if not 0.001 <= seconds <= 1.0:
+        return None
+    digits = len(text.partition(".")[2]) if text.replace(".", "", 1).isdecimal() else 12
+    written_alike = (rate for rate in _USUAL_RATES if abs(round(1 / rate, digits) - seconds) < 1e-9)
+    return next(written_alike, 1 / seconds)
+
+
+def _motion(handle: BinaryIO, name: str, frames: int, width: int) -> Floats:
+    """The values (frames, width); memory grows with what is there, not with what is announced."""
+    wanted = frames * width
+    blocks, count = [], 0
+    for words in _words(handle):
+        try:
+            block = np.array(words, dtype=np.bytes_).astype(np.float64)
+        except ValueError:
+            raise _no_number(name, words, count, width) from None
+        blocks.append(block)
+        count += len(block)
+        if count > wanted:
+            raise ItemError(
+                "wrong length",
+                f"{name} announces {frames:,} frames of {width} values and holds more",
+            )
+    if count < wanted:
+        raise ItemError(
+            "cut short",
+            f"{name} announces {frames:,} frames of {width} values and ends in frame {count // width:,}",
+        )
+    return np.concatenate(blocks).reshape(frames, width)
+
+
+def _words(handle: BinaryIO) -> Iterator[list[bytes]]:
+    """The rest of the file in lists of words; a word of more than 100 bytes is cut off there."""
+    rest = b""
+    while piece := handle.read(_BLOCK):
+        piece = rest + piece
+        cut = max(piece.rfind(b" "), piece.rfind(b"\n"), piece.rfind(b"\t"))
+        rest = piece[cut + 1 :][:100]
+        if words := piece[: cut + 1].split():
+            yield [word[:100] for word in words] if max(map(len, words)) > 100 else words
+    if rest.strip():
+        yield rest.split()
+
+
+def _no_number(name: str, words: list[bytes], before: int, width: int) -> ItemError:
+    for number, word in enumerate(words):
+        try:
+            float(word)
+        except ValueError:
+            text = word[:20].decode("utf-8", "replace")
+            hint = " (decimals need a point)" if "," in text else ""
+            return ItemError("malformed", f"{name}: frame {(before + number) // width}: '{text}' is no number{hint}")
+    return ItemError("malformed", f"{name}: something in its motion is no number")

@@ -1,0 +1,296 @@
+"""A whole import: files and a table of labels into AMASS layout, BABEL's format and a manifest of every file.
+
+OUT holds `amass/DATASET/SUBJECT/NAME_poses.npz`, `babel/{train,val}.json` and `import.jsonl`, and is there whole or
+not at all. The same files give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actionpose.errors import UserError
+from actionpose.files import PARTIAL, atomic_path, publish_folder, sha256_file, write_text
+from pipeline.engine.item import ItemError
+from pipeline.importers.figure import Figure
+from pipeline.importers.labels import Json, LabelTable, babel_entry, babel_json, sequence_ids, split_subjects
+from pipeline.importers.take import SUFFIXES, Imported, Options, import_file, kind_of
+
+MANIFEST = "import.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to import and where to.
+
+    `out` None is a dry run: everything is read and checked, nothing written. `val_share`: of subjects.
+    """
+
+    files: tuple[Path, ...]
+    labels: LabelTable | None
+    out: Path | None
+    figure: Figure
+    options: Options
+    val_share: float = 0.1
+    workers: int = 0
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What an import came to: one row for each file, in the order of the files."""
+
+    rows: list[Json]
+    unused_labels: list[str] = field(default_factory=list)
+
+    @property
+    def imported(self) -> list[Json]:
+        """Rows of files that were imported."""
+        return [row for row in self.rows if row["status"] == "imported"]
+
+    @property
+    def rejected(self) -> list[Json]:
+        """Rows of files that were not."""
+        return [row for row in self.rows if row["status"] == "rejected"]
+
+    def summary(self) -> Json:
+        """Counts, for people and programs."""
+        done = self.imported
+        labelled = [row for row in done if row["label"]]
+        return {
+            "files": len(self.rows),
+            "imported": len(done),
+            "rejected": len(self.rejected),
+            "reasons": dict(sorted(Counter(row["reason"] for row in self.rejected).items())),
+            "labelled": len(labelled),
+            "train": sum(row["split"] == "train" for row in labelled),
+            "val": sum(row["split"] == "val" for row in labelled),
+            "without_label": len(done) - len(labelled),
+            "labels_without_file": len(self.unused_labels),
+            "subjects": len({(row["dataset"], row["subject"]) for row in done}),
+            "frames": sum(row["frames"] for row in done),
+            "hours": round(sum(row["seconds"] for row in done) / 3600, 3),
+            "warnings": sum(bool(row["warnings"]) for row in done),
+        }
+
+
+def find_files(given: Iterable[Path]) -> tuple[Path, ...]:
+    """The files themselves, and every motion under folders, sorted; in the order given, each once.
+
+    Of two files that are one take, the one that is given first counts.
+
+    Raises:
+        UserError: a path that is not there, or a folder without motion.
+    """
+    found: dict[Path, None] = {}
+    for path in given:
+        if path.is_dir():
+            inside = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("._")]
+            if not inside:
+                raise UserError(f"there is no motion under {path}", f"give files or folders with {', '.join(SUFFIXES)}")
+            found.update(dict.fromkeys(sorted(inside, key=lambda p: p.as_posix())))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise UserError(f"there is no {path}", "check the path")
+    return tuple(found)
+
+
+def run(job: Job) -> Report:
+    """Do it.
+
+    Raises:
+        UserError: OUT is in use, or the table of labels does not fit the files.
+    """
+    if job.out is None:
+        return _report(job, list(_rows(job, None)), None)
+    folder = _prepared(job.out, overwrite=job.overwrite)
+    try:
+        report = _report(job, list(_rows(job, folder)), folder)
+        if report.imported:
+            write_text(folder / MANIFEST, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in report.rows))
+            publish_folder(folder, job.out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return report
+
+
+def _prepared(out: Path, *, overwrite: bool) -> Path:
+    """An empty folder beside OUT.
+
+    Raises:
+        UserError: OUT holds something that is not to be replaced.
+    """
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        ours = (out / MANIFEST).is_file()
+        if not (ours and overwrite):
+            hint = "choose another --out" + (", or replace it with --overwrite" if ours else "")
+            raise UserError(f"{out} is there already" + (" and holds an earlier import" if ours else ""), hint)
+    folder = out.with_name(f".{out.name}{PARTIAL}")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"cannot write beside {out}: {error.strerror}", "choose another --out") from error
+    return folder
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def _rows(job: Job, folder: Path | None) -> Iterator[Json]:
+    """One row for each file, in order; motion is written as it comes."""
+    from tqdm import tqdm
+
+    seen: dict[str, str] = {}
+    named = [(path, job.labels.of(path) if job.labels else None) for path in _motions(job)]
+    tasks = [
+        (number, path, label.fps if label else None, label.subject if label else "")
+        for number, (path, label) in enumerate(named)
+    ]
+    work = partial(_one, figure=job.figure, options=job.options, folder=folder)
+    with ExitStack() as stack:
+        if job.workers > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(job.workers))
+            results: Iterable[Json] = pool.map(work, tasks, chunksize=4)
+        else:
+            results = map(work, tasks)
+        bar = tqdm(results, total=len(tasks), desc="import", unit="file", disable=None, leave=False)
+        for (_, label), row in zip(named, bar, strict=True):
+            row["label"] = "; ".join(dict.fromkeys(lab.text for lab in label.labels)) if label else ""
+            yield _placed_row(row, seen, folder)
+
+
+def _motions(job: Job) -> list[Path]:
+    """The files without skeletons, which come with their motions."""
+    return [path for path in job.files if path.suffix.lower() != ".asf"]
+
+
+def _placed_row(row: Json, seen: dict[str, str], folder: Path | None) -> Json:
+    """Put a take in its place, unless another file is there already."""
+    if row["status"] != "imported":
+        return row
+    motion, aside = row["motion"], row.pop("aside")
+    if motion in seen:
+        if folder:
+            (folder / aside).unlink()
+        reason = f"{row['file']} would be {motion}, which {seen[motion]} is"
+        return _rejected_row(row, "same take twice", reason)
+    seen[motion] = row["file"]
+    if folder:
+        target = folder / motion
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (folder / aside).rename(target)
+    return row
+
+
+def _rejected_row(row: Json, reason: str, message: str) -> Json:
+    return {key: row[key] for key in ("file", "sha256", "label") if key in row} | {
+        "status": "rejected",
+        "reason": reason,
+        "message": message,
+    }
+
+
+def _one(task: tuple[int, Path, float | None, str], *, figure: Figure, options: Options, folder: Path | None) -> Json:
+    """Import one file; its arrays wait under a name of their own until all rows are in order."""
+    number, path, fps, subject = task
+    row: Json = {"file": path.as_posix(), "status": "imported", "reason": "", "message": "", "sha256": ""}
+    try:
+        kind_of(path)
+        row["sha256"] = sha256_file(path)
+        take = import_file(path, figure, options, fps=fps, subject=subject)
+    except ItemError as error:
+        return _rejected_row(row, error.reason, error.message)
+    row.update(_facts(path, take))
+    row["aside"] = f".{number:07d}.npz"
+    if folder:
+        _write(folder / row["aside"], take)
+    return row
+
+
+def _facts(path: Path, take: Imported) -> Json:
+    name = path.stem.removesuffix("_poses")
+    return {
+        "motion": f"amass/{take.dataset}/{take.subject}/{name}_poses.npz",
+        "feat_p": f"{take.dataset}/{take.dataset}/{take.subject}/{name}_poses.npz",
+        "dataset": take.dataset,
+        "subject": take.subject,
+        "kind": take.kind,
+        "skeleton": take.skeleton,
+        "fps": take.fps,
+        "fps_from": take.fps_from,
+        "frames": len(take.poses),
+        "seconds": round(len(take.poses) / take.fps, 3),
+        "source_frames": take.source_frames,
+        "first_frame": take.first,
+        "scale": None if take.scale is None else round(take.scale, 9),
+        "checks": [finding.row() for finding in take.findings],
+        "warnings": [f.sentence for f in take.findings if f.verdict == "odd"],
+        "notes": list(take.notes),
+        "unmapped": list(take.unmapped),
+        "filled": list(take.filled),
+        "together": [list(group) for group in take.together],
+    }
+
+
+def _write(path: Path, take: Imported) -> None:
+    arrays: dict[str, Any] = {
+        "poses": take.poses.astype(np.float32),
+        "trans": take.trans.astype(np.float32),
+        "betas": np.zeros(16, np.float32),
+        "gender": np.array(take.gender),
+        "mocap_framerate": np.array(take.fps),
+    }
+    with atomic_path(path) as aside, open(aside, "wb") as handle:
+        np.savez_compressed(handle, allow_pickle=False, **arrays)
+
+
+# --- labels -----------------------------------------------------------------------------------
+
+
+def _report(job: Job, rows: list[Json], folder: Path | None) -> Report:
+    """Splits and BABEL entries, once all files are known."""
+    done = [row for row in rows if row["status"] == "imported"]
+    splits = _splits(done, job.val_share)
+    ids = sequence_ids(row["feat_p"] for row in done)
+    entries: dict[str, list[Json]] = {"train": [], "val": []}
+    for row in rows:
+        if row["status"] != "imported":
+            continue
+        row["split"] = splits[f"{row['dataset']}/{row['subject']}"]
+        row["babel_sid"] = ids[row["feat_p"]]
+        row.pop("together")
+        entry = _entry(job.labels, row)
+        if entry is None:
+            row["label"] = ""
+        else:
+            entries[row["split"]].append(entry)
+    if folder and job.labels:
+        for split, of_split in entries.items():
+            write_text(folder / "babel" / f"{split}.json", babel_json(of_split))
+    return Report(rows=rows, unused_labels=job.labels.unused() if job.labels else [])
+
+
+def _splits(done: Sequence[Json], share: float) -> dict[str, str]:
+    names = [f"{row['dataset']}/{row['subject']}" for row in done]
+    groups = {tuple(f"{row['dataset']}/{member}" for member in group) for row in done for group in row["together"]}
+    return split_subjects(names, share, sorted(groups))
+
+
+def _entry(table: LabelTable | None, row: Json) -> Json | None:
+    labelled = table.of(Path(row["file"])) if table else None
+    if labelled is None or not labelled.labels:
+        return None
+    entry = babel_entry(row["babel_sid"], row["feat_p"], row["frames"], row["fps"], row["first_frame"], labelled)
+    return entry if entry["seq_ann"]["labels"] else None

@@ -1,0 +1,296 @@
+"""Labels: a table of file and description, with times where there are any, into BABEL's format.
+
+Columns are named in the first row (`file, description`, and if wanted `start, end, subject, fps, category`), or there
+are two columns without a head. Comma- or tab-separated, UTF-8.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from actionpose.errors import UserError
+
+_MAX_BYTES = 200_000_000
+_LONGEST_TEXT = 2_000
+_HEADS = {
+    **dict.fromkeys(("file", "filename", "name", "take", "motion", "path", "trial"), "file"),
+    **dict.fromkeys(("description", "label", "text", "action", "caption", "raw_label"), "text"),
+    **dict.fromkeys(("start", "start_s", "start_t", "begin"), "start"),
+    **dict.fromkeys(("end", "end_s", "end_t", "stop"), "end"),
+    **dict.fromkeys(("subject", "person", "actor"), "subject"),
+    **dict.fromkeys(("fps", "rate", "framerate"), "fps"),
+    **dict.fromkeys(("category", "categories", "act_cat"), "category"),
+}
+_SUFFIXES = (".bvh", ".amc", ".asf", ".npz", ".pkl", ".npy", ".fbx", ".c3d", ".txt")
+_NAMESPACE = uuid.UUID("c4d9a1c6-6c0e-5d0a-9a55-0d6f3c1f5a10")
+ANNOTATOR = str(uuid.uuid5(_NAMESPACE, "table of labels"))
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableLabel:
+    """One row: a text for a take, over all of it or from `start` to `end` in seconds of the source file."""
+
+    line: int
+    text: str
+    start: float | None = None
+    end: float | None = None
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """All that a table says of one take."""
+
+    key: str
+    labels: tuple[TableLabel, ...] = ()
+    subject: str = ""
+    fps: float | None = None
+
+
+class LabelTable:
+    """A table of labels by take.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: not readable, no such columns, a time that is none; names the line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._takes: dict[str, Labelled] = {}
+        for line, row in _rows(path):
+            self._add(line, row)
+        self._by_stem: dict[str, list[str]] = {}
+        for key in self._takes:
+            self._by_stem.setdefault(PurePosixPath(key).name, []).append(key)
+        self._used: set[str] = set()
+
+    def _add(self, line: int, row: Mapping[str, str]) -> None:
+        key = take_key(row["file"])
+        text = re.sub(r"\s+", " ", row.get("text", "")).strip()
+        if not key:
+            raise UserError(f"{self.path}, line {line}: no file is named", "give each row a file and a description")
+        if len(text) > _LONGEST_TEXT:
+            raise UserError(f"{self.path}, line {line}: a description of {len(text):,} characters", "shorten it")
+        start, end = (self._seconds(line, row.get(name, ""), name) for name in ("start", "end"))
+        if (start is None) != (end is None) or (start is not None and end is not None and not 0 <= start < end):
+            raise UserError(
+                f"{self.path}, line {line}: start '{row.get('start', '')}' and end '{row.get('end', '')}' are no span",
+                "give both in seconds, the start before the end, or neither",
+            )
+        categories = tuple(part.strip() for part in re.split(r"[;|]", row.get("category", "")) if part.strip())
+        old = self._takes.get(key, Labelled(key=key))
+        label = TableLabel(line=line, text=text, start=start, end=end, categories=categories)
+        self._takes[key] = Labelled(
+            key=key,
+            labels=(*old.labels, label) if text else old.labels,
+            subject=row.get("subject", "").strip() or old.subject,
+            fps=self._seconds(line, row.get("fps", ""), "fps") or old.fps,
+        )
+
+    def _seconds(self, line: int, text: str, name: str) -> float | None:
+        if not text.strip():
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not 0 <= value <= 1e6:
+            raise UserError(f"{self.path}, line {line}: {name} is '{text[:20]}'", "give a number, with a point")
+        return value
+
+    def of(self, file: Path) -> Labelled | None:
+        """What the table says of a file: by the end of its path, else by its name alone when only one take has it.
+
+        Raises:
+            UserError: several takes of the table have that name, and none fits the path.
+        """
+        parts = PurePosixPath(take_key(file.as_posix())).parts
+        for start in range(len(parts)):
+            key = "/".join(parts[start:])
+            if key in self._takes:
+                self._used.add(key)
+                return self._takes[key]
+        keys = self._by_stem.get(parts[-1], [])
+        if len(keys) > 1:
+            raise UserError(
+                f"{self.path} has {len(keys)} takes called {parts[-1]} ({', '.join(keys[:3])}), and none stands where "
+                f"{file} stands",
+                "write paths in the table that end like those of the files",
+            )
+        if keys:
+            self._used.add(keys[0])
+        return self._takes[keys[0]] if keys else None
+
+    def unused(self) -> list[str]:
+        """Takes of the table that no file was found for, sorted."""
+        return sorted(set(self._takes) - self._used)
+
+
+def take_key(text: str) -> str:
+    """A file as tables spell it: slashes forward, lower case, without known endings and `_poses`."""
+    key = text.strip().replace("\\", "/").strip("/").lower()
+    for suffix in _SUFFIXES:
+        key = key.removesuffix(suffix)
+    return key.removesuffix("_poses").removeprefix("./")
+
+
+def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
+    """(line, column → text) of each row."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UserError(f"{path} has {path.stat().st_size:,} bytes: no table of labels is that large")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", "give the table with --labels FILE") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text", "save it as CSV or TSV in UTF-8, not as a spreadsheet") from error
+    first = text.lstrip("\n").split("\n", 1)[0]
+    delimiter = "\t" if "\t" in first else ","
+    # Tables separated by tabs are rarely quoted, and their descriptions hold quotation marks.
+    rows = text.splitlines()
+    try:
+        if delimiter == "\t":
+            lines = list(enumerate(csv.reader(rows, delimiter=delimiter, quoting=csv.QUOTE_NONE), start=1))
+        else:
+            lines = list(enumerate(csv.reader(rows), start=1))
+    except csv.Error as error:
+        raise UserError(f"{path} is no table: {error}", "save it as CSV or TSV") from error
+    lines = [(number, [cell.strip() for cell in row]) for number, row in lines if any(cell.strip() for cell in row)]
+    return _named(path, lines)
+
+
+def _named(path: Path, lines: Sequence[tuple[int, list[str]]]) -> list[tuple[int, dict[str, str]]]:
+    if not lines:
+        raise UserError(f"{path} is empty", "give one row for each file: file, description")
+    heads = [_HEADS.get(cell.lower(), "") for cell in lines[0][1]]
+    if "file" in heads and "text" in heads:
+        return [(number, dict(_pairs(heads, row))) for number, row in lines[1:]]
+    width = max(len(row) for _, row in lines)
+    if width not in (2, 4):
+        raise UserError(
+            f"{path} has {width} columns and no row of heads",
+            "begin it with a row such as: file,description,start,end",
+        )
+    heads = ["file", "text", "start", "end"][:width]
+    return [(number, dict(_pairs(heads, row))) for number, row in lines]
+
+
+def _pairs(heads: Sequence[str], row: Sequence[str]) -> Iterable[tuple[str, str]]:
+    return ((head, cell) for head, cell in zip(heads, row, strict=False) if head)
+
+
+# --- BABEL's format ---------------------------------------------------------------------------
+
+
+def tidy(text: str) -> str:
+    """A description as BABEL's `proc_label`s are written: lower case, letters and digits alone, one blank between."""
+    return re.sub(r"[^\w]+|_", " ", re.sub(r"(?<=\w)'(?=s\b)", "", text.lower())).strip()
+
+
+def babel_entry(sid: int, feat_p: str, frames: int, fps: float, dropped: int, labelled: Labelled) -> Json:
+    """One sequence in BABEL's schema.
+
+    Args:
+        sid: its id.
+        feat_p: BABEL's path: dataset twice, subject, file.
+        frames: frames of the imported take.
+        fps: its rate.
+        dropped: frames left out at the beginning, which shift the table's times.
+        labelled: what the table says.
+    """
+    length, shift = frames / fps, dropped / fps
+    whole = [label for label in labelled.labels if label.start is None]
+    timed = [_clipped(label, shift, length) for label in labelled.labels if label.start is not None]
+    spans = [span for span in timed if span is not None]
+    texts = whole or [label for label, _, _ in spans]
+    sequence = [_label(feat_p, label) for label in {label.text: label for label in texts}.values()]
+    frame = [
+        {**_label(feat_p, label), "start_t": round(start, 3), "end_t": round(end, 3)} for label, start, end in spans
+    ]
+    return {
+        "babel_sid": sid,
+        "url": f"https://example.org/imported/{sid:09d}.mp4",
+        "feat_p": feat_p,
+        "dur": round(length, 2),
+        "seq_ann": _annotation(feat_p, "sequence", sequence),
+        "frame_ann": _annotation(feat_p, "frames", frame) if frame else None,
+    }
+
+
+def _clipped(label: TableLabel, shift: float, length: float) -> tuple[TableLabel, float, float] | None:
+    """A span of the source file on the clock of what was kept of it; None when nothing is left."""
+    assert label.start is not None
+    assert label.end is not None
+    start, end = max(0.0, label.start - shift), min(length, label.end - shift)
+    return (label, start, end) if end - start >= 1e-3 else None
+
+
+def _label(feat_p: str, label: TableLabel) -> Json:
+    return {
+        "raw_label": label.text,
+        "proc_label": tidy(label.text),
+        "seg_id": str(uuid.uuid5(_NAMESPACE, f"{feat_p}:{label.line}:{label.text}")),
+        "act_cat": list(label.categories) or None,
+    }
+
+
+def _annotation(feat_p: str, kind: str, labels: list[Json]) -> Json:
+    return {
+        "babel_lid": str(uuid.uuid5(_NAMESPACE, f"{feat_p}:{kind}")),
+        "anntr_id": ANNOTATOR,
+        "mul_act": len(labels) > 1,
+        "labels": labels,
+    }
+
+
+def sequence_ids(feat_ps: Iterable[str]) -> dict[str, int]:
+    """An id of nine digits for each path, from the path alone, so that imports can be put together later."""
+    taken: dict[int, str] = {}
+    ids = {}
+    for feat_p in sorted(feat_ps):
+        sid = int.from_bytes(hashlib.sha256(feat_p.encode()).digest()[:8], "big") % 900_000_000 + 100_000_000
+        while sid in taken:
+            sid += 1
+        taken[sid] = feat_p
+        ids[feat_p] = sid
+    return ids
+
+
+def babel_json(entries: Iterable[Json]) -> str:
+    """The text of one split's file, in the order of ids."""
+    return json.dumps({str(e["babel_sid"]): e for e in sorted(entries, key=lambda e: e["babel_sid"])}, indent=1) + "\n"
+
+
+def split_subjects(subjects: Iterable[str], share: float, together: Iterable[Sequence[str]] = ()) -> dict[str, str]:
+    """Subject → `train` or `val`: never a person in both.
+
+    Subjects (those that belong together as one) stand in the order of the SHA-256 of their name; the first ones go to
+    validation until it holds `share` of all, at least one of them when there are two, and never the last.
+
+    Args:
+        subjects: names, as `dataset/subject`.
+        share: of the subjects, 0 to 1; 0 puts all into train.
+        together: names that must not be parted.
+    """
+    group = {name: name for name in sorted(set(subjects))}
+    for members in together:
+        present = [name for name in members if name in group]
+        for name in present:
+            group[name] = min(group[m] for m in present)
+    groups = sorted(set(group.values()), key=lambda name: hashlib.sha256(name.encode()).digest())
+    wanted = 0 if share <= 0 or len(groups) < 2 else min(max(1, round(share * len(groups))), len(groups) - 1)
+    val = set(groups[:wanted])
+    return {name: "val" if owner in val else "train" for name, owner in group.items()}

@@ -1,0 +1,366 @@
+"""One file to one take on the body: recognised by content, read, retargeted, put on the floor, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from actionpose.arrays import Floats
+from pipeline.body.resample import MAX_FPS, snap_rate
+from pipeline.engine.item import ItemError
+from pipeline.importers.asf_amc import read_amc, read_asf
+from pipeline.importers.bvh import read_bvh
+from pipeline.importers.figure import Figure, joint_places
+from pipeline.importers.floor import find_floor
+from pipeline.importers.retarget import RestPose, Retargeted, rest_pose, retarget
+from pipeline.importers.skeletons import JointMap, Table, candidates
+from pipeline.importers.smpl import POSE_WIDTH, ankles_to_shoulders, read_smpl
+from pipeline.importers.source import Source
+from pipeline.importers.verify import Finding, Take, clean_run, verify
+
+SUFFIXES = (".bvh", ".amc", ".npz", ".pkl")
+"""What a folder is searched for."""
+_AT_REST = np.deg2rad(5.0)
+_SUBJECTS = re.compile(r"(?P<a>subject\d+)|^(?P<b>\d+)_\d+|_(?P<c>d\d\d)_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user decides for all files of an import; empty and None mean: find out.
+
+    Attributes:
+        table: the joint map, instead of the one that fits.
+        fps: the rate in Hz, instead of what files state.
+        degrees: whether angles are degrees; None believes the format.
+        up: `y` or `z`, for SMPL files.
+        floor: see `floor.find_floor`.
+        asf: the skeleton of AMC files, instead of the one beside them.
+        dataset, subject: folder names.
+    """
+
+    table: Table | None = None
+    fps: float | None = None
+    degrees: bool | None = None
+    up: str = ""
+    floor: str = "auto"
+    asf: Path | None = None
+    dataset: str = ""
+    subject: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Imported:
+    """A take in AMASS' terms: poses (T, 156) radians, trans (T, 3) metres, world with z up, fps.
+
+    Attributes:
+        kind: format of the file. skeleton: the table used, empty for SMPL files.
+        first: frames left out at the beginning. source_frames: frames of the file.
+        scale: metres of the body for one unit of the source's path; None for SMPL files.
+        unmapped: source joints that nothing was taken from. filled: joints of the body that the source lacks.
+    """
+
+    poses: Floats
+    trans: Floats
+    fps: float
+    fps_from: str
+    gender: str
+    kind: str
+    skeleton: str
+    dataset: str
+    subject: str
+    first: int
+    source_frames: int
+    scale: float | None
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    unmapped: tuple[str, ...]
+    filled: tuple[str, ...]
+    together: tuple[tuple[str, ...], ...] = ()
+
+
+# --- what a file is ---------------------------------------------------------------------------
+
+
+def kind_of(path: Path) -> str:
+    """`bvh`, `amc`, `asf`, `npz` or `pickle`, by content and then by name.
+
+    Raises:
+        ItemError: something else; the message says what, and what to do.
+    """
+    try:
+        with open(path, "rb") as handle:
+            head = handle.read(64)
+    except OSError as error:
+        raise ItemError("cannot be read", f"{path.name}: {error.strerror or error}") from error
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not head:
+        raise ItemError("empty", f"{path.name} has no bytes")
+    for begin, (reason, sentence) in _STRANGERS.items():
+        if text.startswith(begin):
+            raise ItemError(reason, f"{path.name} {sentence}")
+    suffix = path.suffix.lower()
+    if text[:9].upper() == b"HIERARCHY":
+        return "bvh"
+    if suffix == ".asf":
+        return "asf"
+    if suffix == ".amc" or text.upper().startswith(b":FULLY-SPECIFIED"):
+        return "amc"
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "npz"
+    if suffix in (".pkl", ".pickle") or head[:1] == b"\x80":
+        return "pickle"
+    raise ItemError("not recognised", f"{path.name} is none of BVH, ASF/AMC, .npz or .pkl with SMPL parameters")
+
+
+_CONVERT = (
+    "convert it to BVH first, for example in Blender: File, Import, FBX, then File, Export, Motion Capture (.bvh)"
+)
+_STRANGERS = {
+    b"Kaydara FBX Binary": ("FBX", f"is a binary FBX, which is not read: {_CONVERT}"),
+    b"; FBX": ("FBX", f"is an FBX in text form, which is not read: {_CONVERT}"),
+    b"<!doctype": ("a web page", "is a web page, not motion: the download needed a login"),
+    b"<!DOCTYPE": ("a web page", "is a web page, not motion: the download needed a login"),
+    b"<html": ("a web page", "is a web page, not motion: the download needed a login"),
+    b"version https://git-lfs": ("Git LFS pointer", "is a Git LFS pointer: run 'git lfs pull' in its repository"),
+    b"glTF": ("glTF", "is a glTF, which is not read: convert it to BVH first"),
+    b"\x1f\x8b": ("packed", "is a gzip archive: unpack it first"),
+    b"\x93NUMPY": ("no SMPL motion", "is one bare array: it names neither poses nor translation"),
+}
+
+
+# --- one file ---------------------------------------------------------------------------------
+
+
+def import_file(
+    path: Path, figure: Figure, options: Options, *, fps: float | None = None, subject: str = ""
+) -> Imported:
+    """Bring one file to the body.
+
+    Args:
+        path: the file.
+        figure: the body.
+        options: what was decided for all files.
+        fps: the rate that the table of labels gives, if any.
+        subject: the subject that the table of labels gives, if any.
+
+    Raises:
+        ItemError: it cannot be imported, or a check rejects it; the message says why.
+    """
+    kind = kind_of(path)
+    try:
+        if kind in ("npz", "pickle"):
+            take = _smpl(path, figure, options, fps, subject)
+        else:
+            take = _captured(path, _source(path, kind, options), figure, options, fps, subject)
+    except OSError as error:
+        raise ItemError("cannot be read", f"{path.name}: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise ItemError(
+            "too long", f"{path.name} needs more memory than there is; cut it into shorter takes"
+        ) from error
+    for finding in take.findings:
+        if finding.verdict == "rejects":
+            raise ItemError(f"check {finding.check}", f"{path.name}: {finding.sentence}")
+    return take
+
+
+def _source(path: Path, kind: str, options: Options) -> Source:
+    if kind == "bvh":
+        return read_bvh(path, degrees=options.degrees is not False)
+    if kind == "asf":
+        raise ItemError("a skeleton", f"{path.name} is the skeleton of AMC files, no motion by itself")
+    return read_amc(path, read_asf(options.asf or asf_beside(path)), degrees=options.degrees)
+
+
+def asf_beside(path: Path) -> Path:
+    """The skeleton of an AMC file: `SUBJECT.asf` for `SUBJECT_TAKE.amc`, else the only one in the folder.
+
+    Raises:
+        ItemError: there is none, or several.
+    """
+    here = sorted(p for p in path.parent.iterdir() if p.suffix.lower() == ".asf")
+    own = [p for p in here if p.stem.lower() in (path.stem.lower(), path.stem.lower().rpartition("_")[0])]
+    if len(own or here) == 1:
+        return (own or here)[0]
+    raise ItemError(
+        "no skeleton",
+        f"{path.name} needs its ASF: {len(here)} in its folder, none called {path.stem.rpartition('_')[0]}.asf; "
+        "give one with --asf",
+    )
+
+
+def _captured(
+    path: Path, source: Source, figure: Figure, options: Options, fps: float | None, subject: str
+) -> Imported:
+    mapping, rest = _fitting(source, options.table)
+    subject = subject or options.subject or subject_of(path, mapping.table)
+    rate, rate_from, notes = _rate(path, source, mapping.table, subject, options.fps, fps)
+    first = _lead_in(source, mapping)
+    source = replace(source, values=source.values[first:])
+    if source.frames < 2:
+        raise ItemError("no frames", f"{path.name} has {source.frames + first} frames: no motion")
+    moved = retarget(source, mapping, rest, figure)
+    take = _finished(path, moved, rate, figure, options, [*notes, *_lead_note(first)])
+    return replace(
+        take,
+        fps_from=rate_from,
+        kind=source.kind,
+        skeleton=mapping.table.name,
+        dataset=options.dataset or mapping.table.dataset,
+        subject=subject,
+        first=first + take.first,
+        source_frames=source.frames + first,
+        unmapped=mapping.unmapped,
+        filled=mapping.filled,
+        together=mapping.table.together,
+    )
+
+
+def _fitting(source: Source, table: Table | None) -> tuple[JointMap, RestPose]:
+    """The first table whose names are there and whose rest pose stands like a person."""
+    wrong: ItemError | None = None
+    for mapping in candidates(source, table):
+        try:
+            return mapping, rest_pose(source, mapping)
+        except ItemError as error:
+            if error.reason != "no rest pose":
+                raise
+            wrong = wrong or error
+    assert wrong is not None
+    raise wrong
+
+
+def _rate(
+    path: Path, source: Source, table: Table, subject: str, option: float | None, labelled: float | None
+) -> tuple[float, str, list[str]]:
+    """Rate in Hz, where it is from, and notes.
+
+    Raises:
+        ItemError: nobody states one.
+    """
+    own = table.fps_by_subject.get(subject.lstrip("0"), table.fps)
+    ways = (("--fps", option), ("table of labels", labelled), ("file", source.fps), (f"table {table.name}", own))
+    where, rate = next(((where, rate) for where, rate in ways if rate), ("", 0.0))
+    if not 1 <= rate <= MAX_FPS:
+        raise ItemError(
+            "no frame rate",
+            f"{path.name} states no time between frames that makes sense; say its rate with --fps, or in a column "
+            "fps of the table of labels",
+        )
+    unsure = where.startswith("table ") and source.fps is None and subject.lstrip("0") in table.fps_unsure
+    note = f"subject {subject} has takes of 60 and of 120 Hz and the file states no rate: {rate:g} is a guess"
+    return snap_rate(rate), where, [note] if unsure else []
+
+
+def _lead_in(source: Source, mapping: JointMap) -> int:
+    """Frames at the beginning that are no capture: those the table names, when the file begins at rest."""
+    lead = mapping.table.lead_in
+    if not lead or source.frames <= lead + 1:
+        return 0
+    if mapping.table.lead_in_always:
+        return lead
+    columns = [
+        column
+        for body, number in mapping.joints.items()
+        for _, column in source.joints[number].turns
+        if body != "pelvis"
+    ]
+    first = np.abs(source.values[0, columns])
+    return lead if float(np.minimum(first, np.abs(2 * np.pi - first)).mean()) < _AT_REST else 0
+
+
+def _lead_note(first: int) -> list[str]:
+    return [f"the first {first} frames lead in from a rest pose and are left out"] if first else []
+
+
+def subject_of(path: Path, table: Table | None) -> str:
+    """Who moves: by the table's pattern, else by patterns of known databases, else the file's folder."""
+    if table and table.subject_name:
+        return table.subject_name
+    if table and table.subject and (found := re.search(table.subject, path.stem)):
+        return _folder_name(found[found.lastindex or 0])
+    if match := _SUBJECTS.search(path.stem):
+        return _folder_name(next(group for group in match.groups() if group))
+    return _folder_name(path.resolve().parent.name) or "subject"
+
+
+def _folder_name(text: str) -> str:
+    return re.sub(r"[^\w.\-]+", "_", text).strip("._")
+
+
+def _smpl(path: Path, figure: Figure, options: Options, fps: float | None, subject: str) -> Imported:
+    motion = read_smpl(path, figure, up=options.up)
+    ways: Mapping[str, float | None] = {"--fps": options.fps, "table of labels": fps, "file": motion.fps}
+    where, rate = next(((where, rate) for where, rate in ways.items() if rate), ("", 0.0))
+    if not 1 <= rate <= MAX_FPS:
+        raise ItemError("no frame rate", f"{path.name} states no rate between 1 and {MAX_FPS:g} Hz; give --fps")
+    if len(motion.poses) < 2:
+        raise ItemError("no frames", f"{path.name} has {len(motion.poses)} frame: no motion")
+    places = joint_places(figure, motion.poses, motion.trans)
+    moved = Retargeted(
+        poses=motion.poses, trans=motion.trans, scale=1.0, bone_angles={}, upright=ankles_to_shoulders(places)
+    )
+    take = _finished(path, moved, snap_rate(rate), figure, options, list(motion.notes), places)
+    return replace(
+        take,
+        fps_from=where,
+        gender=motion.gender,
+        kind=motion.kind,
+        scale=None,
+        dataset=options.dataset or ("AISTpp" if motion.kind == "AIST++" else "Imported"),
+        subject=subject or options.subject or subject_of(path, None),
+        source_frames=len(motion.poses),
+    )
+
+
+def _finished(
+    path: Path,
+    moved: Retargeted,
+    fps: float,
+    figure: Figure,
+    options: Options,
+    notes: list[str],
+    places: Floats | None = None,
+) -> Imported:
+    """Without flips, on the floor, checked."""
+    places = joint_places(figure, moved.poses, moved.trans) if places is None else places
+    run, dropped = clean_run(places, fps)
+    if run.start == run.stop:
+        raise ItemError("limbs flip", f"{path.name}: {dropped}")
+    places = places[run]
+    floor = find_floor(places, fps, figure, policy=options.floor)
+    up = np.array([0.0, 0.0, floor.shift])
+    findings = verify(
+        Take(
+            places=places + up,
+            fps=fps,
+            figure=figure,
+            floor=floor,
+            bone_angles=moved.bone_angles,
+            upright=moved.upright,
+        )
+    )
+    poses = np.zeros((len(places), POSE_WIDTH))
+    poses[:, : moved.poses.shape[1]] = moved.poses[run]
+    return Imported(
+        poses=poses,
+        trans=moved.trans[run] + up,
+        fps=fps,
+        fps_from="",
+        gender=figure.gender,
+        kind="",
+        skeleton="",
+        dataset="",
+        subject="",
+        first=run.start,
+        source_frames=0,
+        scale=moved.scale,
+        findings=tuple(findings),
+        notes=tuple([*notes, dropped] if dropped else notes),
+        unmapped=(),
+        filled=(),
+    )

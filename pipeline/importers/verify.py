@@ -1,0 +1,223 @@
+"""Checks on an imported take: does it move like a person, on its feet, at the rate it states?
+
+Each check gives a verdict, a number and a sentence; `rejects` is the verdict of takes that are not written.
+
+Legend: T frames, B = 22 body joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from actionpose.arrays import Floats
+from pipeline.importers.figure import NUMBER, Figure
+from pipeline.importers.floor import Floor
+
+FASTEST = 20.0
+"""Metres per second relative to the pelvis: no hand or foot is faster; limbs that flip in a file are."""
+SHORTEST_S = 0.8
+"""Seconds of the longest run without a flip that are worth keeping."""
+LEAST_SHARE = 0.4
+"""Share of the take that this run must be."""
+STILLEST = 0.01
+"""Metres: a take in which no joint leaves its first place by more does not move."""
+LARGEST_ANGLE = 25.0
+"""Degrees between a bone of the source and of the body, mean over the take; the cgspeed forearm has 20."""
+GRAVITY = (7.0, 12.5)
+"""m/s²: what jumps of real takes give, scale and the guess at the centre of mass included."""
+_HALF_RATE, _DOUBLE_RATE = (1.6, 3.4), (28.0, 52.0)
+_OFF_FLOOR = 0.05
+_FLIGHT_S = 0.1
+_FLIGHT_FRAMES = 8
+_LEAST_RISE = 0.05
+"""Metres; while running, feet push off until the body has nearly reached its height, so its arcs tell little."""
+
+# Shares of body mass by joint, after de Leva (1996), segments' masses given to their ends.
+_MASS = {
+    **{"pelvis": 0.16, "spine1": 0.10, "spine2": 0.10, "spine3": 0.12, "head": 0.07},
+    **{f"{side}_hip": 0.07 for side in ("left", "right")},
+    **{f"{side}_knee": 0.095 for side in ("left", "right")},
+    **{f"{side}_ankle": 0.035 for side in ("left", "right")},
+    **{f"{side}_shoulder": 0.013 for side in ("left", "right")},
+    **{f"{side}_elbow": 0.022 for side in ("left", "right")},
+    **{f"{side}_wrist": 0.015 for side in ("left", "right")},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One check: `ok`, `odd` (imported, with a warning) or `rejects`; `value` in the unit of the sentence."""
+
+    check: str
+    verdict: str
+    value: float | None
+    sentence: str
+
+    def row(self) -> dict[str, object]:
+        """As plain data."""
+        value = None if self.value is None else round(self.value, 4)
+        return {"check": self.check, "verdict": self.verdict, "value": value, "sentence": self.sentence}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Take:
+    """What the checks look at: places (T, B, 3) metres, world with z up, and facts from retargeting."""
+
+    places: Floats
+    fps: float
+    figure: Figure
+    floor: Floor
+    bone_angles: dict[str, float]
+    upright: Floats
+
+
+def verify(take: Take) -> list[Finding]:
+    """All findings, in a fixed order."""
+    checks: tuple[Callable[[Take], Finding], ...] = (_motion, _bones, _up, _sides, _feet, _gravity)
+    return [check(take) for check in checks]
+
+
+def clean_run(places: Floats, fps: float) -> tuple[slice, str]:
+    """The longest run of frames in which no joint outruns a person, and why frames were dropped.
+
+    Returns:
+        The run, and a sentence; empty when all frames are kept. The run has no frames when none is long enough.
+    """
+    relative = places - places[:, :1]
+    speed = np.linalg.norm(np.diff(relative, axis=0), axis=2).max(axis=1, initial=0.0) * fps
+    flips = np.flatnonzero(speed > FASTEST)
+    if not len(flips):
+        return slice(0, len(places)), ""
+    borders = [0, *(int(flip) + 1 for flip in flips), len(places)]
+    start, stop = max(pairwise(borders), key=lambda run: run[1] - run[0])
+    fastest = float(speed[flips].max())
+    if stop - start < max(SHORTEST_S * fps, LEAST_SHARE * len(places)):
+        return slice(0, 0), (
+            f"limbs flip in {len(flips)} places (up to {fastest:.0f} m/s), and the longest run between them has only "
+            f"{stop - start} of {len(places)} frames"
+        )
+    return slice(start, stop), (
+        f"limbs flip at up to {fastest:.0f} m/s: kept frames {start} to {stop - 1}, the longest run without"
+    )
+
+
+def _motion(take: Take) -> Finding:
+    reach = float(np.linalg.norm(take.places - take.places[:1], axis=2).max())
+    if reach < STILLEST:
+        return Finding(check="motion", verdict="rejects", value=reach, sentence="nothing moves")
+    return Finding(check="motion", verdict="ok", value=reach, sentence=f"joints move by up to {reach:.2f} m")
+
+
+def _bones(take: Take) -> Finding:
+    if not take.bone_angles:
+        return Finding(check="bones", verdict="ok", value=None, sentence="rotations are the body's own")
+    name, angle = max(take.bone_angles.items(), key=lambda item: item[1])
+    wrong = angle > LARGEST_ANGLE
+    return Finding(
+        check="bones",
+        verdict="rejects" if wrong else "ok",
+        value=angle,
+        sentence=f"the bone at {name} is {angle:.1f} degrees from the source's on average"
+        + ("; the joint map's rest pose is wrong" if wrong else ", the most of all limbs"),
+    )
+
+
+def _up(take: Take) -> Finding:
+    up, across = float(take.upright[2]), float(np.abs(take.upright[:2]).max())
+    wrong = (abs(up) < 0.3 and across > 0.8) or up < -0.6
+    return Finding(
+        check="up",
+        verdict="rejects" if wrong else "ok",
+        value=up,
+        sentence=f"shoulders stand over ankles at a cosine of {up:.2f} with the vertical"
+        + ("; another axis is up: give --up" if wrong else ""),
+    )
+
+
+def _sides(take: Take) -> Finding:
+    hips = take.places[:, NUMBER["left_hip"]] - take.places[:, NUMBER["right_hip"]]
+    shoulders = take.places[:, NUMBER["left_shoulder"]] - take.places[:, NUMBER["right_shoulder"]]
+    agree = (hips * shoulders).sum(axis=1)
+    agree = agree / np.maximum(np.linalg.norm(hips, axis=1) * np.linalg.norm(shoulders, axis=1), 1e-12)
+    mean = float(agree.mean())
+    return Finding(
+        check="sides",
+        verdict="ok" if mean > 0 else "rejects",
+        value=mean,
+        sentence=f"left hips and left shoulders are on one side (cosine {mean:.2f})"
+        if mean > 0
+        else "left hips and left shoulders are on different sides",
+    )
+
+
+def _feet(take: Take) -> Finding:
+    floor = take.floor
+    if floor.height is None:
+        return Finding(check="feet", verdict="odd", value=None, sentence="no foot ever stands still: heights are kept")
+    if abs(floor.height + floor.shift) > 1e-9:
+        return Finding(
+            check="feet",
+            verdict="odd",
+            value=floor.height,
+            sentence=f"feet stand {floor.height:.2f} m from the source's zero: stairs, or another origin; heights are "
+            "kept (--floor fit puts them on the floor)",
+        )
+    return Finding(
+        check="feet",
+        verdict="ok" if floor.sunk < 0.15 else "odd",
+        value=floor.shift,
+        sentence=f"heights shifted by {floor.shift:.3f} m; a foot stands in {floor.planted:.0%} of frames; soles "
+        f"sink by {floor.sunk:.2f} m at most",
+    )
+
+
+# --- gravity ----------------------------------------------------------------------------------
+
+
+def _gravity(take: Take) -> Finding:
+    falls = flights(take)
+    if not falls:
+        return Finding(check="gravity", verdict="ok", value=None, sentence="no flight to measure the rate by")
+    g = float(np.median(falls))
+    many = f"{len(falls)} flights fall" if len(falls) > 1 else "a flight falls"
+    sentence = f"{many} at {g:.1f} m/s²"
+    if GRAVITY[0] <= g <= GRAVITY[1]:
+        return Finding(check="gravity", verdict="ok", value=g, sentence=sentence)
+    for (low, high), what, fps in (
+        (_HALF_RATE, "half", take.fps * 2),
+        (_DOUBLE_RATE, "double", take.fps / 2),
+    ):
+        if low <= g <= high:
+            # One flight may be a swing or a climb; several that agree are a clock.
+            verdict = "rejects" if len(falls) > 1 else "odd"
+            advice = f"{sentence}, not 9.8: the rate of {take.fps:g} Hz is probably {what} the true one (--fps {fps:g})"
+            return Finding(check="gravity", verdict=verdict, value=g, sentence=advice)
+    return Finding(check="gravity", verdict="odd", value=g, sentence=f"{sentence}, not 9.8")
+
+
+def flights(take: Take) -> list[float]:
+    """Accelerations in m/s², downwards positive, of the centre of mass while both feet are off the floor.
+
+    Parabolas over the middle of each flight; flights whose path is no parabola (a swing, a climb) are left out.
+    """
+    feet = [NUMBER[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "foot")]
+    rest = take.figure.joints[feet, 1] - take.figure.sole
+    low = (take.places[:, feet, 2] - rest).min(axis=1) > _OFF_FLOOR
+    mass = np.array(list(_MASS.values()))
+    height = take.places[:, [NUMBER[name] for name in _MASS], 2] @ (mass / mass.sum())
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], low, [False]]).astype(np.int8)))
+    found = []
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        if stop - start < max(_FLIGHT_FRAMES, _FLIGHT_S * take.fps) or start == 0 or stop == len(low):
+            continue
+        time = np.arange(stop - start) / take.fps
+        terms = np.polyfit(time, height[start:stop], 2)
+        miss = np.sqrt(np.mean((np.polyval(terms, time) - height[start:stop]) ** 2))
+        rise = -terms[0] * (time[-1] / 2) ** 2
+        if rise > _LEAST_RISE and miss < 0.1 * rise:
+            found.append(float(-2 * terms[0]))
+    return found

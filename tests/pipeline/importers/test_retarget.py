@@ -1,0 +1,176 @@
+"""One person, written as the figures of many makers, comes back as the same motion; figures that cannot are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.engine.item import ItemError
+from pipeline.importers.bvh import read_bvh
+from pipeline.importers.figure import NUMBER, joint_places, load_figure
+from pipeline.importers.skeletons import BODY, read_table, tables
+from pipeline.importers.take import Options, import_file
+from tests.makers.captured import Build, Person, build_of, bvh_text, jumper, write_asf_amc, write_bvh
+
+FIGURE = load_figure(None)
+HAS_ALL = ("mixamo", "lafan1", "xsens", "generic")
+
+
+def distances(take, person: Person) -> np.ndarray:
+    """Millimetres (B,) between joints, mean over the frames that were kept, heights and all."""
+    places = joint_places(FIGURE, take.poses, take.trans)
+    wanted = joint_places(FIGURE, person.poses, person.trans)[take.first : take.first + len(places)]
+    return np.linalg.norm(places - wanted, axis=2).mean(axis=0) * 1000
+
+
+@pytest.mark.parametrize("order", ["ZXY", "ZYX", "YXZ", "XYZ"])
+def test_a_person_comes_back_whatever_the_order_of_angles(tmp_path: Path, order: str):
+    person = jumper()
+    take = import_file(write_bvh(tmp_path / "a.bvh", person, order=order), FIGURE, Options())
+    assert distances(take, person).max() < 0.5
+    assert take.fps == 60
+
+
+@pytest.mark.parametrize("name", HAS_ALL)
+def test_a_person_comes_back_from_each_makers_figure(tmp_path: Path, name: str):
+    person = jumper()
+    path = write_bvh(tmp_path / "a.bvh", person, name, unit={"xsens": 100.0}.get(name, 1.0))
+    take = import_file(path, FIGURE, Options(table=tables()[name]))
+    assert take.skeleton == name
+    assert distances(take, person).max() < 0.5
+    assert max(f.value or 0 for f in take.findings if f.check == "bones") < 0.1
+
+
+def test_the_cgspeed_figure_comes_back_without_what_it_lacks(tmp_path: Path):
+    # Its spine1, collars and toes do not turn by themselves, so neither may the person's.
+    person = jumper()
+    vectors = person.poses.reshape(-1, 22, 3).copy()
+    vectors[:, [NUMBER[n] for n in ("spine1", "left_collar", "right_collar", "left_foot")]] = 0
+    person = replace(person, poses=vectors.reshape(len(vectors), -1))
+    take = import_file(write_bvh(tmp_path / "05_01.bvh", person, "cgspeed"), FIGURE, Options())
+    assert (take.skeleton, take.dataset, take.subject) == ("cgspeed", "OpenCMU", "05")
+    assert set(take.filled) == {"spine1", "left_collar", "right_collar", "left_foot", "right_foot"}
+    assert distances(take, person).max() < 0.5
+
+
+def test_asf_and_amc_come_back_with_their_own_axes(tmp_path: Path):
+    person = jumper(fps=120.0)
+    vectors = person.poses.reshape(-1, 22, 3).copy()
+    vectors[:, NUMBER["neck"]] = 0  # half-way between two joints of the ASF, which the maker leaves out
+    person = replace(person, poses=vectors.reshape(len(vectors), -1))
+    take = import_file(write_asf_amc(tmp_path, person), FIGURE, Options())
+    assert (take.kind, take.skeleton, take.fps, take.fps_from) == ("ASF/AMC", "cmu_asf", 120.0, "table cmu_asf")
+    assert distances(take, person).max() < 0.5
+
+
+def test_figures_are_told_apart_by_how_they_stand_where_names_are_the_same(tmp_path: Path):
+    person = jumper(seconds=1.0)
+    for name in ("mixamo", "lafan1", "cgspeed", "xsens"):
+        assert import_file(write_bvh(tmp_path / f"{name}.bvh", person, name), FIGURE, Options()).skeleton == name
+
+
+@pytest.mark.parametrize("prefix", ["mixamorig:", "Character1_", "Bip01 "])
+def test_prefixes_of_names_do_not_matter(tmp_path: Path, prefix: str):
+    take = import_file(write_bvh(tmp_path / "a.bvh", jumper(1.0), prefix=prefix), FIGURE, Options())
+    assert take.skeleton == "mixamo"
+
+
+@pytest.mark.parametrize("turned", ["+z +y -x", "-x +y -z", "+y +z +x", "+x -z +y"])
+def test_a_figure_may_face_anywhere_and_have_any_axis_up(tmp_path: Path, turned: str):
+    # The whole world of the file is turned: figure, path and rest pose.
+    columns = [np.eye(3)["xyz".index(a[1])] * (1 if a[0] == "+" else -1) for a in turned.split()]
+    world = np.stack(columns, axis=1)
+    person = jumper()
+    take = import_file(_turned_file(tmp_path / "a.bvh", person, world), FIGURE, Options())
+    places, wanted = joint_places(FIGURE, take.poses, take.trans), joint_places(FIGURE, person.poses, person.trans)
+    assert np.abs(places[..., 2] - wanted[..., 2]).max() < 1e-3
+    assert np.abs(
+        np.linalg.norm(places - places[:, :1], axis=2) - np.linalg.norm(wanted - wanted[:, :1], axis=2)
+    ).max() < (1e-3)
+
+
+def _turned_file(path: Path, person: Person, world: np.ndarray) -> Path:
+    """The person in another world: offsets, path and global rotations all turned by one rotation."""
+
+    class Turned(Person):
+        @property
+        def turns(self) -> np.ndarray:
+            return world @ person.turns @ world.T
+
+        @property
+        def pelvis(self) -> np.ndarray:
+            return person.pelvis @ world.T
+
+    figure = replace(person.figure, joints=person.figure.joints @ world.T)
+    path.write_text(bvh_text(Turned(figure, person.poses, person.trans, person.fps), build_of(tables()["mixamo"])))
+    return path
+
+
+def test_a_rest_frame_stands_in_for_a_rest_pose(tmp_path: Path):
+    # Bones along odd axes: only the first frame, in which the person stands in a T-pose, says how they lie.
+    person = jumper()
+    poses = person.poses.copy()
+    poses[0, 3:] = 0
+    person = replace(person, poses=poses)
+    rng = np.random.default_rng(3)
+    odd = {body: np.linalg.qr(rng.normal(size=(3, 3)))[0] for body in BODY}
+    odd = {body: axes * np.sign(np.linalg.det(axes)) for body, axes in odd.items()}
+    build = Build(names={body: f"bone_{body}" for body in BODY}, axes=odd)
+    (tmp_path / "a.bvh").write_text(bvh_text(person, build))
+    map_ = "rest_frame = 0\n[joints]\n" + "".join(f'{body} = "bone_{body}"\n' for body in BODY)
+    (tmp_path / "map.toml").write_text(map_)
+    table = read_table(tmp_path / "map.toml")
+    take = import_file(tmp_path / "a.bvh", FIGURE, Options(table=table))
+    assert distances(take, person).max() < 0.5
+    with pytest.raises(ItemError, match="does not stand like a person"):
+        import_file(tmp_path / "a.bvh", FIGURE, Options(table=replace(table, rest_frame=None)))
+
+
+def test_left_and_right_named_the_wrong_way_round_is_refused(tmp_path: Path):
+    text = bvh_text(jumper(1.0), build_of(tables()["mixamo"]))
+    swapped = text.replace("Left", "\0").replace("Right", "Left").replace("\0", "Right")
+    (tmp_path / "a.bvh").write_text(swapped)
+    with pytest.raises(ItemError, match="left and right") as caught:
+        import_file(tmp_path / "a.bvh", FIGURE, Options())
+    assert caught.value.reason == "sides swapped"
+
+
+def test_joints_that_nobody_can_name_are_listed(tmp_path: Path):
+    build = Build(names={body: f"bone{number}" for number, body in enumerate(BODY)})
+    (tmp_path / "a.bvh").write_text(bvh_text(jumper(1.0), build))
+    with pytest.raises(ItemError, match=r"pelvis, left_hip.*bone0, bone1.*--joints"):
+        import_file(tmp_path / "a.bvh", FIGURE, Options())
+
+
+def test_what_is_not_mapped_and_what_is_filled_is_said(tmp_path: Path):
+    names = {b: n[0] for b, n in tables()["mixamo"].joints.items() if b not in ("left_collar", "head")}
+    (tmp_path / "a.bvh").write_text(bvh_text(jumper(1.0), Build(names=names)).replace("RightShoulder", "Tail"))
+    take = import_file(tmp_path / "a.bvh", FIGURE, Options())
+    assert take.unmapped == ("Tail",)
+    assert set(take.filled) == {"left_collar", "right_collar", "head"}
+
+
+def test_a_lead_in_from_the_rest_pose_is_left_out(tmp_path: Path):
+    person = jumper()
+    poses = person.poses.copy()
+    poses[:7, 3:] *= np.linspace(0, 1, 7)[:, None]
+    take = import_file(write_bvh(tmp_path / "05_01.bvh", replace(person, poses=poses), "cgspeed"), FIGURE, Options())
+    assert (take.first, len(take.poses), take.source_frames) == (7, 233, 240)
+
+
+def test_every_shipped_table_names_what_a_body_needs():
+    for table in tables().values():
+        assert table.about
+        assert set(table.joints) <= set(BODY)
+    assert {"cgspeed", "cmu_asf", "mixamo", "lafan1", "100style", "xsens"} <= set(tables())
+
+
+def test_the_path_is_scaled_by_the_legs(tmp_path: Path):
+    person = jumper()
+    for unit in (1.0, 100.0, 39.37):
+        source = write_bvh(tmp_path / f"{unit}.bvh", person, unit=unit)
+        assert import_file(source, FIGURE, Options()).scale == pytest.approx(1 / unit, rel=1e-4)
+    assert read_bvh(source).frames == 240

@@ -1,0 +1,148 @@
+"""SMPL parameters in other shapes: the same motion from each of them; degrees, other widths and code are refused."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.body.rotations import rotation_matrices, rotation_vectors
+from pipeline.engine.item import ItemError
+from pipeline.importers.figure import Z_UP, joint_places, load_figure
+from pipeline.importers.smpl import read_smpl
+from pipeline.importers.take import Options, import_file
+from tests.makers.captured import jumper
+
+FIGURE = load_figure(None)
+PERSON = jumper()
+PLACES = joint_places(FIGURE, PERSON.poses, PERSON.trans)
+
+
+def matrices() -> np.ndarray:
+    """(T, 22, 3, 3) of the person."""
+    vectors = PERSON.poses.reshape(-1, 22, 3)
+    return np.moveaxis(rotation_matrices(np.ascontiguousarray(np.moveaxis(vectors, 0, -1))), -1, 0)
+
+
+def y_up() -> tuple[np.ndarray, np.ndarray]:
+    """Poses (T, 72) and trans of the person in a world with y up."""
+    poses = widened(72)
+    poses[:, :3] = rotation_vectors(Z_UP.T @ matrices()[:, 0])
+    return poses, PERSON.pelvis - FIGURE.joints[0]
+
+
+def widened(width: int) -> np.ndarray:
+    poses = np.zeros((len(PERSON.poses), width))
+    poses[:, :66] = PERSON.poses
+    return poses
+
+
+def saved(path: Path, **arrays) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("width", [66, 72, 156, 165])
+def test_every_width_is_the_same_motion(tmp_path: Path, width: int):
+    path = saved(tmp_path / "a.npz", poses=widened(width), trans=PERSON.trans, mocap_framerate=60.0)
+    take = import_file(path, FIGURE, Options())
+    assert np.abs(joint_places(FIGURE, take.poses, take.trans) - PLACES).max() < 1e-9
+    assert take.poses.shape == (240, 156)
+    assert take.notes
+
+
+@pytest.mark.parametrize("form", ["split", "joints", "matrices"])
+def test_every_form_is_the_same_motion(tmp_path: Path, form: str):
+    arrays = {
+        "split": {"global_orient": PERSON.poses[:, :3], "body_pose": PERSON.poses[:, 3:], "transl": PERSON.trans},
+        "joints": {"poses": widened(72).reshape(-1, 24, 3), "trans": PERSON.trans},
+        "matrices": {"poses": matrices(), "trans": PERSON.trans},
+    }[form]
+    take = import_file(saved(tmp_path / "a.npz", **arrays, fps=60), FIGURE, Options())
+    assert np.abs(joint_places(FIGURE, take.poses, take.trans) - PLACES).max() < 1e-9
+
+
+def test_fingers_of_smplx_go_to_the_columns_of_smplh(tmp_path: Path):
+    poses = np.zeros((5, 165))
+    poses[:, 75:] = np.arange(90) / 100
+    motion = read_smpl(saved(tmp_path / "a.npz", poses=poses, trans=np.zeros((5, 3)), fps=30), FIGURE, up="z")
+    assert np.allclose(motion.poses[:, 66:], np.arange(90) / 100)
+
+
+def test_aist_pickles_are_scaled_and_turned(tmp_path: Path):
+    poses, trans = y_up()
+    path = tmp_path / "gBR_sBM_cAll_d04_mBR0_ch01.pkl"
+    content = {"smpl_poses": poses, "smpl_trans": trans * 93.8, "smpl_scaling": np.array([93.8]), "smpl_loss": 0.1}
+    path.write_bytes(pickle.dumps(content))
+    take = import_file(path, FIGURE, Options())
+    assert (take.kind, take.fps, take.subject, take.dataset) == ("AIST++", 60.0, "d04", "AISTpp")
+    assert np.abs(joint_places(FIGURE, take.poses, take.trans) - PLACES).max() < 1e-6
+
+
+def test_which_axis_is_up_is_found_or_given(tmp_path: Path):
+    poses, trans = y_up()
+    path = saved(tmp_path / "a.npz", poses=poses, trans=trans, fps=60)
+    assert "y is up, found from the motion" in import_file(path, FIGURE, Options()).notes
+    with pytest.raises(ItemError, match="--up"):
+        import_file(path, FIGURE, Options(up="z"))
+    lying = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    poses[:, :3] = rotation_vectors(np.broadcast_to(lying, (len(poses), 3, 3)))
+    with pytest.raises(ItemError, match="say which axis is up"):
+        import_file(saved(tmp_path / "b.npz", poses=poses, trans=trans, fps=60), FIGURE, Options())
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("false",)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"smpl_poses": Evil(), "smpl_trans": np.zeros((2, 3))}, "refused pickle"),
+        ([1, 2, 3], "no SMPL motion"),
+        ({"something": 1}, "no SMPL motion"),
+        ({"smpl_poses": [[1], [2, 3]], "smpl_trans": 0}, "malformed"),
+        ({"smpl_poses": np.array([{}], dtype=object)}, "malformed"),
+        ({"smpl_poses": np.zeros((4, 72)), "smpl_trans": np.zeros((4, 3)), "smpl_scaling": [0.0]}, "malformed"),
+    ],
+)
+def test_pickles_of_strangers_are_read_without_running_them(tmp_path: Path, content, reason: str):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(ItemError) as caught:
+        import_file(tmp_path / "a.pkl", FIGURE, Options())
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"poses": np.rad2deg(widened(72))}, "angles look like degrees"),
+        ({"poses": np.full((5, 72), np.nan)}, "not finite"),
+        ({"poses": np.full((5, 72), 1e30)}, "not finite"),
+        ({"poses": np.zeros((5, 75))}, "wrong width"),
+        ({"poses": np.zeros((5, 70))}, "wrong width"),
+        ({"poses": np.zeros((0, 72))}, "not finite"),
+        ({"poses": np.ones((5, 24, 3, 3))}, "malformed"),
+        ({"trans": np.zeros((7, 3))}, "wrong width"),
+        ({"trans": np.array(["a", "b"])}, "malformed"),
+        ({"fps": np.array(0.0)}, "no frame rate"),
+        ({"fps": np.array(1e5)}, "no frame rate"),
+    ],
+)
+def test_what_no_body_can_be_is_refused(tmp_path: Path, changed: dict, reason: str):
+    arrays = {"poses": widened(72), "trans": PERSON.trans, "fps": 60.0} | changed
+    with pytest.raises(ItemError) as caught:
+        import_file(saved(tmp_path / "a.npz", **arrays), FIGURE, Options())
+    assert caught.value.reason == reason
+
+
+def test_a_cut_npz_is_refused(tmp_path: Path):
+    path = saved(tmp_path / "a.npz", poses=widened(72), trans=PERSON.trans)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ItemError) as caught:
+        import_file(path, FIGURE, Options())
+    assert caught.value.reason == "damaged"
