@@ -14,7 +14,7 @@ from cli.output import emit, format_option, next_step, note, some_failed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.mpi3dhp.build import Asked
+    from pipeline.mpi3dhp.recognise import Asked
     from pipeline.pack.benchmark import BenchmarkFile, Written
 
 
@@ -75,16 +75,17 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
     \b
     ap-data build-3dhp --mpi-inf-3dhp 3dhp --out shards/3dhp
     """
-    from pipeline.mpi3dhp import build as reader
+    from pipeline.mpi3dhp.build import build
+    from pipeline.mpi3dhp.recognise import chosen
 
-    used = reader.chosen(mpi_inf_3dhp, annotation)
+    used = chosen(mpi_inf_3dhp, annotation)
     remarks = [f"{looked.file.path.name}: {problem}" for looked in used for problem in looked.file.problems]
     tell_files([looked.file for looked in used], remarks, format if dry_run else "")
     if dry_run:
         videos = sum(looked.file.counts["videos"] for looked in used)
         next_step(f"Nothing was written. Next: the same without --dry-run makes {videos:,} videos of it.")
         return
-    tell_written(reader.build(used, out), format)
+    tell_written(build(used, out), format)
 
 
 # --- output shared by all benchmarks' commands ----------------------------------------------------

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from actionpose.errors import UserError
 from pipeline.doctor.finding import Finding, counted, from_error, listed, some
-from pipeline.h36m import build as h36m
 from pipeline.h36m import motionbert, videopose3d
-from pipeline.mpi3dhp import build as mpi3dhp
+from pipeline.h36m.build import open_h36m
+from pipeline.h36m.recognise import PROTOCOLS, SENTENCES, layout_of
+from pipeline.mpi3dhp import recognise as mpi3dhp
 from pipeline.mpi3dhp.files import source
 from pipeline.pack.benchmark import BenchmarkFile, describe
 
@@ -34,7 +35,7 @@ def look_at_h36m(place: Path) -> list[Finding]:
     if not there.mains and not there.spoilt:
         return _opened(place, None)
     for path in there.mains:
-        takes_2d = h36m.layout_of(path) != motionbert.LAYOUT and len(there.detections) > 1
+        takes_2d = layout_of(path) != motionbert.LAYOUT and len(there.detections) > 1
         for detections in there.detections if takes_2d else [None]:
             known = {finding.details.get("path") for finding in findings}
             findings += [f for f in _opened(path, detections) if f.stops or f.details.get("path") not in known]
@@ -43,7 +44,7 @@ def look_at_h36m(place: Path) -> list[Finding]:
 
 def _opened(path: Path, detections: Path | None) -> list[Finding]:
     try:
-        opened = h36m.open_h36m(path, None, detections)
+        opened = open_h36m(path, None, detections)
     except UserError as error:
         return [from_error("h36m", error)]
     return [_of_file(f"h36m.{file.layout}", file, "") for file in opened.files]
@@ -62,13 +63,13 @@ def _surveyed(folder: Path) -> _Survey:
     there = _Survey()
     for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
         try:
-            layout = h36m.layout_of(path)
+            layout = layout_of(path)
         except UserError as error:
             there.spoilt.append(error)
             continue
         if layout in ("web-page", "empty"):
-            there.spoilt.append(UserError(f"{path} is {h36m.SENTENCES[layout]}", "download it again, logged in"))
-        elif layout in h36m.PROTOCOLS:
+            there.spoilt.append(UserError(f"{path} is {SENTENCES[layout]}", "download it again, logged in"))
+        elif layout in PROTOCOLS:
             there.mains.append(path)
         elif layout == videopose3d.LAYOUT_2D:
             there.detections.append(path)
@@ -86,7 +87,7 @@ def starts_h36m(place: Path) -> list[tuple[Path, Path | None]]:
     there = _surveyed(place)
     starts: list[tuple[Path, Path | None]] = []
     for path in there.mains:
-        choice = h36m.layout_of(path) != motionbert.LAYOUT and len(there.detections) > 1
+        choice = layout_of(path) != motionbert.LAYOUT and len(there.detections) > 1
         starts += [(path, detections) for detections in there.detections] if choice else [(path, None)]
     return starts if len(starts) > 1 else [(place, None)]
 

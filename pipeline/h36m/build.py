@@ -1,29 +1,23 @@
-"""Human3.6M files to benchmark shards: which file is it, what does it permit, what else is needed, and the build.
-
-Files are told apart by what is in them, never by their names: the same name is used for different things, and the same
-thing has many names.
-"""
+"""Human3.6M files to benchmark shards: which of them belong together, what else is needed, and the build."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from pipeline.h36m import motionbert, videopose3d
 from pipeline.h36m.cameras import cameras
 from pipeline.h36m.extrinsics import HINT as CAMERAS_HINT
-from pipeline.h36m.extrinsics import camera_form, read_places
+from pipeline.h36m.extrinsics import read_places
+from pipeline.h36m.recognise import CAMERA_LAYOUTS, PROTOCOLS, SENTENCES, WANTED, layout_of, recognise
 from pipeline.pack.benchmark import MAX_FRAMES, BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
 from pipeline.sources import facts
-from pipeline.untrusted.npz import NpzError, open_npz
-from pipeline.untrusted.pickles import Glimpse, glimpse
-from pipeline.untrusted.sniff import sniff
 
 STAGE = "build-h36m"
 VERSION = 1
@@ -33,25 +27,6 @@ LICENCE = (
     "Derived from Human3.6M: academic use under the licence of vision.imar.ro/human3.6m; neither frames nor what is "
     "made from them may be passed on."
 )
-
-SENTENCES = {
-    motionbert.LAYOUT: "stacked-hourglass 2D and 2.5D ground truth, as MotionBERT and MotionAGFormer use it",
-    videopose3d.LAYOUT_3D: "world positions of VideoPose3D's layout",
-    videopose3d.LAYOUT_2D: "2D of VideoPose3D's layout",
-    "lcn-frames": "LCN's list of frames",
-    "clip-pickle": "one clip, as MotionBERT and MotionAGFormer cut them",
-    "mmpose-frames": "frames of mmpose's conversion",
-    "3dhp": "MPI-INF-3DHP, as P-STMO converts it",
-    "amass": "a motion file of AMASS",
-    "web-page": "a web page, not the file itself: the download needed a login",
-    "empty": "an empty file",
-    "metadata-xml": "metadata of Human3.6M, with the cameras",
-    "mmpose-cameras": "cameras as mmpose keeps them",
-    "cameras-json": "a table of cameras, JSON",
-    "cameras-npz": "a table of cameras, npz",
-}
-PROTOCOLS = {motionbert.LAYOUT: (motionbert.PROTOCOL,), videopose3d.LAYOUT_3D: (videopose3d.PROTOCOL,)}
-CAMERA_LAYOUTS = ("metadata-xml", "mmpose-cameras", "cameras-json", "cameras-npz")
 
 _ADVICE = {
     videopose3d.LAYOUT_2D: "give data_3d_h36m.npz to --h36m and this file to --detections",
@@ -63,84 +38,6 @@ _ADVICE = {
     "web-page": "log in with a browser and download the file again",
     "empty": "download it again",
 }
-_WANTED = (
-    "h36m_sh_conf_cam_source_final.pkl (protocol h36m-b), or data_3d_h36m.npz with cameras and detections (protocol "
-    "h36m-a); docs/benchmark-data.md says where they come from"
-)
-
-
-# --- which file is it -------------------------------------------------------------------------
-
-
-def layout_of(path: Path) -> str | None:
-    """A key of `SENTENCES`, from the file's content alone; None for none of them. Reads little.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    try:
-        content = sniff(path)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
-    if content == "empty":
-        return "empty"
-    if (form := camera_form(path)) is not None:
-        return form
-    if content == "web page":
-        return "web-page"
-    if content == "zip":
-        return _npz_layout(path)
-    seen = glimpse(path)
-    return None if seen is None else _pickle_layout(seen)
-
-
-def _npz_layout(path: Path) -> str | None:
-    try:
-        with open_npz(path) as archive:
-            names = archive.names
-    except NpzError as error:
-        raise UserError(f"{path} is damaged or cut short: {error}", "download it again") from error
-    for member, layout in (
-        ("positions_3d", videopose3d.LAYOUT_3D),
-        ("positions_2d", videopose3d.LAYOUT_2D),
-        ("imgname", "mmpose-frames"),
-        ("data", "3dhp"),
-        ("poses", "amass"),
-    ):
-        if member in names:
-            return layout
-    return None
-
-
-def _pickle_layout(seen: Glimpse) -> str | None:
-    words = set(seen.texts)
-    if {"data_input", "data_label"} & words:
-        return "clip-pickle"
-    if {"videoid", "cameraid", "joint_3d_image", "joint_3d_camera"} & words:
-        return "lcn-frames"
-    if seen.container == "dict" and {"train", "test"} & {word.lower() for word in words}:
-        return motionbert.LAYOUT
-    return None
-
-
-def recognise(path: Path) -> BenchmarkFile:
-    """What a file is, with its checksum; not yet what its frames say (see `open_h36m`).
-
-    Raises:
-        UserError: it cannot be read, or nothing of Human3.6M is in it.
-    """
-    layout = layout_of(path)
-    if layout is None:
-        raise UserError(f"{path} is no file of Human3.6M that this reader knows", f"wanted: {_WANTED}")
-    return BenchmarkFile(
-        path=path,
-        layout=layout,
-        sentence=SENTENCES[layout],
-        protocols=PROTOCOLS.get(layout, ()),
-        sha256=sha256_file(path),
-    )
-
-
 # --- what is to be done -----------------------------------------------------------------------
 
 
@@ -182,7 +79,7 @@ def open_h36m(h36m: Path, cameras_file: Path | None = None, detections: Path | N
     if layout in CAMERA_LAYOUTS:
         advice = "give it to --cameras, and data_3d_h36m.npz to --h36m"
     else:
-        advice = _ADVICE.get(layout or "", f"wanted: {_WANTED}")
+        advice = _ADVICE.get(layout or "", f"wanted: {WANTED}")
     raise UserError(f"{main}: {SENTENCES.get(layout or '', 'nothing this reader knows')}", advice)
 
 
@@ -208,7 +105,7 @@ def _main_file(given: Path) -> Path:
     known = [f"{path.name} ({SENTENCES[layout]})" for path, layout in layouts.items() if layout]
     raise UserError(
         f"{given} holds no file to start from" + (f"; there is {', '.join(known[:6])}" if known else ""),
-        f"wanted: {_WANTED}",
+        f"wanted: {WANTED}",
     )
 
 
@@ -316,7 +213,4 @@ def build_h36m(opened: Opened, out: Path, *, max_frames: int = MAX_FRAMES) -> Wr
 
 def _table_fingerprint() -> str:
     """What manifests/h36m.toml says goes into the bytes: another table, another build."""
-    from actionpose.config import fingerprint
-
-    table: dict[str, Any] = facts.table("h36m")
-    return fingerprint(table)
+    return fingerprint(facts.table("h36m"))

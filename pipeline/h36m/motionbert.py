@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.arrays import Float32s, Floats
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
-from actionpose.geometry import pixel_to_screen, root_relative
+from actionpose.geometry import root_relative
 from actionpose.schema import VideoFacts
 from actionpose.skeleton import BONES, N_JOINTS
 from pipeline.h36m.cameras import Camera, camera_named
+from pipeline.h36m.takes import action_names, screen_pose, skipped
 from pipeline.pack.benchmark import SPLITS, BenchmarkMotion, Rejected
 from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_pickle, numbers
@@ -327,26 +328,6 @@ def _unfit(parsed: re.Match[str] | None, names: set[str], camera: Camera | None,
     if split.name == "test" and split.mm_per_pixel is None:
         return "no scale"
     return None
-
-
-def screen_pose(xy: Floats, third: Floats | float, camera: Camera) -> Float32s:
-    """(n, 17, 2) pixels and a third channel, already in its unit, as (n, 17, 3) float32 with x, y in screen units."""
-    pose = np.empty((*xy.shape[:2], 3), dtype=np.float32)
-    pose[..., :2] = pixel_to_screen(xy.astype(np.float64), camera.width, camera.height)
-    pose[..., 2] = third
-    return pose
-
-
-def action_names() -> dict[int, str]:
-    """Number in file names → name of the action."""
-    return {row["number"]: row["name"] for row in facts.table("h36m")["action"]}
-
-
-def skipped(protocol: str, subject: str, take: str) -> dict[str, str]:
-    """Protocol → reason, when it leaves a take out."""
-    rows = facts.table("h36m")["skip"]
-    key = (protocol, subject, take)
-    return {row["protocol"]: row["reason"] for row in rows if (row["protocol"], row["subject"], row["take"]) == key}
 
 
 # --- millimetres per screen unit --------------------------------------------------------------

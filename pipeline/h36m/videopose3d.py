@@ -20,7 +20,7 @@ from actionpose.schema import VideoFacts
 from actionpose.skeleton import LEFT, N_JOINTS, RIGHT
 from pipeline.h36m.cameras import Camera, Extrinsics, cameras, project, world_to_camera
 from pipeline.h36m.extrinsics import Places
-from pipeline.h36m.motionbert import action_names, screen_pose, skipped
+from pipeline.h36m.takes import action_names, screen_pose, skipped
 from pipeline.pack.benchmark import BenchmarkMotion, Rejected
 from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_objects, numbers

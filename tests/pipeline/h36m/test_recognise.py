@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
-from pipeline.h36m.build import build_h36m, layout_of, open_h36m, recognise
+from pipeline.h36m.build import build_h36m, open_h36m
+from pipeline.h36m.recognise import layout_of, recognise
 from tests.makers.h36m import PICKLE, dumped, loaded, make_h36m, run
 
 
