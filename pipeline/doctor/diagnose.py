@@ -12,9 +12,8 @@ from pipeline.config import DataConfig
 from pipeline.doctor.amass import AmassLook, look_at_amass
 from pipeline.doctor.babel import BabelLook, look_at_babel
 from pipeline.doctor.benchmarks import BENCHMARKS, look_at_benchmarks
-from pipeline.doctor.body import look_at_body, look_at_regressor
+from pipeline.doctor.body import look_at_body, look_at_dmpls, look_at_regressor
 from pipeline.doctor.datasets import missing_datasets
-from pipeline.doctor.dmpls import look_at_dmpls
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.join import copies_between_splits, join, join_findings, known_datasets, wanted_datasets
 from pipeline.stages.build import NEEDS
