@@ -86,6 +86,11 @@ class PairConfig:
         "`span`: one contiguous clip from the start of A to the end of B; `cut`: A and B joined without the frames "
         "between; the paper's sentence can be read both ways",
     )
+    same_label_transitions: bool = setting(
+        True,
+        "keep transitions between two labels of one text, as in `transit from walk to walk`: there is a pause or a "
+        "change that BABEL marks; false drops them, each with its reason; the paper is silent",
+    )
     tolerance_s: float = setting(0.1, "seconds by which A may end before, or B start after, a transition")
     min_frames: int = setting(15, "shortest pair, frames at the target rate; the paper is silent")
     min_side_frames: int = setting(8, "shortest A and B of a transition clip, frames; the paper is silent")

@@ -10,18 +10,25 @@ import numpy as np
 from actionpose.data.samples import SampleTable
 from actionpose.errors import UserError
 
-_SIDE = re.compile(r"\b(left|right)(?=\b|ward|hand)", re.IGNORECASE)
+_SIDE = re.compile(
+    r"\b(?P<side>left|right)(?=\b|s\b|ward|hand|foot|side|most)"
+    r"|\b(?P<against>(?:counter|anti)[\s-]?clockwise|ccw)\b|\b(?P<with>clockwise|cw)\b",
+    re.IGNORECASE,
+)
+_OTHER = {"left": "right", "right": "left", "cw": "ccw", "ccw": "cw"}
 
 
 def mirror_words(text: str) -> str:
-    """Swap left and right: what a mirrored clip shows. Its own inverse.
+    """Swap left and right, clockwise and counterclockwise: what a mirrored clip shows.
 
-    `right` in the sense of `correct` is swapped too; action labels hardly use it that way.
+    Its own inverse but for the spelling of counterclockwise, which comes back in one word. `right` in the sense of
+    `correct` is swapped too; action labels hardly use it that way.
     """
 
     def other(match: re.Match[str]) -> str:
         word = match.group()
-        swapped = "right" if word.lower() == "left" else "left"
+        turned = "counterclockwise" if match["with"] else "clockwise"
+        swapped = _OTHER.get(word.lower(), turned)
         return swapped.upper() if word.isupper() else swapped.capitalize() if word[0].isupper() else swapped
 
     return _SIDE.sub(other, text)

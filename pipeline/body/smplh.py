@@ -90,8 +90,8 @@ class SmplhModel:
 def normalise_gender(value: object) -> str:
     """Return `female`, `male` or `neutral` from whatever a motion file holds.
 
-    Accepts text, bytes, arrays with one element, any case, and the literal text `b'female'` that
-    careless conversion leaves in some files.
+    Accepts text, bytes, arrays with one element, any case, first letters (`f`, `m`, `n`), and the literal text
+    `b'female'` that careless conversion leaves in some files.
 
     Raises:
         UserError: it is none of the three.
@@ -104,9 +104,10 @@ def normalise_gender(value: object) -> str:
     text = text.strip().strip("\0").lower()
     if text[:2] in ("b'", 'b"'):
         text = text[2:-1]
-    if text not in GENDERS:
+    named = {**{gender: gender for gender in GENDERS}, **{gender[0]: gender for gender in GENDERS}}
+    if text not in named:
         raise UserError(f"unknown gender {value!r}", "expected female, male or neutral")
-    return text
+    return named[text]
 
 
 def find_body(folder: str | Path, gender: str) -> Path:

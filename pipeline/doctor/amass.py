@@ -194,6 +194,8 @@ def _summary(look: AmassLook, items: list[Item]) -> list[Finding]:
         f"{counted(len(look.motions), 'motion')}{unread} in {counted(len(datasets), 'dataset')}, "
         f"{length}, SMPL+H G{others}"
     )
+    if unknown := sum(not row.gender for row in look.rows):
+        message += f"; {counted(unknown, 'motion')} of no known gender, which keypoints.missing_gender decides on"
     details = {
         "motions": len(look.motions),
         "read": len(look.rows),

@@ -52,8 +52,25 @@ def look_at_babel(folder: Path, config: DataConfig) -> BabelLook:
     if look.usable:
         look.findings += [*_labels(look.sequences), *_files_not_used(folder, config)]
         look.plan = plan_from_json(folder, config)
+        look.findings += _splits(look.plan)
         look.findings.append(plan_finding(look.plan, "if every motion is there"))
     return look
+
+
+def _splits(plan: dict[str, Any]) -> list[Finding]:
+    """Motions that two label files name, as when one file was saved under the name of another."""
+    shared = plan["failures"].get("motion in two splits", 0)
+    if not shared:
+        return []
+    return [
+        Finding(
+            item="babel.splits",
+            verdict="wrong",
+            message=f"{counted(shared, 'sequence')}: the motion is in both splits; a build refuses the second",
+            action="use train.json and val.json of one edition: a motion in both makes numbers on val meaningless",
+            details={"sequences": shared},
+        )
+    ]
 
 
 def _not_there(folder: Path, error: UserError) -> Finding:
@@ -114,6 +131,8 @@ def _file_finding(path: Path, total: int, sequences: list[LabelledSequence], bro
         said = ", as in BABEL v1.0"
     elif published and 0 < published - total <= 11:
         said = f"; v1.0 has {published:,}, the TEACH edition leaves a few out"
+    elif published:
+        said = f"; BABEL v1.0 has {published:,} in {path.name}"
     message = f"{counted(total, 'sequence')}{said}, {counted(len(labels), 'label')}"
     details = {"sequences": total, "labels": len(labels), "published": published}
     return Finding(item=item, verdict="ok", message=message, details=details)

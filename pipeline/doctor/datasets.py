@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.doctor.finding import Finding, counted, listed, some
 from pipeline.engine.manifest import MotionRow
 from pipeline.sources import facts
+from pipeline.sources.feat_p import path_key
 
 ARCHIVES = (".tar.bz2", ".tar.xz", ".tar.gz", ".tgz", ".tar", ".zip")
 
@@ -54,21 +55,14 @@ def too_deep(rows: Sequence[MotionRow]) -> list[Finding]:
 
 def folder_names(rows: Sequence[MotionRow]) -> list[Finding]:
     """Dataset folders whose name is not the canonical one, or that stand there under two names."""
-    folders = defaultdict(set)
+    folders: dict[str, set[str]] = defaultdict(set)
+    takes: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for row in rows:
         folders[facts.canonical_dataset(row.dataset)].add(row.dataset)
-    twice = {name: sorted(found) for name, found in folders.items() if len(found) > 1}
+        takes[path_key(row.source)].add(row.dataset)
+    twice = {name: sorted(found) for name, found in sorted(folders.items()) if len(found) > 1}
     if twice:
-        name, found = next(iter(twice.items()))
-        return [
-            Finding(
-                item="amass.folders",
-                verdict="warning",
-                message=f"{name} stands here under {len(found)} names: {', '.join(found)}; its motions count twice",
-                action=f"keep one of them: {' or '.join(found)}",
-                details={"twice": twice},
-            )
-        ]
+        return [_two_names(twice, takes)]
     other = {folder: name for name, found in sorted(folders.items()) for folder in found if folder != name}
     other = {folder: name for folder, name in other.items() if is_known(folder)}
     if not other:
@@ -76,6 +70,32 @@ def folder_names(rows: Sequence[MotionRow]) -> list[Finding]:
     said = ", ".join(f"{folder} = {name}" for folder, name in other.items())
     message = f"folder names of another generation, which is fine: {said}"
     return [Finding(item="amass.folders", verdict="ok", message=message, details={"folders": other})]
+
+
+def _two_names(twice: Mapping[str, list[str]], takes: Mapping[tuple[str, str, str], set[str]]) -> Finding:
+    """Datasets that stand under several names: harmless where the folders complete each other, copies where not."""
+    both = Counter(key[0] for key, names in takes.items() if len(names) > 1)
+    copies = {name: both[facts.canonical_dataset(name)] for name in twice}
+    lines = [
+        f"{name}: {', '.join(found)}; {counted(copies[name], 'take')} in more than one of them"
+        for name, found in twice.items()
+    ]
+    total = sum(copies.values())
+    message = f"{counted(len(twice), 'dataset')} under several names: {listed(list(twice))}"
+    details = {"twice": dict(twice), "takes_in_both": copies}
+    if not total:
+        message += "; no take is in two of their folders, so they complete each other"
+        return Finding(
+            item="amass.folders", verdict="ok", message=message, lines=some(lines, len(lines)), details=details
+        )
+    return Finding(
+        item="amass.folders",
+        verdict="warning",
+        message=f"{message}; in more than one of their folders: {counted(total, 'take')}",
+        action="of the takes that are there twice delete one; keep the others, or they are lost",
+        lines=some(lines, len(lines)),
+        details=details,
+    )
 
 
 def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str, tuple[int, int]]) -> Finding:

@@ -175,14 +175,18 @@ def _run_into(journal: Journal, stage: Stage, todo: Sequence[Item], context: Any
 
     outcomes = runner.run(stage.work, todo, context, journal.folder, parallel=stage.parallel)
     bar = tqdm(total=len(todo), desc=stage.name, unit="item", disable=None, leave=False)
+    failed: Outcome | None = None
     with bar, open(journal.path, "a", encoding="utf-8") as handle:
         for outcome in outcomes:
             journal.append(outcome, handle)
             bar.update()
-            _stop_early(journal.verdicts, outcome, stage, runner.options)
+            failed = outcome if outcome.failure else failed
+            if failed is not None:
+                _stop_early(journal.verdicts, failed, len(todo), stage, runner.options)
 
 
-def _stop_early(verdicts: Counter[str], last: Outcome, stage: Stage, options: RunOptions) -> None:
+def _stop_early(verdicts: Counter[str], last: Outcome, items: int, stage: Stage, options: RunOptions) -> None:
+    """Stop when most items fail; `last` is the last one that did."""
     total = sum(verdicts.values())
     if stage.indivisible and last.failure:
         raise UserError(f"{stage.name}: {last.failure[1]}", "fix it and run the same command again")
@@ -190,7 +194,8 @@ def _stop_early(verdicts: Counter[str], last: Outcome, stage: Stage, options: Ru
         return
     message = last.failure[1] if last.failure else ""
     raise UserError(
-        f"{stage.name}: {verdicts['failed']} of the first {total} items failed; the last one, {last.id}: {message}",
+        f"{stage.name}: {verdicts['failed']} of {total} items looked at failed ({items:,} to do); the last failure, "
+        f"{last.id}: {message}",
         "this looks like one cause for all: mend it and run the same command again; what is done is kept "
         "(--max-failures 1 to go on regardless)",
     )

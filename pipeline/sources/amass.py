@@ -25,6 +25,9 @@ POSE_WIDTH = 156
 MAX_FRAMES = 3_000_000
 """Seven hours at 120 Hz; a file that announces more is broken or hostile."""
 
+SMPLX_WIDTH = 165
+RATE_KEYS = ("mocap_framerate", "mocap_frame_rate")
+"""AMASS's own key, and the one that the SMPL-X edition and files of other making use."""
 _SMALL = 64  # entries: more than any rate, gender or person needs
 _DOWNLOAD = "download it again as 'SMPL+H G' from the AMASS site"
 
@@ -183,27 +186,47 @@ def _header(path: Path, archive: Npz) -> MotionHeader:
         ItemError: a motion we cannot use.
     """
     names = archive.names
-    if "mocap_frame_rate" in names or "surface_model_type" in names:
-        raise ItemError(
-            "SMPL-X edition",
-            f"{path} is of the SMPL-X edition; the regressor needs SMPL+H vertices: download 'SMPL+H G'",
-        )
-    if not {"poses", "trans"} <= names:
+    if "poses" in names and "trans" not in names:
+        raise ItemError("keys missing", f"{path} holds poses and lacks trans, the place of the body")
+    if "poses" not in names:
+        if "surface_model_type" in names:
+            raise _smplx(path)
         raise Skip("no motion inside", f"{path} holds {', '.join(sorted(names)[:12]) or 'nothing'}, no poses")
-    if missing := {"betas", "mocap_framerate"} - names:
-        raise ItemError("keys missing", f"{path} lacks {', '.join(sorted(missing))}")
     poses = _numbers(path, archive, "poses", limit=MAX_FRAMES * POSE_WIDTH)
+    if poses.shape[1:] == (SMPLX_WIDTH,) or _says_smplx(path, archive):
+        raise _smplx(path)
+    rate_key = next((key for key in RATE_KEYS if key in names), RATE_KEYS[0])
+    if missing := {"betas", rate_key} - names:
+        raise ItemError("keys missing", f"{path} lacks {', '.join(sorted(missing))}")
     if poses.dtype.kind != "f" or len(poses.shape) != 2 or poses.shape[1] != POSE_WIDTH:
         raise ItemError("wrong width", f"{path}: poses is {poses.dtype} {poses.shape}, not float (T, {POSE_WIDTH})")
     if not 1 <= poses.shape[0] <= MAX_FRAMES:
         raise ItemError("absurd length", f"{path} announces {poses.shape[0]} frames")
-    _numbers(path, archive, "mocap_framerate", limit=_SMALL)
-    fps = float(_small(path, archive, "mocap_framerate").reshape(-1)[0])
+    _numbers(path, archive, rate_key, limit=_SMALL)
+    rates = np.unique(_small(path, archive, rate_key).reshape(-1))
+    fps = float(rates[0])
+    if len(rates) > 1:
+        raise ItemError("absurd rate", f"{path} says {', '.join(f'{rate:g}' for rate in rates[:4])} Hz, not one rate")
     if not (np.isfinite(fps) and 1 <= fps <= 1000):
         raise ItemError("absurd rate", f"{path} says {fps} Hz")
-    betas = math.prod(_announced(path, archive, "betas").shape)
+    shape = _announced(path, archive, "betas").shape
+    if len(shape) > 1 and shape[0] not in (1, 0) and shape[-1] > 1:
+        raise ItemError("wrong width", f"{path}: betas is {shape}, a shape for each frame; a body has one, (16,)")
+    betas = math.prod(shape)
     gender = _gender(_small(path, archive, "gender")) if "gender" in names else ""
     return MotionHeader(poses.shape[0], fps, gender, betas)
+
+
+def _says_smplx(path: Path, archive: Npz) -> bool:
+    if "surface_model_type" not in archive.names:
+        return False
+    return "smplx" in str(_small(path, archive, "surface_model_type").reshape(-1)[0]).lower()
+
+
+def _smplx(path: Path) -> ItemError:
+    return ItemError(
+        "SMPL-X edition", f"{path} is of the SMPL-X edition; the regressor needs SMPL+H vertices: download 'SMPL+H G'"
+    )
 
 
 def _gender(stored: NDArray[Any]) -> str:

@@ -77,7 +77,9 @@ def babel_files(folder: Path, config: PairConfig) -> list[tuple[str, Path]]:
     wanted = [(split, folder / name) for split, name in names if config.extra or not name.startswith("extra_")]
     for _, path in wanted:
         if not path.is_file():
-            raise UserError(f"there is no {path}", _DOWNLOAD)
+            here = [split for split, other in wanted if other.is_file() and other != path]
+            alone = f"; to use {', '.join(f'{s}.json' for s in here)} alone: -o 'pairs.splits={json.dumps(here)}'"
+            raise UserError(f"there is no {path}", _DOWNLOAD + (alone if here else ""))
     return wanted
 
 
@@ -252,7 +254,11 @@ def _label(data: dict[str, Any], config: PairConfig, number: int, duration: floa
     raw, proc = _text(data, "raw_label"), _text(data, "proc_label")
     chosen = proc if config.text == "proc" else raw
     # A bare transition is told by its proc text, whichever text is used.
-    text = TRANSITION if proc.strip() == TRANSITION else facts.label_text(chosen or raw)
+    text = (
+        TRANSITION
+        if proc.strip() == TRANSITION
+        else facts.label_text(chosen or raw, raw if config.text == "proc" else "")
+    )
     start, end = (0.0, duration) if whole else (_seconds(data, "start_t"), _seconds(data, "end_t"))
     return Label(
         number=number,

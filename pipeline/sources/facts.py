@@ -58,6 +58,10 @@ def canonical_dataset(folder: str) -> str:
     return _aliases().get(_plain(folder), _plain(folder))
 
 
+_SAME_VALUE = 1e-5
+"""Hz; a rate stored in float32 is 4e-6 from the same rate in float64 at 120 Hz."""
+
+
 @dataclass(frozen=True)
 class TrueRate:
     """The rate to use for a motion and, when it is not the stored one, why."""
@@ -67,14 +71,25 @@ class TrueRate:
 
 
 def overridden_rate(dataset: str, subject: str, stored: float) -> TrueRate | None:
-    """The known correction of a stored rate, if there is one."""
+    """The known correction of a stored rate, if there is one.
+
+    Some wrong rates are values that nothing else stores. They are recognised in any folder, to the last digits:
+    120.00004577 is such a value and 120 is not.
+    """
     for row in table("amass")["rate_override"]:
-        same = canonical_dataset(dataset) == canonical_dataset(row["dataset"])
-        if not same or not fnmatch.fnmatch(subject, row["subject"]):
-            continue
-        if abs(row["true"] - stored) > 0.01 and ("stored" not in row or abs(stored - row["stored"]) < 0.01):
+        telling = row.get("anywhere", False) and abs(stored - row["stored"]) < _SAME_VALUE
+        there = canonical_dataset(dataset) == canonical_dataset(row["dataset"])
+        there = there and fnmatch.fnmatch(subject, row["subject"])
+        here = there and ("stored" not in row or abs(stored - row["stored"]) < 0.01)
+        if (here or telling) and abs(row["true"] - stored) > 0.01:
             return TrueRate(float(row["true"]), row["reason"])
     return None
+
+
+def stored_rates(dataset: str) -> list[float]:
+    """Rates in Hz that files of a dataset store, most frequent first; AMASS's commonest for a dataset nobody knows."""
+    known = {row["canonical"]: [float(rate) for rate, _ in row["rates"]] for row in table("amass")["dataset"]}
+    return known.get(canonical_dataset(dataset), []) or [120.0]
 
 
 def not_a_motion(file_name: str) -> str | None:
@@ -85,9 +100,24 @@ def not_a_motion(file_name: str) -> str | None:
     return None
 
 
-def label_text(label: str) -> str:
-    """A label as it is used: one blank between words, and one spelling for the poses that have many."""
+def label_text(label: str, typed: str = "") -> str:
+    """A label as it is used: one blank between words, one spelling for the poses that have many, slips corrected.
+
+    Args:
+        label: the lemmatised label, or the one typed.
+        typed: what the annotator typed, where `label` is its lemmas: it tells a slip from a word that is meant.
+    """
     words = re.sub(r"\s+", " ", label).strip()
+    if typed:
+        words = _as_typed(words, typed)
     for row in table("babel")["normalise"]:
         words = re.sub(rf"(?<!\S){re.escape(row['from'])}(?!\S)", row["to"], words)
+    return words
+
+
+def _as_typed(words: str, typed: str) -> str:
+    was_typed = set(re.findall(r"[a-z']+", typed.lower()))
+    for row in table("babel")["as_typed"]:
+        if row["proc"] not in was_typed and was_typed.intersection(row["typed"]):
+            words = re.sub(rf"(?<!\S){re.escape(row['proc'])}(?!\S)", row["to"], words)
     return words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,12 @@ class Clock:
     fps: float
     frames: int
     stretch: float = 1.0
+
+    @classmethod
+    def of_motion(cls, frames: int, fps_stored: float, fps_true: float, fps: float) -> Clock:
+        """The clock of a motion of so many stored frames, resampled to `fps`."""
+        resampled = math.floor((frames - 1) / fps_true * fps + 1e-6) + 1
+        return cls(fps, resampled, stretch=fps_stored / fps_true)
 
     def span(self, start_s: float, end_s: float) -> tuple[int, int]:
         """[start, stop) in frames: both ends rounded, clamped to the motion."""
@@ -134,6 +141,8 @@ def _judge(
     if not a_side or not b_side:
         return _missing_side(sequence, label, bool(a_side), bool(b_side)), None
     a, b = a_side[0], b_side[0]
+    if a.text == b.text and not config.same_label_transitions:
+        return "one label on both sides", None
     spans = clock.span(a.start_s, a.end_s), clock.span(b.start_s, b.end_s)
     if min(stop - start for start, stop in spans) < config.min_side_frames:
         return f"a side under {config.min_side_frames} frames", None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -54,8 +53,7 @@ def pairs_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
             f"BABEL says {sequences[0].duration_s:.2f} s: another edition, or a wrong rate",
         )
     fps = context["fps"]
-    frames = math.floor((motion.frames - 1) / motion.fps_true * fps + 1e-6) + 1
-    clock = Clock(fps, frames, stretch=motion.fps_stored / motion.fps_true)
+    clock = Clock.of_motion(motion.frames, motion.fps_stored, motion.fps_true, fps)
     plans = [plan_sequence(sequence, motion.motion_id, clock, config) for sequence in sequences]
     return {
         "clips": list({clip.clip_id: clip for plan in plans for clip in plan.clips.values()}.values()),
@@ -85,7 +83,7 @@ def pairs_stage(
         "pairs": {key: value for key, value in asdict(config.pairs).items()},
         "fps": config.keypoints.fps,
         "babel": files,
-        "normalise": facts.table("babel")["normalise"],
+        "normalise": [facts.table("babel")[name] for name in ("normalise", "as_typed")],
         "index": index_content,
     }
     stage = Stage(

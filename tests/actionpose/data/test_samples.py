@@ -143,6 +143,11 @@ MIRRORED = [
     ("Right, then LEFT", "Left, then RIGHT"),
     ("bright upright lefty", "bright upright lefty"),
     ("turn rightwards", "turn leftwards"),
+    ("turn lefts", "turn rights"),
+    ("leftmost foot, righthand", "rightmost foot, lefthand"),
+    ("walk clockwise", "walk counterclockwise"),
+    ("Clockwise, then COUNTERCLOCKWISE", "Counterclockwise, then CLOCKWISE"),
+    ("spin ccw", "spin cw"),
 ]
 
 
@@ -150,6 +155,13 @@ MIRRORED = [
 def test_only_the_words_left_and_right_are_mirrored(text, mirrored):
     assert mirror_words(text) == mirrored
     assert mirror_words(mirrored) == text
+
+
+@pytest.mark.parametrize(
+    "spelling", ["anticlockwise", "anti-clockwise", "anti clockwise", "counter-clockwise", "counter clockwise"]
+)
+def test_every_spelling_of_counterclockwise_is_mirrored(spelling):
+    assert mirror_words(f"turn {spelling} twice") == "turn clockwise twice"
 
 
 def test_a_size_factor_leaves_millimetres_alone(shards):

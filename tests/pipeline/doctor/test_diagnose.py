@@ -92,7 +92,7 @@ def test_every_rate_is_counted_and_the_known_wrong_one_is_corrected(tmp_path):
     report = doctor("--amass", tmp_path)
     histogram = report.expect("amass.rates", "ok", "120 Hz x 3")["rates"]
     assert histogram == {"60": 2, "100": 1, "120": 3, "150": 1, "250": 1}
-    details = report.expect("amass.overrides", "ok", "1 motion will be corrected")
+    details = report.expect("amass.overrides", "ok", "2 motions will be corrected")
     assert details["overrides"][0]["true"] == 60
     assert "gravity" in details["overrides"][0]["reason"]
     off = doctor("--amass", tmp_path, "-o", "keypoints.rate_overrides=false")
@@ -206,7 +206,16 @@ def test_missing_datasets_are_named_with_what_they_would_bring(world, own):
 def test_a_dataset_under_both_of_its_names_is_pointed_out(own):
     shutil.copytree(own / "amass" / "DFaust_67", own / "amass" / "DFaust")
     report = doctor("--amass", own / "amass")
-    report.expect("amass.folders", "warning", "DFaust stands here under 2 names", "keep one")
+    details = report.expect("amass.folders", "warning", "more than one of their folders: 1 take", "keep the others")
+    assert details["twice"] == {"DFaust": ["DFaust", "DFaust_67"]}
+
+
+def test_datasets_whose_folders_complete_each_other_are_named_and_kept(tmp_path):
+    for folder in ("BMLrub/s1", "BioMotionLab_NTroje/s2", "DFaust67/50002", "DFaust_67/50004"):
+        write_motion(tmp_path / folder / f"{folder[-2:]}_poses.npz", seconds=0.5)
+    details = doctor("--amass", tmp_path).expect("amass.folders", "ok", "BMLrub, DFaust", "")
+    assert set(details["twice"]) == {"BMLrub", "DFaust"}
+    assert set(details["takes_in_both"].values()) == {0}
 
 
 def test_quick_reads_two_files_of_each_subject_and_believes_the_rest(tmp_path):

@@ -169,9 +169,12 @@ def test_a_torn_line_and_a_short_array_are_done_again(tmp_path):
 
 def test_one_cause_for_all_stops_early_and_keeps_what_is_done(tmp_path):
     bad = items(60, **{f"m{i:03d}": "item" for i in range(5, 60)})
-    with pytest.raises(UserError, match="of the first 20 items failed") as error:
-        run_stage(stage(), bad, {}, tmp_path, Runner(RunOptions()))
-    assert "same command again" in error.value.hint
+    for again in (False, True):  # a second run of the same command begins with what failed and what is left
+        looked_at = "15 of 20 items looked at failed" if not again else "items looked at failed"
+        with pytest.raises(UserError, match=looked_at) as error:
+            run_stage(stage(), bad, {}, tmp_path, Runner(RunOptions()))
+        assert "same command again" in error.value.hint
+        assert error.value.message.endswith("item is bad")
     result = run_stage(stage(), bad, {}, tmp_path, Runner(RunOptions(max_failure_share=1.0)))
     assert result.failures == {"bad content": 55}
 
@@ -225,3 +228,9 @@ def test_no_scheduler_at_the_address_says_how_to_start_one(tmp_path):
 
 def test_outcome_defaults_are_empty():
     assert Outcome("x").rows == {}
+
+
+def test_an_early_stop_names_the_last_item_that_failed_not_the_last_one_seen(tmp_path):
+    names = {f"m{i:03d}": "item" for i in range(18)}
+    with pytest.raises(UserError, match=r"the last failure, m017: .+"):
+        run_stage(stage(), items(40, **names), {}, tmp_path, Runner(RunOptions()))

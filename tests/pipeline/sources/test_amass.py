@@ -85,7 +85,11 @@ def broken(path: Path, kind: str) -> None:
     changes = {
         "nan": {"poses": nan},
         "no frames": {"poses": poses[:0], "trans": np.zeros((0, 3))},
-        "wide": {"poses": np.zeros((frames, 165))},
+        "wide": {"poses": np.zeros((frames, 159))},
+        "wide as smplx": {"poses": np.zeros((frames, 165))},
+        "a shape per frame": {"betas": np.zeros((frames, 16))},
+        "two rates": {"mocap_framerate": np.array([60.0, 120.0])},
+        "no place": {"trans": None},
         "text": {"poses": np.full((frames, 156), "x")},
         "trans": {"trans": np.zeros((frames - 1, 3))},
         "rate 0": {"mocap_framerate": np.array(0.0)},
@@ -114,6 +118,10 @@ def broken(path: Path, kind: str) -> None:
         ("nan", "not finite"),
         ("no frames", "absurd length"),
         ("wide", "wrong width"),
+        ("wide as smplx", "SMPL-X edition"),
+        ("a shape per frame", "wrong width"),
+        ("two rates", "absurd rate"),
+        ("no place", "keys missing"),
         ("text", "wrong type"),
         ("trans", "wrong width"),
         ("rate 0", "absurd rate"),
@@ -172,3 +180,17 @@ def test_a_damaged_file_gives_a_sane_motion_or_a_reason(sound, flips, kept):
         except (ItemError, Skip) as verdict:
             reason = verdict.reason
         assert reason
+
+
+@pytest.mark.parametrize(
+    ("stored", "gender"), [("f", "female"), ("F", "female"), ("m", "male"), ("M", "male"), ("n", "neutral"), ("x", "")]
+)
+def test_a_gender_given_by_its_first_letter_is_that_gender(tmp_path, stored, gender):
+    write_motion(tmp_path / "a_poses.npz", seconds=0.2, gender=np.array(stored))
+    assert read_motion(tmp_path / "a_poses.npz").gender == gender
+
+
+def test_smplh_columns_are_smplh_whatever_the_key_of_their_rate(tmp_path):
+    write_motion(tmp_path / "a_poses.npz", seconds=0.5, mocap_framerate=None, mocap_frame_rate=np.array(100.0))
+    motion = read_motion(tmp_path / "a_poses.npz")
+    assert (motion.fps, motion.poses.shape[1]) == (100.0, 156)

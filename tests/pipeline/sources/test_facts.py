@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.sources import facts
 from tests.makers.places import ROOT
 
 MANIFESTS = ROOT / "manifests"
@@ -88,3 +89,20 @@ def test_one_spelling_is_not_turned_into_another_that_is_turned_again():
     sources = {row["from"] for row in BABEL["normalise"]}
     assert not sources & {row["to"] for row in BABEL["normalise"]}
     assert BABEL["transition"]["template"].format(a="walk", b="sit") == "transit from walk to sit"
+
+
+@pytest.mark.parametrize(
+    ("typed", "lemmas", "text"),
+    [
+        ("swinging arms", "swinge arms", "swing arms"),
+        ("arms outstretched", "arms outstretche", "arms outstretched"),
+        ("lower hands", "low hands", "lower hands"),
+        ("lowering the left arm", "low the left arm", "lower the left arm"),
+        ("low kick", "low kick", "low kick"),
+        ("holding a ball in front of her", "hold a ball in front of she", "hold a ball in front of her"),
+        ("she walks", "she walk", "she walk"),
+        ("pushing him away", "push he away", "push him away"),
+    ],
+)
+def test_slips_of_the_lemmatiser_give_way_to_what_was_typed(typed, lemmas, text):
+    assert facts.label_text(lemmas, typed) == text
