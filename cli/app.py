@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import click
 
+from actionpose import extras
 from actionpose.errors import UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,6 +70,9 @@ class Command(click.Command):
         except Exception as error:
             if ctx.meta.get(DEBUG):
                 traceback.print_exc()
+            if isinstance(error, ModuleNotFoundError):
+                extra = getattr(ctx.find_root().command, "extra", "")
+                error = extras.missing(error, f"`{ctx.command_path}`", extra) or error
             raise Failure(error) if isinstance(error, UserError) else Bug(error) from error
 
 
@@ -82,13 +86,18 @@ def debugging() -> bool:
 
 
 class Group(click.Group):
-    """Commands in the order of definition, with a suggestion for a mistyped one."""
+    """Commands in the order of definition, with a suggestion for a mistyped one.
+
+    Args:
+        extra: the extra of pyproject.toml that brings what the commands need.
+    """
 
     command_class = Command
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, extra: str = "", **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", CONTEXT)
         super().__init__(*args, **kwargs)
+        self.extra = extra
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of definition."""

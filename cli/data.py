@@ -11,7 +11,7 @@ from cli import benchmark_files, build, doctor, import_motion, look, validate
 from cli.app import Group, version_option
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, extra="data")
 @version_option()
 def main() -> None:
     """Prepare motion and labels: AMASS + BABEL + SMPL+H → Human3.6M keypoints at 30 Hz → views → pairs → shards.

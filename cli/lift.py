@@ -25,7 +25,7 @@ LAYOUT_NAMES = (
 FILE_FORMATS = ("npz", "json", "motionbert")
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, extra="lift")
 @version_option()
 def main() -> None:
     """Lift 2D keypoints of any detector to 3D, and say which actions they show."""

