@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from actionpose.errors import UserError
 
@@ -39,6 +40,17 @@ def missing(error: ModuleNotFoundError, purpose: str, extra: str = "") -> Missin
     return MissingPackageError(
         f"{purpose} needs the package '{package}', which is not installed", f"pip install 'actionpose[{chosen}]'"
     )
+
+
+def require(extra: str, purpose: str) -> None:
+    """Refuse before long work what would fail in its middle.
+
+    Raises:
+        MissingPackageError: a package of the extra is not installed.
+    """
+    for package in EXTRAS[extra]:
+        if find_spec(package) is None:
+            raise missing(ModuleNotFoundError(name=package), purpose, extra) or AssertionError(package)
 
 
 @contextmanager

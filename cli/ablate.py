@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from cli.app import Command, given, toolkit_version, typed
+from actionpose.version import toolkit_version
+from cli.app import Command, given, typed
 from cli.options import PathLike, budget_option, dry_run_option
 from cli.output import emit, format_option, next_step, note, some_failed
 from cli.settings import Settings, config_options

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import difflib
 import shlex
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable
-from importlib import metadata
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -129,23 +126,3 @@ def given(value: T | None, name: str) -> T:
 def typed(program: str) -> list[str]:
     """The command as it was typed, word by word, quoted where a shell would need it."""
     return [shlex.quote(part) for part in (program, *sys.argv[1:])]
-
-
-def toolkit_version() -> str:
-    """Version of the installed toolkit, `unknown` when it runs from a bare checkout."""
-    try:
-        return metadata.version("actionpose")
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def toolkit_commit() -> str:
-    """Commit of the checkout that the toolkit runs from, with `-dirty` when files differ; empty when there is none."""
-    folder = Path(__file__).resolve().parents[1]
-    if not (folder / ".git").exists():
-        return ""
-    command = ("git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

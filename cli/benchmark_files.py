@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actionpose.extras import require
 from cli.app import Command
 from cli.options import PathLike, dry_run_option
 from cli.output import emit, format_option, next_step, note, some_failed
@@ -39,6 +40,7 @@ def build_h36m(
     ap-data build-h36m --h36m data_3d_h36m.npz --detections data_2d_h36m_cpn_ft_h36m_dbb.npz \\
         --cameras metadata.xml --out shards/h36m-a
     """
+    require("data", "preparing data")
     from pipeline.h36m import build as reader
 
     opened = reader.open_h36m(h36m, cameras, detections)
@@ -75,6 +77,7 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
     \b
     ap-data build-3dhp --mpi-inf-3dhp 3dhp --out shards/3dhp
     """
+    require("data", "preparing data")
     from pipeline.mpi3dhp.build import build
     from pipeline.mpi3dhp.recognise import chosen
 

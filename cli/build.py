@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.app import Command, debugging
+from actionpose.extras import require
+from cli.app import Command
 from cli.options import (
     OUTPUT_HELP,
     RUN_NAMES,
@@ -47,9 +48,11 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     \b
     ap-data demo --out demo
     """
+    require("data", "`ap-data demo`")
+    run = run_settings(workers=workers, scheduler="", retry_failed=False, max_failures=0.5)
     from actionpose.config import load_config
     from actionpose.shards import ShardSet
-    from pipeline.config import DataConfig, Inputs, RunOptions
+    from pipeline.config import DataConfig, Inputs
     from pipeline.demo.h36m import write_demo_h36m
     from pipeline.demo.mpi3dhp import write_demo_3dhp
     from pipeline.demo.world import make_world
@@ -59,7 +62,7 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
         amass=str(out / "amass"), babel=str(out / "babel"), body=str(out), regressor=str(out / "J_regressor_h36m.npy")
     )
     config = replace(load_config(DataConfig), inputs=inputs)
-    build = build_for(config, out / "shards", out / "stages", RunOptions(workers=workers, debug=debugging()))
+    build = build_for(config, out / "shards", out / "stages", run)
     build.run()
     filmed = ShardSet(out / "shards")
     write_demo_h36m(out / "h36m", filmed)

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from cli.app import Command, given, toolkit_commit, toolkit_version, typed
+from actionpose.version import toolkit_commit, toolkit_version
+from cli.app import Command, given, typed
 from cli.options import DATA_HELP, PathLike, dry_run_option
 from cli.output import emit, format_option, next_step, note
 from cli.settings import Settings, config_options

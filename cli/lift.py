@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actionpose.errors import UserError
-from cli.app import F, Group, toolkit_version, version_option
+from actionpose.version import toolkit_version
+from cli.app import F, Group, version_option
 from cli.options import PathLike
 from cli.output import emit, format_option, next_step, note, some_failed
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actionpose.extras import require
 from cli.app import F, debugging
 from cli.settings import Settings
 
@@ -99,7 +100,13 @@ def data_config(settings: Settings, **options: Any) -> DataConfig:
 
 
 def run_settings(workers: int, scheduler: str, retry_failed: bool, max_failures: float) -> RunOptions:
-    """The values of `run_options`."""
+    """The values of `run_options`.
+
+    Raises:
+        UserError: Dask is needed and not installed.
+    """
+    if workers or scheduler:
+        require("cluster", "work in parallel (--workers, --scheduler)")
     from pipeline.config import RunOptions
 
     return RunOptions(
@@ -112,7 +119,14 @@ def run_settings(workers: int, scheduler: str, retry_failed: bool, max_failures:
 
 
 def build_for(config: DataConfig, out: Path, work: Path | None, options: RunOptions | None = None) -> Build:
-    """The build of a shard folder, with its stages in `OUT.stages` unless `work` is given."""
+    """The build of a shard folder, with its stages in `OUT.stages` unless `work` is given.
+
+    Raises:
+        UserError: packages that it needs are not installed.
+    """
+    require("data", "preparing data")
+    if config.keypoints.method == "mesh":
+        require("mesh", "--method mesh")
     from pipeline.stages.build import Build
 
     return Build(config, work or out.with_name(out.name + ".stages"), out, options)

@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
+from actionpose.version import toolkit_version
 from cli.ablate import ablate
-from cli.app import Command, F, Group, given, toolkit_version, typed, version_option
+from cli.app import Command, F, Group, given, typed, version_option
 from cli.evaluate import evaluate, robustness, score
 from cli.options import DATA_HELP, PathLike, budget_option, dry_run_option
 from cli.output import emit, format_option, next_step, some_failed
