@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from actionpose.errors import UserError
+from actionpose.lift.actions import open_with_heads
 from actionpose.lift.result import Lifted
-from actionpose.lift.run import Keypoints, device_of, lift
-from actionpose.lift.source import LiftModel, open_model
+from actionpose.lift.run import Keypoints, lift
+from actionpose.lift.source import LiftModel, device_of, open_model
 from actionpose.lift.windows import blend_weight, windows_over
 from actionpose.model.action_pose import ActionPose
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
@@ -72,7 +72,7 @@ class Model:
 
         Args:
             keypoints: a file, a folder of one file a frame, or an array (T, K, 2 or 3) or (T, P, K, 2 or 3) of pixels.
-            options: fields of `actionpose.lift.run.LiftOptions`, such as `layout`, `fps`, `size`, `person`, `fill`.
+            options: fields of `lift.understand.LiftOptions`, such as `layout`, `fps`, `size`, `person`, `fill`.
 
         Returns:
             `poses_3d` (N, 17, 3) float32 metres, x right, y down, z away from the camera, relative to the pelvis, NaN
@@ -152,19 +152,19 @@ class Model:
     @cached_property
     def _with_text(self) -> ActionPose:
         """The model with its text branch, which takes a while to read and is not needed for lifting."""
-        model = open_model(self.path, next(self._source.model.parameters()).device, with_text=True).model
-        if model.text_pool is None:
-            raise UserError(
-                f"{self.path} has no text branch, so there is no space that it shares with texts",
-                "give a run of `ap-train pretrain`",
-            )
-        return model
+        return open_with_heads(self.path, str(self._device))[0].model
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._source.model.parameters()).device
+
+    def _cut(self, frames: int) -> list[tuple[int, int]]:
+        return windows_over(frames, self.frames, max(1, self.frames // 2))
 
     def _windows(self, clips: Sequence[Float32s], run: Any) -> list[tuple[int, int, NDArray[np.float64]]]:
         """(clip, first frame, result) of every window, in batches; a result with frames is cut to the window's."""
-        plan = [(n, *window) for n, clip in enumerate(clips) for window in windows_over(len(clip), self.frames)]
+        plan = [(n, *window) for n, clip in enumerate(clips) for window in self._cut(len(clip))]
         plan.sort(key=lambda row: row[2])  # windows of similar length share a batch, so that little is padded
-        device = next(self._source.model.parameters()).device
         results = []
         for first in range(0, len(plan), BATCH):
             some = plan[first : first + BATCH]
@@ -174,9 +174,9 @@ class Model:
             for row, (number, start, length) in enumerate(some):
                 pose2d[row, :length] = clips[number][start : start + length]
                 pose2d[row, length:] = pose2d[row, length - 1]
-            mask = None if valid.all() else torch.from_numpy(valid).to(device)
+            mask = None if valid.all() else torch.from_numpy(valid).to(self._device)
             with torch.inference_mode():
-                rows = run(torch.from_numpy(pose2d).to(device), mask).double().cpu().numpy()
+                rows = run(torch.from_numpy(pose2d).to(self._device), mask).double().cpu().numpy()
             for (number, start, length), row in zip(some, rows, strict=True):
                 results.append((number, start, row[:length] if row.ndim == 3 else row))
         return results

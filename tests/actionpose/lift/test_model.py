@@ -80,7 +80,7 @@ def test_confidence_may_be_left_out(pretrained):
 
 def test_a_model_without_texts_says_so(run_folder: Path):
     for use in (lambda m: m.embed_text("walk"), lambda m: m.embed_motion(np.zeros((4, 17, 3)))):
-        with pytest.raises(ap.UserError, match=r"no text branch(.|\n)*ap-train pretrain"):
+        with pytest.raises(ap.UserError, match=r"no text branch(.|\n)*pretraining run"):
             use(ap.load(run_folder))
 
 
