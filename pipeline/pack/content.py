@@ -163,11 +163,6 @@ class Comparison:
     only_a: list[str] = field(default_factory=list)
     only_b: list[str] = field(default_factory=list)
 
-    @property
-    def equal(self) -> bool:
-        """Whether both hold the same motions with the same labels."""
-        return not (self.differ or self.only_a or self.only_b)
-
 
 def compare(a: Iterable[ContentRow], b: Iterable[ContentRow], tolerance_m: float = TOLERANCE_M) -> Comparison:
     """Motion by motion; ids meet in the form in which both generations of AMASS folder names agree.

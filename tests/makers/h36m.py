@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from click.testing import CliRunner, Result
 
 from actionpose.shards import ShardSet
@@ -38,3 +39,29 @@ def dumped(path: Path, data: Any, protocol: int = 4) -> Path:
     """Write a pickle."""
     path.write_bytes(pickle.dumps(data, protocol=protocol))
     return path
+
+
+def videos(shards):
+    """motion_id → (row of the table, 2D, 3D)."""
+    columns = shards.motions
+    return {
+        str(motion_id): (
+            {name: columns[name][n] for name in columns},
+            shards.motion_frames(n, "pose2d"),
+            shards.motion_frames(n),
+        )
+        for n, motion_id in enumerate(columns["motion_id"])
+    }
+
+
+def near(one, other, limit):
+    return one.shape == other.shape and np.abs(one - other).max() < limit
+
+
+def same_frames(one, other):
+    ours, theirs = videos(one), videos(other)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        for k in (1, 2):
+            assert np.abs(ours[name][k] - theirs[name][k]).max() < 1e-6, name
+    return True

@@ -8,63 +8,17 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from actionpose.errors import UserError
-from actionpose.files import atomic_path, sha256_file
 from pipeline.config import RunOptions
-from pipeline.engine.item import Item, ItemError, Outcome, Skip
 from pipeline.engine.manifest import KeypointRow, read_rows
-from pipeline.engine.runner import Runner, attempt, chunked
-from pipeline.engine.stage import Stage, run_stage, why_stale
+from pipeline.engine.runner import Runner
+from pipeline.engine.stage import run_stage, why_stale
 from tests.makers.places import ROOT
+from tests.makers.stages import items, stage
 from tests.makers.trees import tree
-
-
-def square(item: Item, context: dict, folder: Path) -> dict:
-    """Write an array; fail, skip or linger when the item says so."""
-    if "raise" in item.data:
-        raise {
-            "item": ItemError("bad content", "item is bad"),
-            "skip": Skip("not ours"),
-            "bug": ZeroDivisionError("x"),
-        }[item.data["raise"]]
-    time.sleep(context.get("sleep", 0))
-    name = f"files/{item.id}.npy"
-    with atomic_path(folder / name) as aside:
-        np.save(aside, np.full(1000, item.data["value"], dtype=np.float32))
-    row = KeypointRow(
-        motion_id=item.id,
-        file=name,
-        frames=1,
-        fps=30.0,
-        body="neutral",
-        speed_max=float(item.data["value"]),
-        bytes=(folder / name).stat().st_size,
-        sha256=sha256_file(folder / name),
-    )
-    return {"keypoints": [row]}
-
-
-def stage(**payload) -> Stage:
-    return Stage(
-        name="square",
-        version=1,
-        tables=("keypoints",),
-        work=square,
-        payload=payload or {"power": 2},
-        row_per_item="keypoints",
-    )
-
-
-def items(n: int, **raising: str) -> list[Item]:
-    return [
-        Item(f"m{i:03d}", {"value": i, **({"raise": raising[f"m{i:03d}"]} if f"m{i:03d}" in raising else {})})
-        for i in range(n)
-    ]
 
 
 def test_one_bad_item_does_not_sink_the_rest_and_has_its_reason(tmp_path):
@@ -118,7 +72,7 @@ sys.path.insert(0, {root!r})
 from pathlib import Path
 from pipeline.config import RunOptions
 from pipeline.engine.stage import Runner, run_stage
-from tests.pipeline.engine.test_stage import items, stage
+from tests.makers.stages import items, stage
 run_stage(stage(), items(40), {{"sleep": 0.02}}, Path({work!r}), Runner(RunOptions()))
 """
 
@@ -195,39 +149,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         run_stage(stage(), items(1), {}, tmp_path / "file", Runner(RunOptions()))
-
-
-def test_a_worker_that_dies_is_a_recorded_failure(tmp_path):
-    with Runner(RunOptions(workers=1)) as runner:
-        outcomes = list(runner.run(die, items(3), {}, tmp_path))
-    by_id = {outcome.id: outcome for outcome in outcomes}
-    assert set(by_id) == {"m000", "m001", "m002"}
-    assert all(o.failure and o.failure[0] == "worker died" for o in outcomes)
-
-
-def die(item: Item, context: dict, folder: Path) -> dict:
-    os._exit(3)
-
-
-def test_debug_raises_where_it_happens(tmp_path):
-    with pytest.raises(ZeroDivisionError):
-        attempt(square, items(1, m000="bug")[0], {}, tmp_path, debug=True)
-    assert attempt(square, items(1, m000="skip")[0], {}, tmp_path, debug=True).skip == ("not ours", "not ours")
-
-
-def test_chunks_keep_order_and_cost():
-    chunks = list(chunked([Item(str(i), {}, cost=0.3) for i in range(10)], cost=1.0))
-    assert [len(chunk) for chunk in chunks] == [4, 4, 2]
-    assert [item.id for chunk in chunks for item in chunk] == [str(i) for i in range(10)]
-
-
-def test_no_scheduler_at_the_address_says_how_to_start_one(tmp_path):
-    with pytest.raises(UserError, match="no Dask scheduler answers"):
-        list(Runner(RunOptions(scheduler="tcp://127.0.0.1:9")).run(square, items(1), {}, tmp_path))
-
-
-def test_outcome_defaults_are_empty():
-    assert Outcome("x").rows == {}
 
 
 def test_an_early_stop_names_the_last_item_that_failed_not_the_last_one_seen(tmp_path):

@@ -11,14 +11,7 @@ import pytest
 from actionpose.errors import UserError
 from pipeline.h36m.build import build_h36m, open_h36m
 from pipeline.h36m.recognise import layout_of, recognise
-from tests.makers.h36m import PICKLE, dumped, loaded, make_h36m, run
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The look-alikes of a few short takes; read-only."""
-    return make_h36m(tmp_path_factory.mktemp("h36m"))
-
+from tests.makers.h36m import PICKLE, dumped, loaded, run
 
 # --- what the files are -----------------------------------------------------------------------
 
