@@ -48,7 +48,10 @@ Keep = Callable[[int, int, Ints, NDArray[np.float64]], None]
 class EvalConfig:
     """What a model is measured on, and how."""
 
-    split: str = setting("val", "split to measure on; empty: all splits")
+    split: str = setting(
+        "val",
+        "split to measure on; benchmark shards have `test` alone beside train, and it is taken; empty: all there are",
+    )
     subjects_include: tuple[str, ...] = setting((), "only these subjects, as `subject` or `dataset/subject`")
     subjects_exclude: tuple[str, ...] = setting((), "without these subjects")
     protocol: Literal["", "orthographic", "h36m-b", "h36m-a", "3dhp"] = setting(
@@ -128,7 +131,7 @@ def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTa
     """
     chosen = dataclasses.replace(
         data,
-        split=config.split,
+        split=held_out_split(shards, config),
         subjects_include=config.subjects_include,
         subjects_exclude=config.subjects_exclude,
     )
@@ -162,6 +165,12 @@ def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTa
         skipped={str(names[m]): reason for m, reason in reasons.items() if reason},
         left_out=sum(_left_out(shards, motion, many) for motion, many in windows.items()),
     )
+
+
+def held_out_split(shards: ShardSet, config: EvalConfig) -> str:
+    """The split to measure on: `test` where shards have no `val`, as those of the benchmarks."""
+    there = set(shards.motions["split"])
+    return "test" if config.split == "val" and "val" not in there and "test" in there else config.split
 
 
 def _rows(shards: ShardSet, windows: dict[int, list[Scored]], protocol: Protocol) -> Iterator[Row]:

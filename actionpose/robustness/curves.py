@@ -24,7 +24,7 @@ from actionpose.data.batches import Assembler, Batch, Detector, detector
 from actionpose.data.samples import DataConfig, select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate import metrics
-from actionpose.evaluate.lifting import EvalConfig, Lift, ScoredTable, frame_units, held_out, lift_batch
+from actionpose.evaluate.lifting import EvalConfig, Lift, ScoredTable, frame_units, held_out, held_out_split, lift_batch
 from actionpose.evaluate.protocols import protocol_of
 from actionpose.robustness.perturb import Level, RobustnessConfig, levels, resample, resampled_counts, shake
 from actionpose.runs.recipe import Recipe
@@ -47,7 +47,10 @@ def robust_table(shards: ShardSet, data: DataConfig, config: EvalConfig) -> Scor
         UserError: nothing is left to measure on; a protocol that does not fit.
     """
     wanted = dataclasses.replace(
-        data, split=config.split, subjects_include=config.subjects_include, subjects_exclude=config.subjects_exclude
+        data,
+        split=held_out_split(shards, config),
+        subjects_include=config.subjects_include,
+        subjects_exclude=config.subjects_exclude,
     )
     protocol = protocol_of(shards, config.protocol, select_motions(shards, wanted))
     windowing: Any = "stitched" if "stitched" in protocol.windowings else "chunks"

@@ -73,7 +73,7 @@ def robustness(
     whole = {
         "protocol": table.protocol.name,
         "average": "over frames",
-        "split": recipe.eval.split,
+        "split": table.config.split,
         "detections": "stored" if table.stored_2d else recipe.data.detections,
         "flip_tta": recipe.eval.flip_tta,
         "clip_frames": recipe.data.clip_frames,

@@ -78,7 +78,7 @@ def evaluate(
         **result,
         "fingerprint": shards.fingerprint,
         "data": str(data),
-        "split": recipe.eval.split,
+        "split": table.config.split,
         "run": str(run),
         "checkpoint": found.path.name,
         "step": found.step,

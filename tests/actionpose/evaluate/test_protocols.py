@@ -110,6 +110,13 @@ def test_a_window_around_every_frame_counts_its_middle(protocol, windowing):
     assert [(w.start, w.first, w.stop) for w in windows] == [(-40, 40, 41), (60, 40, 41), (159, 40, 41)]
 
 
+def test_benchmarks_are_measured_on_test_where_nothing_else_is_asked_for(mpi):
+    assert EvalConfig().split == "val"
+    table = held_out(mpi, DATA, EvalConfig())
+    assert table.config.split == "test"
+    assert set(mpi.motions["split"][np.unique(table.motion)]) == {"test"}
+
+
 def test_3dhp_scores_valid_frames_with_all_frames_around_them(mpi):
     table = held_out(mpi, DATA, EVAL)
     first = int(np.flatnonzero(mpi.motions["subject"] == "TS1")[0])
