@@ -8,7 +8,6 @@ handed to MPI-INF-3DHP's Matlab code: an array (3, 17, 1, n) for each sequence.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from actionpose.evaluate import matfile, scoring
 from actionpose.evaluate.metrics import JointOrder, human36m_order, mpjpe
 from actionpose.evaluate.protocols import Protocol, counted_frames, protocol_of, skip_reason, valid_frames, windowing_of
 from actionpose.files import atomic_path
+from actionpose.plain_npz import read_plain_npz
 from actionpose.shards import ShardSet
 from actionpose.skeleton import MPI_3DHP_ORDER, N_JOINTS, ROOT
 
@@ -87,15 +87,12 @@ def read_predictions(path: Path, joints: JointOrder | None = None) -> Prediction
 
 
 def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    make = "write it with numpy.savez(path, TS1=array, …), an array (n, 17, 3) for each video, no pickled objects"
+    arrays = read_plain_npz(path, wants="predictions", make=make)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays.pop(ABOUT))) if ABOUT in arrays else {}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be read as an .npz of plain arrays: {error}",
-            "write it with numpy.savez(path, TS1=array, …), no pickled objects",
-        ) from error
+    except ValueError as error:
+        raise UserError(f"{path}: its '{ABOUT}' is no JSON: {error}", make) from error
     return arrays, about if isinstance(about, dict) else {}
 
 

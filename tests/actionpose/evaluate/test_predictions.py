@@ -302,7 +302,7 @@ def test_a_damaged_matlab_file_is_refused_by_name(tmp_path, content):
         (lambda v: v.update(TS3=v["TS3"][:, :16]), "shape"),
         (lambda v: v["TS3"].__setitem__((5, 3, 1), np.nan), "not finite in frame 5"),
         (lambda v: v.update(TS3=np.array(["a"])), "not numbers"),
-        (lambda v: v.update(TS3=np.array([{}], dtype=object)), "plain arrays"),
+        (lambda v: v.update(TS3=np.array([{}], dtype=object)), "Python objects"),
         (lambda v: v.clear(), "holds no arrays"),
     ],
 )
