@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,6 +61,31 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replace the file's content in one step (UTF-8, newlines as given)."""
     with atomic_path(path) as aside:
         aside.write_bytes(text.encode("utf-8"))
+
+
+_SPECIAL = {
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISDIR: "a folder",
+}
+
+
+def require_file(path: str | os.PathLike[str], hint: str = "check the path") -> os.stat_result:
+    """Status of an ordinary file, links followed; asked before opening, since opening a pipe can wait forever.
+
+    Raises:
+        UserError: not there, not readable, or something else than a file.
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}", hint) from error
+    for is_one, what in _SPECIAL.items():
+        if is_one(status.st_mode):
+            raise UserError(f"cannot read {path}: it is {what}, not a file", hint)
+    return status
 
 
 def sha256_bytes(content: bytes) -> str:

@@ -24,9 +24,11 @@ class Dtype:
         if not isinstance(text, str) or not _CODE.fullmatch(text):
             raise ValueError(f"an array of type {str(text)[:20]!r}")
         self.dtype: np.dtype[Any] = np.dtype(text)
+        self._built = False
 
     def __setstate__(self, state: Any) -> None:
         """Take the byte order of (version, order, sub-type, names, fields, size, alignment, flags, …), no more."""
+        _once(self)
         if not isinstance(state, tuple) or len(state) < 7 or any(part is not None for part in state[2:5]):
             raise ValueError("an array of records")
         order = state[1].decode("latin1") if isinstance(state[1], bytes) else state[1]
@@ -42,14 +44,19 @@ class Array(np.ndarray):
     """An array whose state is checked before numpy sees it; `numpy.asarray` makes a plain one of it."""
 
     def __setstate__(self, state: Any) -> None:
-        """State is (version, shape, dtype, Fortran order, bytes or list of objects)."""
+        """State is (version, shape, dtype, Fortran order, bytes or list of objects); taken once.
+
+        A second state would free memory that a view made in between still shows.
+        """
+        _once(self)
         _, shape, dtype, fortran, data = state
         plain, lengths = _plain(dtype), _lengths(shape)
         if plain.hasobject:
             if not isinstance(data, list) or len(data) != math.prod(lengths):
-                raise ValueError(f"{np.size(data)} objects for an array of shape {lengths}")
+                raise ValueError(f"a {type(data).__name__} for the objects of an array of shape {lengths}")
         else:
             data = _bytes(data)
+            _sized(plain)
             if len(data) != math.prod(lengths) * plain.itemsize:
                 raise ValueError(f"{len(data)} bytes for {plain} {lengths}")
         super().__setstate__((1, lengths, plain, bool(fortran), data))  # type: ignore[arg-type]
@@ -73,13 +80,29 @@ def scalar(dtype: Any, data: Any = b"") -> Any:
 
 
 def from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C", *_: Any) -> NDArray[Any]:
-    """In place of `_frombuffer`, how protocol 5 stores arrays."""
-    plain, lengths = _plain(dtype), _lengths(shape)
-    if plain.hasobject or memoryview(data).nbytes != math.prod(lengths) * plain.itemsize or order not in ("C", "F"):
-        raise ValueError(f"{memoryview(data).nbytes} bytes for {plain} {lengths}")
-    if not plain.itemsize or not memoryview(data).nbytes:
+    """In place of `_frombuffer`, how protocol 5 stores arrays; read-only, over bytes of its own.
+
+    Nothing but bytes will do: the buffer of an array of objects is pointers.
+    """
+    plain, lengths, raw = _plain(dtype), _lengths(shape), _bytes(data)
+    _sized(plain)
+    if plain.hasobject or len(raw) != math.prod(lengths) * plain.itemsize or order not in ("C", "F"):
+        raise ValueError(f"{len(raw)} bytes for {plain} {lengths}")
+    if not raw:
         return np.zeros(lengths, plain)
-    return np.frombuffer(data, plain).reshape(lengths, order=order)
+    return np.frombuffer(raw, plain).reshape(lengths, order=order)
+
+
+def _once(thing: Any) -> None:
+    if thing.__dict__.get("_built"):
+        raise ValueError("two states for one object")
+    thing._built = True
+
+
+def _sized(plain: np.dtype[Any]) -> None:
+    """Refuse texts of no length: any number of them fit into no bytes."""
+    if not plain.itemsize:
+        raise ValueError(f"an array of {plain}")
 
 
 def _plain(dtype: Any) -> np.dtype[Any]:

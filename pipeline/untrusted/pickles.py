@@ -1,17 +1,22 @@
 """Pickles of plain data read without running them: numbers, texts, containers and numpy arrays, nothing else.
 
 Unpickling calls whatever a file names, so the names allowed are a short table, under both places where numpy 1 and 2
-keep them, and arrays are put together by `checked_arrays`. Any other name is refused before it is looked up. Object
-arrays inside an `.npz` are pickles too and are read the same way.
+keep them, and arrays are put together by `arrays`. Any other name is refused before it is looked up. Object arrays
+inside an `.npz` are pickles too and are read the same way, all in a child process (`actionpose.isolated`).
 """
 
 from __future__ import annotations
 
+import io
+import lzma
+import mmap
 import pickle
 import pickletools
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -19,13 +24,19 @@ from typing import IO, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose import isolated
 from actionpose.errors import UserError
-from pipeline.untrusted import arrays
+from actionpose.files import require_file
+from pipeline.untrusted import arrays, opcodes
 from pipeline.untrusted.npz import NpzError, object_member
 
-_TYPES = (set, frozenset, complex, bytes, bytearray, object, list, dict, tuple, int, float, bool)
 _PEEKED = 400
 """Instructions of a pickle that are enough to meet its first keys."""
+
+_PEEKED_BYTES = 1 << 20
+
+_INFLATED = 40
+"""An object array may be so many times as large as its packed file, and a gigabyte besides."""
 
 _LONGEST_KEY = 200  # old protocols keep the bytes of arrays as text
 
@@ -38,7 +49,25 @@ class Refused(pickle.UnpicklingError):
 
 def _encoded(text: Any, encoding: Any = "latin1", *_: Any) -> bytes:
     """Python 3 writes bytes into old protocols as text to encode."""
-    return str(text).encode("latin1")
+    if not isinstance(text, str):
+        raise ValueError(f"bytes made of {type(text).__name__}")
+    return text.encode("latin1")
+
+
+def _made_bytes(content: Any = b"", *_: Any) -> bytes:
+    """In place of `bytes` and `bytearray`; of a number those would make as many zeros."""
+    return content if isinstance(content, bytes) else _encoded(content)
+
+
+def _made(kind: type) -> Any:
+    """In place of a container's class, which old protocols call with a list of what is in it."""
+
+    def make(content: Any = (), *_: Any) -> Any:
+        if not isinstance(content, list | tuple):
+            raise ValueError(f"a {kind.__name__} made of a {type(content).__name__}")
+        return kind(content)
+
+    return make
 
 
 def array_names() -> dict[tuple[str, str], Any]:
@@ -46,7 +75,7 @@ def array_names() -> dict[tuple[str, str], Any]:
     names: dict[tuple[str, str], Any] = {
         ("numpy", "ndarray"): arrays.ArrayName,
         ("numpy", "dtype"): arrays.Dtype,
-        ("collections", "OrderedDict"): OrderedDict,
+        ("collections", "OrderedDict"): _made(OrderedDict),
         ("_codecs", "encode"): _encoded,
     }
     for core in ("numpy.core", "numpy._core"):
@@ -54,7 +83,8 @@ def array_names() -> dict[tuple[str, str], Any]:
         names[f"{core}.multiarray", "scalar"] = arrays.scalar
         names[f"{core}.numeric", "_frombuffer"] = arrays.from_buffer
     for module in ("__builtin__", "builtins"):
-        names.update({(module, kind.__name__): kind for kind in _TYPES})
+        names |= {(module, name): _made_bytes for name in ("bytes", "bytearray")}
+        names |= {(module, kind.__name__): _made(kind) for kind in (list, tuple, dict, set, frozenset)}
     return names
 
 
@@ -72,16 +102,12 @@ class Restricted(pickle.Unpickler):
 
 
 def load_pickle(path: Path) -> Any:
-    """What a pickle holds; read from the file as it goes, so that memory holds the content once.
+    """What a pickle holds; read in a child process.
 
     Raises:
-        UserError: not there, damaged, or it names something that plain data do not need.
+        UserError: not there, damaged, it names something that plain data do not need, or costs too much to read.
     """
-    try:
-        with open(path, "rb") as handle:
-            return _load(handle, path)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    return isolated.call("pipeline.untrusted.pickles:unpickle", path)
 
 
 def load_objects(path: Path, member: str) -> Any:
@@ -90,36 +116,77 @@ def load_objects(path: Path, member: str) -> Any:
     Raises:
         UserError: as `load_pickle`; no such member.
     """
+    return isolated.call("pipeline.untrusted.pickles:unpickle_member", path, member)
+
+
+# --- in the child -----------------------------------------------------------------------------
+
+
+def unpickle(path: Path, kind: type[Restricted] = Restricted) -> Any:
+    """As `load_pickle`, in this process.
+
+    Raises:
+        UserError: as `load_pickle`.
+    """
+    try:
+        size = require_file(path).st_size
+        with open(path, "rb") as handle, _complaints(path):
+            if not size:
+                raise EOFError("it is empty")
+            with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                opcodes.check(data)
+            return kind(handle, encoding="latin1").load()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
+
+
+def unpickle_member(path: Path, member: str) -> Any:
+    """As `load_objects`, in this process.
+
+    Raises:
+        UserError: as `load_objects`.
+    """
+    most = (1 << 30) + _INFLATED * require_file(path).st_size
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{member}.npy") as handle:
             if not object_member(handle, member):
                 return np.lib.format.read_array(archive.open(f"{member}.npy"), allow_pickle=False)
-            loaded = _load(handle, path)
-            while handle.read(1 << 16):
-                pass  # zip compares its checksum at the member's end
+            data = handle.read(most)  # to the member's end, where zip compares its checksum
+            if len(data) == most:
+                raise NpzError(f"{member} unpacks to more than {most / 2**30:.1f} GiB")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    except (NpzError, KeyError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        *(NpzError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+        *(EOFError, NotImplementedError, RuntimeError),
+    ) as error:
         raise UserError(f"{path} is damaged: {error}", "download it again") from error
+    with _complaints(path):
+        opcodes.check(data)
+        loaded = Restricted(io.BytesIO(data), encoding="latin1").load()
     return loaded.item() if isinstance(loaded, np.ndarray) and loaded.ndim == 0 else loaded
 
 
-def _load(handle: IO[bytes], path: Path) -> Any:
+@contextmanager
+def _complaints(path: Path) -> Iterator[None]:
+    """Whatever a pickle raises as the sentence about it; nothing of it has run."""
     try:
-        return Restricted(handle, encoding="latin1").load()
+        yield
     except Refused as error:
         raise UserError(
             f"{path} is refused: {error}, which plain arrays do not need; opening it the usual way would run it",
             REFUSED_HINT,
         ) from error
-    except MemoryError as error:
-        raise UserError(f"{path} needs more memory than there is", "use a machine with more") from error
-    except OSError:
+    except (MemoryError, OSError, UserError):
         raise
-    except Exception as error:  # a damaged pickle raises nearly anything; nothing of it has run
+    except Exception as error:  # a damaged pickle raises nearly anything
         raise UserError(
-            f"{path} is no pickle, cut short, or damaged ({type(error).__name__}: {error})", "download it again"
+            f"{path} is no pickle, cut short, or damaged ({type(error).__name__}: {str(error)[:200]})",
+            "download it again",
         ) from error
+
+
+# --- what came back ---------------------------------------------------------------------------
 
 
 def numbers(value: Any) -> NDArray[Any]:
@@ -151,16 +218,17 @@ class Glimpse:
 def glimpse(path: Path) -> Glimpse | None:
     """The beginning of a pickle, without building anything; None when it does not begin like one."""
     container, texts = "", []
+    require_file(path)
     try:
-        with open(path, "rb") as handle:
-            if handle.read(1) not in (b"\x80", b"(", b"]", b"}", b"c"):
-                return None
-            handle.seek(0)
-            for name, value in _instructions(handle):
-                if not container and name in ("EMPTY_LIST", "EMPTY_DICT", "LIST", "DICT", "EMPTY_TUPLE"):
-                    container = name.removeprefix("EMPTY_").lower()
-                if isinstance(value, str) and len(value) <= _LONGEST_KEY and name not in ("GLOBAL", "PUT", "GET"):
-                    texts.append(value)
+        with open(path, "rb") as file:
+            handle = io.BytesIO(file.read(_PEEKED_BYTES))  # of which no reader takes more than is there
+        if handle.getvalue()[:1] not in (b"\x80", b"(", b"]", b"}", b"c"):
+            return None
+        for name, value in _instructions(handle):
+            if not container and name in ("EMPTY_LIST", "EMPTY_DICT", "LIST", "DICT", "EMPTY_TUPLE"):
+                container = name.removeprefix("EMPTY_").lower()
+            if isinstance(value, str) and len(value) <= _LONGEST_KEY and name not in ("GLOBAL", "PUT", "GET"):
+                texts.append(value)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
     except Exception:  # as above: what cannot be parsed is no pickle, and nothing has run

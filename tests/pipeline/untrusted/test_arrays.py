@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionpose.errors import UserError
-from pipeline.untrusted.pickles import load_pickle
+from pipeline.untrusted.pickles import unpickle
 
 ARRAYS = [
     np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -39,7 +39,7 @@ def written(path: Path, thing: Any, protocol: int = 2) -> Path:
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda a: f"{a.dtype.str}{a.shape}")
 def test_every_plain_array_comes_out_as_it_went_in(tmp_path: Path, array: np.ndarray, protocol: int):
-    out = load_pickle(written(tmp_path / "a.pkl", {"x": array}, protocol))["x"]
+    out = unpickle(written(tmp_path / "a.pkl", {"x": array}, protocol))["x"]
     assert out.dtype == pickle.loads(pickle.dumps(array, protocol)).dtype  # numpy makes some byte orders native
     assert out.shape == array.shape
     if array.dtype.hasobject:
@@ -51,7 +51,7 @@ def test_every_plain_array_comes_out_as_it_went_in(tmp_path: Path, array: np.nda
 
 @pytest.mark.parametrize("value", [np.float32(1.5), np.float64(-2), np.int64(7), np.bool_(True), np.str_("S9")])
 def test_single_numbers_come_out_as_they_went_in(tmp_path: Path, value: Any):
-    out = load_pickle(written(tmp_path / "a.pkl", [value]))[0]
+    out = unpickle(written(tmp_path / "a.pkl", [value]))[0]
     assert out == value
     assert out.dtype == value.dtype
 
@@ -103,13 +103,13 @@ HOSTILE = {
 def test_a_state_that_numpy_never_wrote_is_refused_by_the_files_name(tmp_path: Path, what: str):
     path = written(tmp_path / "hostile.pkl", {"x": HOSTILE[what]})
     with pytest.raises(UserError, match=r"hostile\.pkl"):
-        load_pickle(path)
+        unpickle(path)
 
 
 def test_calling_the_name_of_the_array_class_makes_no_array(tmp_path: Path):
     path = written(tmp_path / "a.pkl", [Reduced(np.ndarray, ((1 << 40,), "f8"))])
     with pytest.raises(UserError, match="damaged"):
-        load_pickle(path)
+        unpickle(path)
 
 
 WHOLE = pickle.dumps(
@@ -132,6 +132,6 @@ def test_flipped_bytes_are_read_or_refused_and_never_crash(tmp_path_factory: pyt
     path = tmp_path_factory.getbasetemp() / "flipped.pkl"
     path.write_bytes(bytes(data))
     try:
-        repr(load_pickle(path))
+        repr(unpickle(path))
     except UserError as error:
         assert "flipped.pkl" in error.message  # noqa: PT017
