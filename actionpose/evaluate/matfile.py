@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose import isolated
 from actionpose.errors import UserError
 
 HEADER_BYTES = 128
@@ -33,10 +34,20 @@ _COMPLEX = 0x0800
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Name → array as Matlab shows it (first axis first) of every numeric array in the file.
+    """Name → array as Matlab shows it (first axis first) of every numeric array in the file; read in a child process.
 
     Raises:
         UserError: not a Matlab file, damaged, or with content that is not a plain numeric array.
+    """
+    arrays: dict[str, NDArray[Any]] = isolated.call("actionpose.evaluate.matfile:stored_arrays", path)
+    return arrays
+
+
+def stored_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """As `read_arrays`, in this process.
+
+    Raises:
+        UserError: as `read_arrays`.
     """
     try:
         return _read_hdf5(path) if h5py.is_hdf5(path) else _read_level5(path.read_bytes())
@@ -55,6 +66,9 @@ def _read_hdf5(path: Path) -> dict[str, NDArray[Any]]:
                 continue
             if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "iuf":
                 raise ValueError(f"'{name}' is not a numeric array")
+            linked = not isinstance(file.get(name, getlink=True), h5py.HardLink)
+            if linked or item.is_virtual or item.external:
+                raise ValueError(f"'{name}' stands in another file")
             arrays[name] = np.asarray(item[()]).T
         return arrays
 

@@ -6,16 +6,18 @@ Files are read with plain-tensor loading only; a checkpoint is a pickle, and pic
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from actionpose import isolated
 from actionpose.errors import UserError
 from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 
@@ -83,9 +85,7 @@ def read_pose_state(path: str | os.PathLike[str]) -> State:
     Raises:
         UserError: no such file, not a plain-tensor checkpoint, or no DSTformer inside.
     """
-    state = _unnest(_read(Path(path)))
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    names = rename(tensors)
+    names = rename(_read(Path(path)))
     if any(re.match(r"layers\.\d+\.(att|graph)_(spatial|temporal)\.", name) for name in names):
         raise UserError(f"{path} holds MotionAGFormer, another network", "use a MotionBERT (DSTformer) checkpoint")
     if "joints_embed.weight" not in names or not any(name.startswith("blocks_st.") for name in names):
@@ -97,17 +97,39 @@ def read_pose_state(path: str | os.PathLike[str]) -> State:
     return names
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> State:
+    """The tensors of a checkpoint; floating point of 16 bits comes as 32."""
+    if not path.exists():
+        raise UserError(f"there is no checkpoint {path}", "check the path")
+    arrays: Mapping[str, NDArray[Any]] = isolated.call("actionpose.model.pretrained:stored_tensors", path)
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def stored_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a torch file as arrays, by plain-tensor loading; called in a child process.
+
+    Raises:
+        UserError: damaged, or with other objects than tensors in it.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"there is no checkpoint {path}", "check the path") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything; nothing of it has run
+        # Torch's own words tell how to load it unsafely.
+        reason = "it is damaged, cut short, or holds other Python objects, which are not opened since that runs code"
         raise UserError(
-            f"{path} is not a checkpoint of plain tensors: {reason}",
-            "download it again if it should be; files with other Python objects are not opened, since that runs code",
+            f"{path} is not a checkpoint of plain tensors: {reason} ({type(error).__name__})",
+            "download it again, or save its state_dict() alone with torch.save",
         ) from error
+    return {str(name): _plain(value) for name, value in _unnest(content).items() if isinstance(value, Tensor)}
+
+
+def _plain(tensor: Tensor) -> NDArray[Any]:
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        raise UserError(f"a tensor of kind {tensor.layout} where weights should be", "save it as plain tensors")
+    narrow = tensor.dtype in (torch.bfloat16, torch.float16)
+    return (tensor.detach().float() if narrow else tensor.detach()).cpu().numpy()
 
 
 def _unnest(content: Any) -> Mapping[str, Any]:
@@ -161,5 +183,9 @@ def config_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
 def _fitting(state: Mapping[str, Tensor], encoder: PoseEncoder) -> str:
     """The settings to change, or the plain truth that none would help."""
     have: PoseConfig = encoder.config
-    change = [f"-o pose.{key}={value:g}" for key, value in config_of(state).items() if value != getattr(have, key)]
+    try:
+        made_with = config_of(state)
+    except (IndexError, KeyError, ValueError, ZeroDivisionError):  # shapes that no encoder has
+        made_with = {}
+    change = [f"-o pose.{key}={value:g}" for key, value in made_with.items() if value != getattr(have, key)]
     return "this file was made with: " + " ".join(change) if change else "the file is incomplete or of another version"

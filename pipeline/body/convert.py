@@ -8,7 +8,6 @@ whose contents are put together afterwards. Any other name is refused before it 
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose import isolated
 from actionpose.errors import UserError
-from actionpose.files import atomic_path
+from actionpose.files import atomic_path, require_file
 from pipeline.body.smplh import DOWNLOAD, N_BETAS, load_body, model_kind, normalise_gender
 from pipeline.untrusted.holders import Holder, as_array
-from pipeline.untrusted.pickles import Refused, Restricted, array_names
+from pipeline.untrusted.pickles import Restricted, array_names, unpickle
 
 MAX_BYTES = 2_000_000_000
 """The largest of these models is under 400 MB."""
@@ -57,27 +57,35 @@ class _Reader(Restricted):
 def read_pickle(path: Path) -> dict[str, Any]:
     """The dictionary in a pickle, chumpy and sparse members as `Holder`; see `as_array`.
 
+    For `model_members`, which runs in a child process.
+
     Raises:
         UserError: not there, damaged, no dictionary, or it names something that models do not need.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} has {path.stat().st_size:,} bytes: no body model is that large")
-        loaded = _Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
-    except Refused as error:
-        raise UserError(
-            f"{path} is refused: {error}, which no body model needs; opening it the usual way would run it",
-            f"do not open this file with other tools either; {DOWNLOAD}",
-        ) from error
-    except Exception as error:  # a damaged pickle raises nearly anything; nothing of it has run
-        raise UserError(
-            f"{path} is no pickle, or damaged ({type(error).__name__}: {error})", f"download it again: {DOWNLOAD}"
-        ) from error
+    size = require_file(path).st_size
+    if size > MAX_BYTES:
+        raise UserError(f"{path} has {size:,} bytes: no body model is that large", DOWNLOAD)
+    loaded = unpickle(path, _Reader, what="body models", source=DOWNLOAD)
     if not isinstance(loaded, dict):
         raise UserError(f"{path} holds a {type(loaded).__name__}, not the members of a model", DOWNLOAD)
     return {str(key): value for key, value in loaded.items()}
+
+
+def model_members(path: Path) -> dict[str, NDArray[Any]]:
+    """Those of `MEMBERS` that a pickle has, as arrays; called in a child process.
+
+    Raises:
+        UserError: see `read_pickle`; a member that cannot be made an array.
+    """
+    members = read_pickle(path)
+    arrays = {}
+    for name in MEMBERS:
+        if name in members:
+            try:
+                arrays[name] = as_array(members[name])
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+                raise UserError(f"{path}: {name} cannot be read: {error}", f"download it again: {DOWNLOAD}") from error
+    return arrays
 
 
 # --- what it is, and what can be made of it ---------------------------------------------------
@@ -101,14 +109,7 @@ def recognise(path: Path) -> Recognised:
     Raises:
         UserError: see `read_pickle`.
     """
-    members = read_pickle(path)
-    arrays = {}
-    for name in MEMBERS:
-        if name in members:
-            try:
-                arrays[name] = as_array(members[name])
-            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-                raise UserError(f"{path}: {name} cannot be read: {error}", f"download it again: {DOWNLOAD}") from error
+    arrays = isolated.call("pipeline.body.convert:model_members", path)
     sizes = {name: array.shape[-1] for name, array in arrays.items() if array.ndim == 3}
     vertices = len(arrays["v_template"]) if "v_template" in arrays else 0
     kind, betas = model_kind(sizes.get("posedirs", 0), vertices), sizes.get("shapedirs", 0)

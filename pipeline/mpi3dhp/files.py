@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose import isolated
 from actionpose.errors import UserError
 from pipeline.pack.benchmark import Rejected
 from pipeline.sources.facts import table
@@ -296,15 +297,9 @@ def _read_matlab(path: Path, *, old: bool) -> Contents:
     )
     if old:
         raise convert
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            if not {"annot2", "univ_annot3", "valid_frame"} <= set(file):
-                raise convert
-            clip = {name: file[name][()] for name in ("annot2", "univ_annot3", "valid_frame")}
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is damaged or cut short ({error})", f"download it again: {source()}") from error
+    clip = isolated.call("pipeline.mpi3dhp.files:official_members", path)
+    if clip is None:
+        raise convert
     name = _video_name(path.parent.name) or _video_name(path.stem)
     if not name.startswith("TS"):
         raise UserError(f"{path}: no folder TS1 to TS6 says which sequence it is", "keep the folders of the archive")
@@ -316,3 +311,25 @@ def _read_matlab(path: Path, *, old: bool) -> Contents:
         videos=tuple(video for video in found if isinstance(video, Video)),
         rejected=tuple(rejected for rejected in found if isinstance(rejected, Rejected)),
     )
+
+
+def official_members(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The members of an official test annotation, None when it is none; called in a child process.
+
+    Raises:
+        UserError: damaged, or not plain arrays of this very file.
+    """
+    import h5py
+
+    members = ("annot2", "univ_annot3", "valid_frame")
+    try:
+        with h5py.File(path, "r") as file:
+            if not set(members) <= set(file):
+                return None
+            for name in members:
+                here = isinstance(file.get(name, getlink=True), h5py.HardLink)
+                if not here or not isinstance(file[name], h5py.Dataset) or file[name].is_virtual or file[name].external:
+                    raise ValueError(f"{name} is not an array of this file")
+            return {name: file[name][()] for name in members}
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged or cut short ({error})", f"download it again: {source()}") from error

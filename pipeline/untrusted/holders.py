@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 
 class Holder:
-    """Stands for a chumpy or scipy object: keeps its state as attributes, does nothing."""
+    """Stands for a chumpy or scipy object: keeps its state, given once, as attributes; does nothing."""
 
     def __init__(self, *_: Any) -> None:
         pass
 
     def __setstate__(self, state: Any) -> None:
+        if self.__dict__:
+            raise ValueError("two states for one object")
         if isinstance(state, dict):
             self.__dict__.update({str(key): value for key, value in state.items()})
 
@@ -45,7 +47,8 @@ def _selected(source: Any, index: Any, shape: Any) -> NDArray[Any]:
 def _dense(data: Any, indices: Any, starts: Any, shape: Any) -> NDArray[Any]:
     values, rows, starts = as_array(data), as_array(indices).astype(np.int64), as_array(starts).astype(np.int64)
     n_rows, n_columns = (int(n) for n in shape)
-    if n_rows * n_columns > 10**8 or len(starts) != n_columns + 1:
+    fits = min(n_rows, n_columns) >= 0 and n_rows * n_columns <= 10**8 and len(starts) == n_columns + 1
+    if not fits or not len(values) == len(rows) == starts[-1] - starts[0] or not ((0 <= rows) & (rows < n_rows)).all():
         raise ValueError("a sparse matrix whose parts do not fit together")
     out = np.zeros((n_rows, n_columns))
     np.add.at(out, (rows, np.repeat(np.arange(n_columns), np.diff(starts))), values)

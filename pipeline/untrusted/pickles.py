@@ -36,11 +36,11 @@ _PEEKED = 400
 _PEEKED_BYTES = 1 << 20
 
 _INFLATED = 40
-"""An object array may be so many times as large as its packed file, and a gigabyte besides."""
+"""An object array may unpack to so many times the size of its file, and a gigabyte besides."""
 
 _LONGEST_KEY = 200  # old protocols keep the bytes of arrays as text
 
-REFUSED_HINT = "do not open this file with other tools either; get it again from where it is published"
+REFUSED_HINT = "do not open this file with other tools either"
 
 
 class Refused(pickle.UnpicklingError):
@@ -122,15 +122,21 @@ def load_objects(path: Path, member: str) -> Any:
 # --- in the child -----------------------------------------------------------------------------
 
 
-def unpickle(path: Path, kind: type[Restricted] = Restricted) -> Any:
+def unpickle(path: Path, kind: type[Restricted] = Restricted, *, what: str = "plain arrays", source: str = "") -> Any:
     """As `load_pickle`, in this process.
+
+    Args:
+        path: the pickle.
+        kind: the unpickler, which knows the names allowed.
+        what: what needs no other names, for the message.
+        source: where the right file comes from, for the hint.
 
     Raises:
         UserError: as `load_pickle`.
     """
     try:
         size = require_file(path).st_size
-        with open(path, "rb") as handle, _complaints(path):
+        with open(path, "rb") as handle, _complaints(path, what, source):
             if not size:
                 raise EOFError("it is empty")
             with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -140,20 +146,25 @@ def unpickle(path: Path, kind: type[Restricted] = Restricted) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
 
 
-def unpickle_member(path: Path, member: str) -> Any:
+def unpickle_member(path: Path, member: str, spare: int = 1 << 30) -> Any:
     """As `load_objects`, in this process.
+
+    Args:
+        path: the `.npz`.
+        member: its name, without `.npy`.
+        spare: bytes that it may unpack to beyond `_INFLATED` times the size of the file.
 
     Raises:
         UserError: as `load_objects`.
     """
-    most = (1 << 30) + _INFLATED * require_file(path).st_size
+    most = spare + _INFLATED * require_file(path).st_size
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{member}.npy") as handle:
             if not object_member(handle, member):
                 return np.lib.format.read_array(archive.open(f"{member}.npy"), allow_pickle=False)
             data = handle.read(most)  # to the member's end, where zip compares its checksum
             if len(data) == most:
-                raise NpzError(f"{member} unpacks to more than {most / 2**30:.1f} GiB")
+                raise NpzError(f"{member} unpacks to more than {most:,} bytes")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     except (
@@ -161,28 +172,28 @@ def unpickle_member(path: Path, member: str) -> Any:
         *(EOFError, NotImplementedError, RuntimeError),
     ) as error:
         raise UserError(f"{path} is damaged: {error}", "download it again") from error
-    with _complaints(path):
+    with _complaints(path, "plain arrays", ""):
         opcodes.check(data)
         loaded = Restricted(io.BytesIO(data), encoding="latin1").load()
     return loaded.item() if isinstance(loaded, np.ndarray) and loaded.ndim == 0 else loaded
 
 
 @contextmanager
-def _complaints(path: Path) -> Iterator[None]:
+def _complaints(path: Path, what: str, source: str) -> Iterator[None]:
     """Whatever a pickle raises as the sentence about it; nothing of it has run."""
     try:
         yield
     except Refused as error:
         raise UserError(
-            f"{path} is refused: {error}, which plain arrays do not need; opening it the usual way would run it",
-            REFUSED_HINT,
+            f"{path} is refused: {error}, which {what} do not need; opening it the usual way would run it",
+            f"{REFUSED_HINT}; {source or 'get it again from where it is published'}",
         ) from error
     except (MemoryError, OSError, UserError):
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
         raise UserError(
             f"{path} is no pickle, cut short, or damaged ({type(error).__name__}: {str(error)[:200]})",
-            "download it again",
+            f"download it again: {source}" if source else "download it again",
         ) from error
 
 

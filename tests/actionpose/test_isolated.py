@@ -1,0 +1,82 @@
+"""Reading in a child process: every way in which a reader can go wrong is one sentence, and plain values come back."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actionpose.errors import UserError
+from actionpose.isolated import Limits, call
+from tests.makers import readers
+
+SMALL = Limits(memory=1 << 29, seconds=2)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "strange.pkl"
+    path.write_bytes(b"x" * 100)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("reader", "words"),
+    [
+        ("crash", "crashes the process that reads it"),
+        ("loop", "takes more than 2 seconds"),
+        ("fill", "more than 0.5 GiB of memory"),
+        ("leave", "no sound answer"),
+        ("raise_something", "ZeroDivisionError: of no use"),
+        ("make_object", "it holds a object"),
+        ("make_laughs", "it holds more than|takes more than"),
+        ("make_loop", "nested more than 40 deep"),
+    ],
+)
+def test_whatever_a_reader_does_is_one_sentence_with_the_files_name(file: Path, reader: str, words: str):
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=words) as caught:
+        call(f"tests.makers.readers:{reader}", file, limits=SMALL)
+    assert str(file) in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+    assert time.monotonic() - begun < 30
+
+
+def test_what_the_reader_itself_says_of_the_file_arrives_word_for_word(file: Path):
+    with pytest.raises(UserError) as caught:
+        call("tests.makers.readers:refuse", file, "too old")
+    assert (caught.value.message, caught.value.hint) == (f"{file}: too old", "take another")
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(b, np.ndarray):
+        assert (type(a), a.dtype, a.shape) == (np.ndarray, b.dtype, b.shape)
+        return all(same(x, y) for x, y in zip(a.tolist(), b.tolist(), strict=True)) if b.dtype.hasobject else (
+            np.array_equal(a, b)
+        )  # fmt: skip
+    if isinstance(b, dict):
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in b)
+    if isinstance(b, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b or b != b)
+
+
+def test_plain_values_come_back_as_they_were(file: Path):
+    found, expected = call("tests.makers.readers:make_plain", file), readers.make_plain(file)
+    assert same(found, expected)
+    found["c"][0, 0] = 9.0  # a copy of one's own, as from any reader
+    assert found["c"][0, 0] == 9.0
+
+
+def test_nothing_but_an_ordinary_file_is_opened(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    for place, words in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(UserError, match=words):
+            call("tests.makers.readers:make_plain", place)
+    with pytest.raises(UserError, match="No such file"):
+        call("tests.makers.readers:make_plain", tmp_path / "none")
