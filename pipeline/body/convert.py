@@ -40,6 +40,8 @@ def _model_names() -> dict[tuple[str, str], Any]:
     names = array_names()
     for module in ("copy_reg", "copyreg"):
         names[module, "_reconstructor"] = _reconstructor
+    for module in ("__builtin__", "builtins"):
+        names[module, "object"] = Holder  # the base that is handed to `_reconstructor`
     for module in _SPARSE:
         names.update({(module, name): Holder for name in ("csc_matrix", "csc_array")})
     return names

@@ -12,6 +12,7 @@ import numpy as np
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
+from actionpose.walk import Unreadable, walk
 from pipeline.mpi3dhp.files import OFFICIAL_TEST, Contents, read_contents, source
 from pipeline.mpi3dhp.geometry import (
     Annotation,
@@ -96,8 +97,8 @@ def protocols_of(kind: Kind) -> tuple[str, ...]:
 # --- which files ------------------------------------------------------------------------------
 
 
-def candidates(place: Path) -> list[Path]:
-    """Files that may hold the dataset: the file itself, or every npz and mat down to four folders deep.
+def candidates(place: Path) -> list[Path | Unreadable]:
+    """What may hold the dataset: the file itself, or every npz, mat and unreadable folder down to four folders deep.
 
     Raises:
         UserError: there is no such place.
@@ -106,8 +107,9 @@ def candidates(place: Path) -> list[Path]:
         return [place]
     if not place.is_dir():
         raise UserError(f"there is no {place}", f"--mpi-inf-3dhp DIR; {source()}")
-    globs = [f"{'*/' * depth}*{suffix}" for depth in range(4) for suffix in (".npz", ".mat")]
-    return sorted(path for pattern in globs for path in place.glob(pattern) if path.is_file())
+    found = list(walk(place, 3))
+    files = [f for f in found if isinstance(f, Path) and f.suffix in (".npz", ".mat") and f.is_file()]
+    return [*sorted(files), *(folder for folder in found if isinstance(folder, Unreadable))]
 
 
 def look(path: Path) -> Looked:
@@ -159,6 +161,10 @@ def find(place: Path) -> Found:
     looks: list[Looked] = []
     refused: list[tuple[Path, UserError]] = []
     for path in candidates(place):
+        if isinstance(path, Unreadable):
+            error = UserError(f"{path.path} cannot be read: {path.reason}", "check its permissions")
+            refused.append((path.path, error))
+            continue
         try:
             looks.append(look(path))
         except UserError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
+from actionpose.files import require_file
+from actionpose.walk import Unreadable, walk
 from pipeline.body.dmpls import N_DMPLS
 from pipeline.body.smplh import normalise_gender
 from pipeline.engine.item import ItemError, Skip
@@ -28,6 +29,9 @@ MAX_FRAMES = 3_000_000
 SMPLX_WIDTH = 165
 RATE_KEYS = ("mocap_framerate", "mocap_frame_rate")
 """AMASS's own key, and the one that the SMPL-X edition and files of other making use."""
+LARGEST = {"trans": 1e4, "poses": 1e3}
+"""Metres from the origin and radians of a turn; what is beyond is another unit, or damage."""
+
 _SMALL = 64  # entries: more than any rate, gender or person needs
 _DOWNLOAD = "download it again as 'SMPL+H G' from the AMASS site"
 
@@ -35,8 +39,8 @@ _DOWNLOAD = "download it again as 'SMPL+H G' from the AMASS site"
 # --- finding ----------------------------------------------------------------------------------
 
 
-def motion_files(root: Path) -> Iterator[Path]:
-    """Every `.npz` under the root, sorted; litter of operating systems left out.
+def motion_files(root: Path) -> Iterator[Path | Unreadable]:
+    """Every `.npz` under the root, sorted, and folders that cannot be read; litter of operating systems left out.
 
     Raises:
         UserError: no such folder, or nothing in it.
@@ -44,12 +48,10 @@ def motion_files(root: Path) -> Iterator[Path]:
     if not root.is_dir():
         raise UserError(f"there is no AMASS folder {root}", "give the folder that holds the datasets: --amass DIR")
     found = False
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders.sort()
-        for name in sorted(names):
-            if name.endswith(".npz") and not name.startswith("._"):
-                found = True
-                yield Path(folder) / name
+    for place in walk(root):
+        if isinstance(place, Unreadable) or (place.suffix == ".npz" and not place.name.startswith("._")):
+            found = True
+            yield place
     if not found:
         raise UserError(
             f"there is no .npz file under {root}",
@@ -119,6 +121,9 @@ class MotionFile:
         if soft:
             _check_width(path, archive, "dmpls", head.frames, N_DMPLS)
         poses, trans = (_finite(path, archive, name, every) for name in ("poses", "trans"))
+        for name, values in (("poses", poses), ("trans", trans)):
+            if (largest := float(np.abs(values).max(initial=0.0))) > LARGEST[name]:
+                raise ItemError("absurd position", f"{path}: {name} holds {largest:.3g}; no motion needs that")
         betas = _finite(path, archive, "betas").reshape(-1)[:16]
         return Motion(
             poses=poses,
@@ -167,6 +172,10 @@ def _opened(path: Path) -> Iterator[Npz]:
     Raises:
         ItemError: not a zip, cut short, or not readable; also when a member turns out to be.
     """
+    try:
+        require_file(path)
+    except UserError as error:
+        raise ItemError("cannot be read", error.message) from error
     try:
         if sniff(path) == "web page":
             raise ItemError("a web page", f"{path} is a web page saved as .npz; {_DOWNLOAD}")

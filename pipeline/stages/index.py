@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from actionpose.config import canonical_json, fingerprint
 from actionpose.files import sha256_file
+from actionpose.walk import Unreadable, written_name
 from pipeline.body.resample import snap_rate
 from pipeline.config import DataConfig
 from pipeline.engine.item import Item, ItemError, Rows, Skip
@@ -20,14 +22,22 @@ from pipeline.sources.amass import motion_files, motion_id, open_motion
 
 
 def index_items(root: Path) -> list[Item]:
-    """One item per file; the cost is a guess at hashing it."""
-    items = []
-    for path in motion_files(root):
-        relative = path.relative_to(root)
-        size, time_ns = (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (0, 0)
-        data = {"source": relative.as_posix(), "bytes": size, "mtime_ns": time_ns}
-        items.append(Item(id=motion_id(relative), data=data, cost=0.002 + size / 1e9))
-    return _without_repeats(items)
+    """One item per file, and one per folder that cannot be read; the cost is a guess at hashing it."""
+    return _without_repeats([_item(place, root) for place in motion_files(root)])
+
+
+def _item(place: Path | Unreadable, root: Path) -> Item:
+    path = place.path if isinstance(place, Unreadable) else place
+    source = written_name(path.relative_to(root).as_posix())
+    data: dict[str, Any] = {"source": source, "bytes": 0}
+    if isinstance(place, Unreadable):
+        return Item(id=source, data={**data, "unreadable": f"a folder that cannot be read: {place.reason}"})
+    if source != path.relative_to(root).as_posix():
+        return Item(id=source, data={**data, "unreadable": "its name is not UTF-8; rename it"})
+    with suppress(OSError):  # a link that leads nowhere; `motion_row` says so
+        status = path.stat()
+        data |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return Item(id=motion_id(Path(source)), data=data, cost=0.002 + data["bytes"] / 1e9)
 
 
 def _without_repeats(items: list[Item]) -> list[Item]:
@@ -51,6 +61,8 @@ def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
     """
     relative = Path(item.data["source"])
     path = root / relative
+    if "unreadable" in item.data:
+        raise ItemError("cannot be read", f"{relative}: {item.data['unreadable']}")
     if reason := facts.not_a_motion(path.name):
         raise Skip("not a motion", f"{relative}: {reason}")
     if "repeats" in item.data:
@@ -93,7 +105,7 @@ def _fingerprint_of(items: Iterable[Item]) -> str:
     """`fingerprint` of the list of [source, bytes, mtime_ns], which is never in memory as a whole."""
     digest = hashlib.sha256(b"[")
     for number, item in enumerate(items):
-        row = canonical_json([item.data["source"], item.data["bytes"], item.data["mtime_ns"]])
+        row = canonical_json([item.data["source"], item.data["bytes"], item.data.get("mtime_ns", 0)])
         digest.update(f"{',' if number else ''}{row}".encode())
     digest.update(b"]")
     return "sha256:" + digest.hexdigest()

@@ -48,7 +48,7 @@ def _dense(data: Any, indices: Any, starts: Any, shape: Any) -> NDArray[Any]:
     values, rows, starts = as_array(data), as_array(indices).astype(np.int64), as_array(starts).astype(np.int64)
     n_rows, n_columns = (int(n) for n in shape)
     fits = min(n_rows, n_columns) >= 0 and n_rows * n_columns <= 10**8 and len(starts) == n_columns + 1
-    if not fits or not len(values) == len(rows) == starts[-1] - starts[0] or not ((0 <= rows) & (rows < n_rows)).all():
+    if not fits or not len(values) == len(rows) == starts[-1] - starts[0] or not ((rows >= 0) & (rows < n_rows)).all():
         raise ValueError("a sparse matrix whose parts do not fit together")
     out = np.zeros((n_rows, n_columns))
     np.add.at(out, (rows, np.repeat(np.arange(n_columns), np.diff(starts))), values)

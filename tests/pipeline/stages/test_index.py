@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from pipeline.engine.item import Item, ItemError, Skip
 from pipeline.sources.amass import motion_id
-from pipeline.stages.index import index_items, index_one
+from pipeline.stages.index import index_items, index_one, motion_row
 from tests.makers.worlds import RATES, World, make_world, write_motion
 
 CONTEXT = {"rate_overrides": True}
@@ -92,3 +94,25 @@ def test_a_rate_that_only_wrong_recordings_store_tells_in_any_folder(tmp_path, f
     row = look(tmp_path, tmp_path / folder / "jump_poses.npz")
     assert row.fps_true == 60
     assert "gravity" in row.rate_note
+
+
+def test_what_cannot_be_read_or_named_is_a_failure_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = make_world(tmp_path).root / "amass"
+    good = index_items(root)
+    source = root / good[0].data["source"]
+    os.link(source, os.fsencode(source.parent) + b"/caf\xe9_poses.npz")
+    os.mkfifo(source.parent / "pipe_poses.npz")
+    os.symlink("/sys", root / "system")
+    os.symlink("..", source.parent / "up")
+    items = index_items(root)
+    assert len(items) == len(good) + 3
+    failed = {}
+    for item in items:
+        with suppress(Skip):
+            try:
+                motion_row(item, root, rate_overrides=False)
+            except ItemError as error:
+                failed[item.id] = error.message
+    assert sorted(failed) == sorted({item.id for item in items} - {item.id for item in good})
+    assert "not UTF-8" in next(message for name, message in failed.items() if "caf" in name)
+    assert "operating system" in failed["system"]
