@@ -218,6 +218,37 @@ def search(
     next_step(f"{len(rows)} moments among {windows} windows of {len(clips)} clips{kept}")
 
 
+@main.command()
+@click.argument("what", metavar="CLIP_OR_MODEL", type=PathLike)
+@click.option(
+    "-o", "--out", type=PathLike, required=True, metavar="OUT", help="File to write; its ending is the format."
+)
+@click.option("--person", type=int, metavar="ID", help="Whom, in formats of one person.")
+def export(what: Path, out: Path, person: int | None) -> None:
+    """Write a result of `ap-lift run` as BVH, CSV, TRC, C3D or GLB, or a model as ONNX or torch.export's .pt2.
+
+    \b
+    ap-lift export clip.npz -o clip.bvh
+    ap-lift export demo/with -o model.onnx
+    """
+    from actionpose.export.write import MODELS, SUFFIXES, export_clip
+    from actionpose.lift.result import load
+
+    suffix = out.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise click.UsageError(f"'{out.name}' has no ending that is known; there are {', '.join(SUFFIXES)}")
+    if suffix in MODELS:
+        from actionpose.export.network import write_onnx, write_pt2
+        from actionpose.lift.source import open_model
+
+        notes = (write_onnx if suffix == ".onnx" else write_pt2)(open_model(what), out)
+    else:
+        notes = export_clip(load(what), out, person)
+    for line in notes:
+        note(line)
+    next_step(f"{what} is in {out}")
+
+
 def _chosen(options: dict[str, Any], everybody: bool) -> dict[str, Any]:
     """Options of the command as those of `lift`."""
     if everybody and options["person"] is not None:

@@ -122,12 +122,12 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     if (
         _HAS_ONEDNN
+        and not torch.compiler.is_compiling()  # first: a graph of free sizes must not branch on them
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.numel() >= ONEDNN_ROWS * x.shape[-1]
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
     ):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
@@ -290,7 +290,7 @@ class PoseEncoder(nn.Module):
                 Frames that are not valid are never read by others; what comes out for them has no meaning.
         """
         at_once = self._clips_at_once(pose_BTJ3)
-        if at_once < len(pose_BTJ3):
+        if at_once < pose_BTJ3.shape[0]:
             parts = zip(
                 pose_BTJ3.split(at_once),
                 valid_BT.split(at_once) if valid_BT is not None else itertools.repeat(None),
@@ -320,8 +320,8 @@ class PoseEncoder(nn.Module):
 
     def _clips_at_once(self, pose_BTJ3: Tensor) -> int:
         B, T, J, _ = pose_BTJ3.shape
-        if pose_BTJ3.device.type != "cpu" or B == 0:
-            return B
+        if pose_BTJ3.device.type != "cpu" or torch.compiler.is_compiling() or B == 0:
+            return B  # a graph of free batch has no groups of fixed size
         groups = math.ceil(B / max(1, CPU_TOKENS // (T * J)))
         return math.ceil(B / groups)  # of like size, so that no small one is left over
 

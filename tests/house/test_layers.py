@@ -40,6 +40,7 @@ ARROWS: dict[str, dict[str, tuple[str, ...]]] = {
         "robustness": ("ablation", "data", "evaluate", "runs", "train"),
         "report": ("runs",),
         "lift": ("data", "model", "runs", "train"),
+        "export": ("lift", "model"),
     },
     "pipeline": {
         "body": ("untrusted",),
