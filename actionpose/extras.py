@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "data": ("threadpoolctl", "tqdm"),
     "mesh": ("smplx", "trimesh", "torch"),
     "cluster": ("dask", "distributed"),
+    "export": ("ezc3d", "onnx", "onnxruntime", "onnxscript", "trimesh"),
     "picture": ("matplotlib", "PIL"),
     "pandas": ("pandas",),
 }

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from actionpose.errors import UserError
 from actionpose.export.clip import Clip, complete
+from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 from actionpose.skeleton import BONES, JOINT_NAMES, LEFT, RIGHT
 
@@ -33,7 +33,8 @@ def write_glb(clip: Clip, path: Path) -> tuple[str, ...]:
     """Write a clip as an animated figure, metres, y up.
 
     Raises:
-        UserError: joints are hidden, or trimesh is not installed.
+        UserError: joints are hidden.
+        MissingPackageError: trimesh is not installed.
     """
     poses = complete(clip).poses
     tracks = {f"joint_{name}": _joint_track(poses, j) for j, name in enumerate(JOINT_NAMES)}
@@ -68,10 +69,9 @@ def _bone_track(poses: Floats, parent: int, child: int) -> Track:
 
 def _scene(tracks: dict[str, Track]) -> Any:
     """The scene, by trimesh, of the first frame, a node for each track."""
-    try:
+    with needed_for("a GLB file", "export"):
         import trimesh
-    except ImportError as error:
-        raise UserError("GLB files are written by trimesh, which is not installed", "pip install trimesh") from error
+
     scene = trimesh.Scene()
     for name, track in tracks.items():
         if name.startswith("joint_"):

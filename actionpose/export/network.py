@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from actionpose.errors import UserError
+from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 from actionpose.lift.source import LiftModel
 from actionpose.model.pose_encoder import PoseEncoder
@@ -78,17 +79,14 @@ def write_onnx(source: LiftModel, path: Path) -> tuple[str, ...]:
     """Write ONNX, after checking it in onnxruntime; the largest difference is stored in the file's metadata.
 
     Raises:
-        UserError: onnx, onnxscript or onnxruntime is not installed; the two differ; the file cannot be written.
+        MissingPackageError: onnx, onnxscript or onnxruntime is not installed.
+        UserError: the two differ; the file cannot be written.
     """
-    try:
+    with needed_for("an ONNX file", "export"):
         import onnx
         import onnxruntime
         import onnxscript  # noqa: F401  torch's exporter needs it
-    except ImportError as error:
-        raise UserError(
-            f"ONNX needs onnx, onnxscript and onnxruntime, and {error.name} is not installed",
-            "pip install 'actionpose[export]'",
-        ) from error
+
     with _quiet():
         made = torch.onnx.export(trace(source), input_names=["pose2d", "valid"], output_names=["pose3d"], dynamo=True)
     assert made is not None

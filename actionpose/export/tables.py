@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.errors import UserError
 from actionpose.export.clip import Clip
+from actionpose.extras import needed_for
 from actionpose.files import atomic_path, write_text
 from actionpose.lift.result import Lifted
 from actionpose.skeleton import JOINT_NAMES
@@ -58,14 +58,11 @@ def write_c3d(clip: Clip, path: Path) -> tuple[str, ...]:
     """C3D: millimetres, y up; hidden joints are marked as not reconstructed.
 
     Raises:
-        UserError: ezc3d is not installed.
+        MissingPackageError: ezc3d is not installed.
     """
-    try:
+    with needed_for("a C3D file", "export"):
         import ezc3d
-    except ImportError as error:
-        raise UserError(
-            "C3D files are written by ezc3d, which is not installed", "pip install 'actionpose[export]'"
-        ) from error
+
     file = ezc3d.c3d()
     file["parameters"]["POINT"]["UNITS"]["value"] = ["mm"]
     file["parameters"]["POINT"]["RATE"]["value"] = [clip.fps]
