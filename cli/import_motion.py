@@ -30,7 +30,7 @@ SHOWN = 10
 @click.option("--asf", type=PathLike, help="The skeleton of AMC files [default: the one beside them].")
 @click.option("--fps", type=click.FloatRange(1, 1000), help="The rate of all files, instead of what they state.")
 @click.option("--angles", type=click.Choice(["degrees", "radians"]), help="Unit of angles, against the format.")
-@click.option("--up", type=click.Choice(["y", "z"]), help="The axis of SMPL files that is up [default: found].")
+@click.option("--up", type=click.Choice(["y", "z"]), help="The axis that is up in the files [default: found].")
 @click.option(
     "--floor",
     type=click.Choice(["auto", "fit", "keep"]),

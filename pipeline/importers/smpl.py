@@ -28,7 +28,8 @@ _MAX_PICKLE_BYTES = 1_000_000_000
 _POSES = ("poses", "smpl_poses", "pose", "fullpose", "full_pose")
 _ROOT, _BODY_POSE = ("root_orient", "global_orient"), ("pose_body", "body_pose")
 _TRANS = ("trans", "smpl_trans", "transl", "translation")
-_RATE = ("mocap_framerate", "mocap_frame_rate", "fps", "framerate", "frame_rate")
+_AMASS_RATE = ("mocap_framerate", "mocap_frame_rate")
+_RATE = (*_AMASS_RATE, "fps", "framerate", "frame_rate")
 _AIST_FPS = 60.0
 _LARGEST_TURN = 20.0
 """Radians; unwrapped roots of AMASS reach 4.5. More than three whole turns are degrees."""
@@ -55,7 +56,7 @@ def read_smpl(path: Path, figure: Figure, *, up: str = "") -> SmplMotion:
     Args:
         path: the file; pickles are read without running them.
         figure: the body, whose rest pelvis the root turns about.
-        up: `y` or `z`: which axis of the file's world is up; empty to find out.
+        up: `y` or `z`: which axis of the file is up; empty to find out (AMASS z, AIST++ y, else from the motion).
 
     Raises:
         ItemError: damaged, no SMPL parameters, a width that no SMPL body has, degrees, not finite.
@@ -70,7 +71,9 @@ def read_smpl(path: Path, figure: Figure, *, up: str = "") -> SmplMotion:
             raise ItemError("malformed", f"{path.name}: smpl_scaling is {scaling:g}")
         trans = trans / scaling
         notes.append(f"AIST++: trans divided by smpl_scaling {scaling:.4g}")
-    poses, trans = _upright(path, poses, trans, figure, up or ("y" if aist else ""), notes)
+    if not up:
+        up = "y" if aist else "z" if members.has(*_AMASS_RATE) else ""
+    poses, trans = _upright(path, poses, trans, figure, up, notes)
     rate = members.get(_RATE).reshape(-1) if members.has(*_RATE) else np.zeros(0)
     return SmplMotion(
         poses=poses,

@@ -36,7 +36,7 @@ class Options:
         table: the joint map, instead of the one that fits.
         fps: the rate in Hz, instead of what files state.
         degrees: whether angles are degrees; None believes the format.
-        up: `y` or `z`, for SMPL files.
+        up: `y` or `z`: which axis of the files is up.
         floor: see `floor.find_floor`.
         asf: the skeleton of AMC files, instead of the one beside them.
         dataset, subject: folder names.
@@ -196,7 +196,7 @@ def asf_beside(path: Path) -> Path:
 def _captured(
     path: Path, source: Source, figure: Figure, options: Options, fps: float | None, subject: str
 ) -> Imported:
-    mapping, rest = _fitting(source, options.table)
+    mapping, rest = _fitting(source, options)
     subject = subject or options.subject or subject_of(path, mapping.table)
     rate, rate_from, notes = _rate(path, source, mapping.table, subject, options.fps, fps)
     first = _lead_in(source, mapping)
@@ -204,7 +204,16 @@ def _captured(
     if source.frames < 2:
         raise ItemError("no frames", f"{path.name} has {source.frames + first} frames: no motion")
     moved = retarget(source, mapping, rest, figure)
-    take = _finished(path, moved, rate, figure, options, [*notes, *_lead_note(first)])
+    table = mapping.table
+    take = _finished(
+        path,
+        moved,
+        rate,
+        figure,
+        options,
+        [*notes, *_lead_note(first)],
+        up_known=bool(table.up) or table.dataset != "Imported",
+    )
     return replace(
         take,
         fps_from=rate_from,
@@ -220,10 +229,12 @@ def _captured(
     )
 
 
-def _fitting(source: Source, table: Table | None) -> tuple[JointMap, RestPose]:
-    """The first table whose names are there and whose rest pose stands like a person."""
+def _fitting(source: Source, options: Options) -> tuple[JointMap, RestPose]:
+    """The first table whose names are there and whose rest pose stands like a person, along `up` when that is given."""
     wrong: ItemError | None = None
-    for mapping in candidates(source, table):
+    for mapping in candidates(source, options.table):
+        if options.up and not mapping.table.rest_axes:
+            mapping = replace(mapping, table=replace(mapping.table, up=options.up))
         try:
             return mapping, rest_pose(source, mapping)
         except ItemError as error:
@@ -325,6 +336,7 @@ def _finished(
     options: Options,
     notes: list[str],
     places: Floats | None = None,
+    up_known: bool = True,
 ) -> Imported:
     """Without flips, on the floor, checked."""
     places = joint_places(figure, moved.poses, moved.trans) if places is None else places
@@ -342,6 +354,7 @@ def _finished(
             floor=floor,
             bone_angles=moved.bone_angles,
             upright=moved.upright,
+            up_known=up_known,
         )
     )
     poses = np.zeros((len(places), POSE_WIDTH))

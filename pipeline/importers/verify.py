@@ -33,6 +33,7 @@ _HALF_RATE, _DOUBLE_RATE = (1.6, 3.4), (28.0, 52.0)
 _OFF_FLOOR = 0.05
 _FLIGHT_S = 0.1
 _FLIGHT_FRAMES = 8
+_LEAST_FALL = 1.0  # m/s²: what is slower stands on something that the take does not show
 _LEAST_RISE = 0.05
 """Metres; while running, feet push off until the body has nearly reached its height, so its arcs tell little."""
 
@@ -65,7 +66,10 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Take:
-    """What the checks look at: places (T, B, 3) metres, world with z up, and facts from retargeting."""
+    """What the checks look at: places (T, B, 3) metres, world with z up, and facts from retargeting.
+
+    `up_known`: the axis that is up is a fact of the database or was given, so that people may lie as they like.
+    """
 
     places: Floats
     fps: float
@@ -73,6 +77,7 @@ class Take:
     floor: Floor
     bone_angles: dict[str, float]
     upright: Floats
+    up_known: bool = True
 
 
 def verify(take: Take) -> list[Finding]:
@@ -128,13 +133,17 @@ def _bones(take: Take) -> Finding:
 
 def _up(take: Take) -> Finding:
     up, across = float(take.upright[2]), float(np.abs(take.upright[:2]).max())
-    wrong = (abs(up) < 0.3 and across > 0.8) or up < -0.6
+    lying = (abs(up) < 0.3 and across > 0.8) or up < -0.6
+    sentence = f"shoulders stand over ankles at a cosine of {up:.2f} with the vertical"
+    if not lying:
+        return Finding(check="up", verdict="ok", value=up, sentence=sentence)
+    if take.up_known:
+        return Finding(check="up", verdict="odd", value=up, sentence=f"{sentence}: a person who lies, swims or hangs")
     return Finding(
         check="up",
-        verdict="rejects" if wrong else "ok",
+        verdict="rejects",
         value=up,
-        sentence=f"shoulders stand over ankles at a cosine of {up:.2f} with the vertical"
-        + ("; another axis is up: give --up" if wrong else ""),
+        sentence=f"{sentence}: another axis is up, or the person lies; say which axis is up with --up",
     )
 
 
@@ -192,8 +201,8 @@ def _gravity(take: Take) -> Finding:
         (_DOUBLE_RATE, "double", take.fps / 2),
     ):
         if low <= g <= high:
-            # One flight may be a swing or a climb; several that agree are a clock.
-            verdict = "rejects" if len(falls) > 1 else "odd"
+            # One flight may be a swing or a climb; several that all agree are a clock.
+            verdict = "rejects" if len(falls) > 1 and all(low <= fall <= high for fall in falls) else "odd"
             advice = f"{sentence}, not 9.8: the rate of {take.fps:g} Hz is probably {what} the true one (--fps {fps:g})"
             return Finding(check="gravity", verdict=verdict, value=g, sentence=advice)
     return Finding(check="gravity", verdict="odd", value=g, sentence=f"{sentence}, not 9.8")
@@ -218,6 +227,6 @@ def flights(take: Take) -> list[float]:
         terms = np.polyfit(time, height[start:stop], 2)
         miss = np.sqrt(np.mean((np.polyval(terms, time) - height[start:stop]) ** 2))
         rise = -terms[0] * (time[-1] / 2) ** 2
-        if rise > _LEAST_RISE and miss < 0.1 * rise:
+        if rise > _LEAST_RISE and miss < 0.1 * rise and -2 * terms[0] > _LEAST_FALL:
             found.append(float(-2 * terms[0]))
     return found

@@ -69,6 +69,23 @@ def test_swings_are_no_flights():
     assert flights(take) == []
 
 
+def test_lying_people_are_imported_where_the_vertical_is_known_and_asked_about_where_not(tmp_path: Path):
+    person = jumper()
+    poses = person.poses.copy()
+    poses[:, :3] = [0, 0, 0]  # on the back
+    lying = replace(person, poses=poses)
+    with pytest.raises(ItemError, match="--up"):
+        imported(tmp_path, lying)
+    assert found(imported(tmp_path, lying, up="y"), "up").verdict == "odd"
+    known = import_file(write_bvh(tmp_path / "01_01.bvh", lying, "cgspeed"), FIGURE, Options())
+    assert found(known, "up").verdict == "odd"
+
+
+def test_an_axis_that_is_given_must_be_the_figures(tmp_path: Path):
+    with pytest.raises(ItemError, match="does not stand along"):
+        imported(tmp_path, jumper(), up="z")
+
+
 def test_a_statue_is_refused(tmp_path: Path):
     person = jumper()
     still = replace(person, poses=np.repeat(person.poses[20:21], 60, 0), trans=np.repeat(person.trans[20:21], 60, 0))
