@@ -24,7 +24,8 @@ from actionpose.files import PARTIAL, atomic_path, publish_folder, sha256_file, 
 from pipeline.engine.item import ItemError
 from pipeline.importers.figure import Figure
 from pipeline.importers.labels import Json, LabelTable, babel_entry, babel_json, sequence_ids, split_subjects
-from pipeline.importers.take import SUFFIXES, Imported, Options, import_file, kind_of
+from pipeline.importers.recognise import SUFFIXES, kind_of
+from pipeline.importers.take import Imported, Options, import_file
 
 MANIFEST = "import.jsonl"
 
@@ -153,7 +154,7 @@ def _rows(job: Job, folder: Path | None) -> Iterator[Json]:
     from tqdm import tqdm
 
     seen: dict[str, str] = {}
-    named = [(path, job.labels.of(path) if job.labels else None) for path in _motions(job)]
+    named = [(path, job.labels.of(path) if job.labels else None) for path in job.files]
     tasks = [
         (number, path, label.fps if label else None, label.subject if label else "")
         for number, (path, label) in enumerate(named)
@@ -169,11 +170,6 @@ def _rows(job: Job, folder: Path | None) -> Iterator[Json]:
         for (_, label), row in zip(named, bar, strict=True):
             row["label"] = "; ".join(dict.fromkeys(lab.text for lab in label.labels)) if label else ""
             yield _placed_row(row, seen, folder)
-
-
-def _motions(job: Job) -> list[Path]:
-    """The files without skeletons, which come with their motions."""
-    return [path for path in job.files if path.suffix.lower() != ".asf"]
 
 
 def _placed_row(row: Json, seen: dict[str, str], folder: Path | None) -> Json:
@@ -205,9 +201,11 @@ def _rejected_row(row: Json, reason: str, message: str) -> Json:
 def _one(task: tuple[int, Path, float | None, str], *, figure: Figure, options: Options, folder: Path | None) -> Json:
     """Import one file; its arrays wait under a name of their own until all rows are in order."""
     number, path, fps, subject = task
-    row: Json = {"file": path.as_posix(), "status": "imported", "reason": "", "message": "", "sha256": ""}
+    file = path.as_posix().encode("utf-8", "backslashreplace").decode()
+    row: Json = {"file": file, "status": "imported", "reason": "", "message": "", "sha256": ""}
     try:
-        kind_of(path)
+        if kind_of(path) == "asf":
+            return row | {"status": "skeleton", "message": "the skeleton of AMC files"}
         row["sha256"] = sha256_file(path)
         take = import_file(path, figure, options, fps=fps, subject=subject)
     except ItemError as error:
@@ -248,7 +246,7 @@ def _write(path: Path, take: Imported) -> None:
     arrays: dict[str, Any] = {
         "poses": take.poses.astype(np.float32),
         "trans": take.trans.astype(np.float32),
-        "betas": np.zeros(16, np.float32),
+        "betas": take.betas.astype(np.float32),
         "gender": np.array(take.gender),
         "mocap_framerate": np.array(take.fps),
     }

@@ -15,7 +15,7 @@ import numpy as np
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from pipeline.body.rotations import rotation_matrices, rotation_vectors
-from pipeline.body.smplh import normalise_gender
+from pipeline.body.smplh import N_BETAS, normalise_gender
 from pipeline.engine.item import ItemError
 from pipeline.importers.figure import Z_UP, Figure, joint_places
 from pipeline.importers.skeletons import BODY
@@ -30,6 +30,7 @@ _ROOT, _BODY_POSE = ("root_orient", "global_orient"), ("pose_body", "body_pose")
 _TRANS = ("trans", "smpl_trans", "transl", "translation")
 _AMASS_RATE = ("mocap_framerate", "mocap_frame_rate")
 _RATE = (*_AMASS_RATE, "fps", "framerate", "frame_rate")
+_SMPLH = "SMPL+H, 52 joints"
 _AIST_FPS = 60.0
 _LARGEST_TURN = 20.0
 """Radians; unwrapped roots of AMASS reach 4.5. More than three whole turns are degrees."""
@@ -37,13 +38,14 @@ _LARGEST_TURN = 20.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SmplMotion:
-    """A take as SMPL+H parameters: poses (T, 156) radians, trans (T, 3) metres, world with z up.
+    """A take as SMPL+H parameters: poses (T, 156) radians, trans (T, 3) metres, betas (16,), world with z up.
 
     `fps` is None where the file states none; `notes` say what was changed or left out.
     """
 
     poses: Floats
     trans: Floats
+    betas: Floats
     fps: float | None
     gender: str
     kind: str
@@ -78,6 +80,7 @@ def read_smpl(path: Path, figure: Figure, *, up: str = "") -> SmplMotion:
     return SmplMotion(
         poses=poses,
         trans=trans,
+        betas=_betas(members, kind),
         fps=float(rate[0]) if len(rate) else (_AIST_FPS if aist else None),
         gender=members.gender() or "neutral",
         kind="AIST++" if aist else kind,
@@ -210,7 +213,7 @@ def _widened(members: _Members, raw: Floats) -> tuple[Floats, str, list[str]]:
         return poses, "SMPL, 24 joints", [*notes, *([shape] if members.has("betas") else [])]
     if width == POSE_WIDTH:
         poses[:, 66:] = raw[:, 66:]
-        return poses, "SMPL+H, 52 joints", ["shape coefficients left out: the mean shape is used"]
+        return poses, _SMPLH, ["SMPL+H already: columns, fingers and shape are kept"]
     if width == 165:
         poses[:, 66:] = raw[:, 75:]
         return poses, "SMPL-X, 55 joints", ["jaw and eyes left out", shape]
@@ -218,6 +221,15 @@ def _widened(members: _Members, raw: Floats) -> tuple[Floats, str, list[str]]:
         "wrong width",
         f"{members.path.name}: poses have {width} columns; SMPL has 72, SMPL+H 156, SMPL-X 165, a body alone 66",
     )
+
+
+def _betas(members: _Members, kind: str) -> Floats:
+    """The person's shape where the body is the same, else the mean shape."""
+    betas = np.zeros(N_BETAS)
+    if kind == _SMPLH and members.has("betas"):
+        stated = members.get(("betas",)).reshape(-1)[:N_BETAS]
+        betas[: len(stated)] = stated
+    return betas
 
 
 def _trans(members: _Members, frames: int, notes: list[str]) -> Floats:

@@ -11,19 +11,19 @@ import numpy as np
 
 from actionpose.arrays import Floats
 from pipeline.body.resample import MAX_FPS, snap_rate
+from pipeline.body.smplh import N_BETAS
 from pipeline.engine.item import ItemError
 from pipeline.importers.asf_amc import read_amc, read_asf
 from pipeline.importers.bvh import read_bvh
 from pipeline.importers.figure import Figure, joint_places
 from pipeline.importers.floor import find_floor
+from pipeline.importers.recognise import kind_of
 from pipeline.importers.retarget import RestPose, Retargeted, rest_pose, retarget
 from pipeline.importers.skeletons import JointMap, Table, candidates
 from pipeline.importers.smpl import POSE_WIDTH, ankles_to_shoulders, read_smpl
 from pipeline.importers.source import Source
 from pipeline.importers.verify import Finding, Take, clean_run, verify
 
-SUFFIXES = (".bvh", ".amc", ".npz", ".pkl")
-"""What a folder is searched for."""
 _AT_REST = np.deg2rad(5.0)
 _SUBJECTS = re.compile(r"(?P<a>subject\d+)|^(?P<b>\d+)_\d+|_(?P<c>d\d\d)_")
 
@@ -54,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Imported:
-    """A take in AMASS' terms: poses (T, 156) radians, trans (T, 3) metres, world with z up, fps.
+    """A take in AMASS' terms: poses (T, 156) radians, trans (T, 3) metres, world with z up, betas (16,), fps.
 
     Attributes:
         kind: format of the file. skeleton: the table used, empty for SMPL files.
@@ -65,6 +65,7 @@ class Imported:
 
     poses: Floats
     trans: Floats
+    betas: Floats
     fps: float
     fps_from: str
     gender: str
@@ -80,56 +81,6 @@ class Imported:
     unmapped: tuple[str, ...]
     filled: tuple[str, ...]
     together: tuple[tuple[str, ...], ...] = ()
-
-
-# --- what a file is ---------------------------------------------------------------------------
-
-
-def kind_of(path: Path) -> str:
-    """`bvh`, `amc`, `asf`, `npz` or `pickle`, by content and then by name.
-
-    Raises:
-        ItemError: something else; the message says what, and what to do.
-    """
-    try:
-        with open(path, "rb") as handle:
-            head = handle.read(64)
-    except OSError as error:
-        raise ItemError("cannot be read", f"{path.name}: {error.strerror or error}") from error
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not head:
-        raise ItemError("empty", f"{path.name} has no bytes")
-    for begin, (reason, sentence) in _STRANGERS.items():
-        if text.startswith(begin):
-            raise ItemError(reason, f"{path.name} {sentence}")
-    suffix = path.suffix.lower()
-    if text[:9].upper() == b"HIERARCHY":
-        return "bvh"
-    if suffix == ".asf":
-        return "asf"
-    if suffix == ".amc" or text.upper().startswith(b":FULLY-SPECIFIED"):
-        return "amc"
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "npz"
-    if suffix in (".pkl", ".pickle") or head[:1] == b"\x80":
-        return "pickle"
-    raise ItemError("not recognised", f"{path.name} is none of BVH, ASF/AMC, .npz or .pkl with SMPL parameters")
-
-
-_CONVERT = (
-    "convert it to BVH first, for example in Blender: File, Import, FBX, then File, Export, Motion Capture (.bvh)"
-)
-_STRANGERS = {
-    b"Kaydara FBX Binary": ("FBX", f"is a binary FBX, which is not read: {_CONVERT}"),
-    b"; FBX": ("FBX", f"is an FBX in text form, which is not read: {_CONVERT}"),
-    b"<!doctype": ("a web page", "is a web page, not motion: the download needed a login"),
-    b"<!DOCTYPE": ("a web page", "is a web page, not motion: the download needed a login"),
-    b"<html": ("a web page", "is a web page, not motion: the download needed a login"),
-    b"version https://git-lfs": ("Git LFS pointer", "is a Git LFS pointer: run 'git lfs pull' in its repository"),
-    b"glTF": ("glTF", "is a glTF, which is not read: convert it to BVH first"),
-    b"\x1f\x8b": ("packed", "is a gzip archive: unpack it first"),
-    b"\x93NUMPY": ("no SMPL motion", "is one bare array: it names neither poses nor translation"),
-}
 
 
 # --- one file ---------------------------------------------------------------------------------
@@ -197,7 +148,7 @@ def _captured(
     path: Path, source: Source, figure: Figure, options: Options, fps: float | None, subject: str
 ) -> Imported:
     mapping, rest = _fitting(source, options)
-    subject = subject or options.subject or subject_of(path, mapping.table)
+    subject = folder_name(subject or options.subject) or subject_of(path, mapping.table)
     rate, rate_from, notes = _rate(path, source, mapping.table, subject, options.fps, fps)
     first = _lead_in(source, mapping)
     source = replace(source, values=source.values[first:])
@@ -219,7 +170,7 @@ def _captured(
         fps_from=rate_from,
         kind=source.kind,
         skeleton=mapping.table.name,
-        dataset=options.dataset or mapping.table.dataset,
+        dataset=folder_name(options.dataset or mapping.table.dataset) or "Imported",
         subject=subject,
         first=first + take.first,
         source_frames=source.frames + first,
@@ -291,15 +242,16 @@ def _lead_note(first: int) -> list[str]:
 def subject_of(path: Path, table: Table | None) -> str:
     """Who moves: by the table's pattern, else by patterns of known databases, else the file's folder."""
     if table and table.subject_name:
-        return table.subject_name
+        return folder_name(table.subject_name)
     if table and table.subject and (found := re.search(table.subject, path.stem)):
-        return _folder_name(found[found.lastindex or 0])
+        return folder_name(found[found.lastindex or 0])
     if match := _SUBJECTS.search(path.stem):
-        return _folder_name(next(group for group in match.groups() if group))
-    return _folder_name(path.resolve().parent.name) or "subject"
+        return folder_name(next(group for group in match.groups() if group))
+    return folder_name(path.resolve().parent.name) or "subject"
 
 
-def _folder_name(text: str) -> str:
+def folder_name(text: str) -> str:
+    """A text as the name of one folder: no separators, no leading or trailing dots; may be empty."""
     return re.sub(r"[^\w.\-]+", "_", text).strip("._")
 
 
@@ -315,6 +267,9 @@ def _smpl(path: Path, figure: Figure, options: Options, fps: float | None, subje
     moved = Retargeted(
         poses=motion.poses, trans=motion.trans, scale=1.0, bone_angles={}, upright=ankles_to_shoulders(places)
     )
+    if motion.betas.any():
+        # Of another build than the figure's: where its soles are is not known here.
+        options = replace(options, floor="keep")
     take = _finished(path, moved, snap_rate(rate), figure, options, list(motion.notes), places)
     return replace(
         take,
@@ -322,8 +277,9 @@ def _smpl(path: Path, figure: Figure, options: Options, fps: float | None, subje
         gender=motion.gender,
         kind=motion.kind,
         scale=None,
-        dataset=options.dataset or ("AISTpp" if motion.kind == "AIST++" else "Imported"),
-        subject=subject or options.subject or subject_of(path, None),
+        dataset=folder_name(options.dataset) or ("AISTpp" if motion.kind == "AIST++" else "Imported"),
+        subject=folder_name(subject or options.subject) or subject_of(path, None),
+        betas=motion.betas,
         source_frames=len(motion.poses),
     )
 
@@ -362,6 +318,7 @@ def _finished(
     return Imported(
         poses=poses,
         trans=moved.trans[run] + up,
+        betas=np.zeros(N_BETAS),
         fps=fps,
         fps_from="",
         gender=figure.gender,

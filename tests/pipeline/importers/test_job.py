@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,31 @@ def test_what_is_wrong_with_a_joint_map_is_said(captured: Path, tmp_path: Path, 
 )
 def test_wrong_usage_ends_with_status_2(words: list[str]):
     assert run(*words).exit_code == 2
+
+
+def test_names_that_lead_elsewhere_stay_inside(captured: Path, tmp_path: Path):
+    table = tmp_path / "labels.csv"
+    table.write_text("file,description,subject\n01_01,walk,../../../evil\n")
+    done = run(captured / "01_01.bvh", "--labels", table, "--dataset", "../..", "--out", tmp_path / "a" / "o")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a/o/amass/Imported/evil/01_01_poses.npz").is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "labels.csv"]
+
+
+def test_names_that_cannot_be_written_and_pipes_are_refused(captured: Path, tmp_path: Path):
+    content = (captured / "01_01.bvh").read_bytes()
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in" / "pipe.bvh")
+    Path(os.fsdecode(bytes(tmp_path / "in") + b"/\xff.bvh")).write_bytes(content)
+    (tmp_path / "in" / f"{'x' * 230}.bvh").write_bytes(content)
+    result = json.loads(run(tmp_path / "in", "--dry-run", "--format", "json").stdout)
+    assert result["reasons"] == {"cannot be read": 1, "odd name": 2}
+
+
+def test_skeletons_among_the_files_are_no_failures(captured: Path, tmp_path: Path):
+    done = run(captured / "03.asf", captured / "03_01.amc", "--out", tmp_path / "o")
+    assert done.exit_code == 0, done.output
+    assert [row["status"] for row in rows(tmp_path / "o")] == ["skeleton", "imported"]
 
 
 def test_takes_of_one_person_leave_val_empty_and_the_last_line_says_how_to_go_on(captured: Path, tmp_path: Path):

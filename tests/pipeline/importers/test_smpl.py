@@ -72,6 +72,16 @@ def test_fingers_of_smplx_go_to_the_columns_of_smplh(tmp_path: Path):
     assert np.allclose(motion.poses[:, 66:], np.arange(90) / 100)
 
 
+def test_a_shape_is_kept_where_the_body_is_the_same(tmp_path: Path):
+    arrays = {"trans": PERSON.trans, "fps": 60.0, "betas": np.full(16, 0.5), "gender": "female"}
+    same = import_file(saved(tmp_path / "a.npz", poses=widened(156), **arrays), FIGURE, Options())
+    assert (same.gender, same.betas.tolist()) == ("female", [0.5] * 16)
+    assert np.array_equal(same.trans, PERSON.trans)  # its soles are not the figure's: heights are kept
+    other = import_file(saved(tmp_path / "b.npz", poses=widened(72), **arrays), FIGURE, Options())
+    assert not other.betas.any()
+    assert any("mean shape" in note for note in other.notes)
+
+
 def test_aist_pickles_are_scaled_and_turned(tmp_path: Path):
     poses, trans = y_up()
     path = tmp_path / "gBR_sBM_cAll_d04_mBR0_ch01.pkl"
