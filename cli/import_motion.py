@@ -149,9 +149,7 @@ def _last_line(report: Report, out: Path | None, body: Path | None, *, dry_run: 
         next_step(f"Nothing was written: {counts['imported']:,} of {counts['files']:,} files can be imported.")
         return
     if not counts["imported"]:
-        next_step(
-            "Nothing was written: no file could be imported. See what is wrong with each: the same with --dry-run"
-        )
+        next_step(f"No file could be imported; {out}/import.jsonl says why, file by file.")
         return
     assert out is not None
     done = (

@@ -118,9 +118,8 @@ def run(job: Job) -> Report:
     folder = _prepared(job.out, overwrite=job.overwrite)
     try:
         report = _report(job, list(_rows(job, folder)), folder)
-        if report.imported:
-            write_text(folder / MANIFEST, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in report.rows))
-            publish_folder(folder, job.out)
+        write_text(folder / MANIFEST, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in report.rows))
+        publish_folder(folder, job.out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return report
@@ -132,8 +131,9 @@ def _prepared(out: Path, *, overwrite: bool) -> Path:
     Raises:
         UserError: OUT holds something that is not to be replaced.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        ours = (out / MANIFEST).is_file()
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if out.is_file() or there - {MANIFEST}:  # a manifest alone is of an import that rejected everything
+        ours = MANIFEST in there
         if not (ours and overwrite):
             hint = "choose another --out" + (", or replace it with --overwrite" if ours else "")
             raise UserError(f"{out} is there already" + (" and holds an earlier import" if ours else ""), hint)
@@ -274,7 +274,7 @@ def _report(job: Job, rows: list[Json], folder: Path | None) -> Report:
             row["label"] = ""
         else:
             entries[row["split"]].append(entry)
-    if folder and job.labels:
+    if folder and job.labels and done:
         for split, of_split in entries.items():
             write_text(folder / "babel" / f"{split}.json", babel_json(of_split))
     return Report(rows=rows, unused_labels=job.labels.unused() if job.labels else [])

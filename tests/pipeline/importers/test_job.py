@@ -108,10 +108,12 @@ def test_a_dry_run_says_the_same_and_writes_nothing(captured: Path, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["o"]
 
 
-def test_no_good_file_leaves_nothing_behind(captured: Path, tmp_path: Path):
-    done = run(captured / "strangers", "--out", tmp_path / "o")
+def test_without_a_good_file_the_manifest_alone_is_left_and_may_be_replaced(captured: Path, tmp_path: Path):
+    done = run(captured / "strangers", "--labels", captured / "labels.tsv", "--out", tmp_path / "o")
     assert done.exit_code == 1
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["import.jsonl"]
+    assert all(row["reason"] and row["message"] for row in rows(tmp_path / "o"))
+    assert run(captured / "01_01.bvh", "--out", tmp_path / "o").exit_code == 0
 
 
 def test_what_is_there_is_never_replaced_unasked(captured: Path, tmp_path: Path):
