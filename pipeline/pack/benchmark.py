@@ -26,6 +26,7 @@ from actionpose.shards import ShardSet, check_place, read_index, summary_of, wri
 from actionpose.skeleton import N_JOINTS
 from pipeline.engine.journal import disk_troubles, locked
 from pipeline.engine.manifest import FailureRow, VideoRow, write_rows
+from pipeline.pack.same_joints import Agreement
 
 log = logging.getLogger("ap-data")
 
@@ -170,6 +171,12 @@ def write_benchmark(
         partial.mkdir()
         count = _Count()
         shards = _write_shards(partial, _sound(_shown(motions, stage, total), count), max_frames)
+        for split, words in count.fit.verdicts().items():
+            raise UserError(
+                f"{stage}: the 2D of {split} does not show what its 3D shows; {words}",
+                "it was made with another joint order or unit than these files have: take the published file, or put "
+                "the 2D right first; nothing was written",
+            )
         if not shards:
             raise UserError(f"{stage}: none of {len(count.rejected)} videos can be used", _first_reason(count.rejected))
         failures = [_failure_row(rejected, stage) for rejected in count.rejected]
@@ -220,6 +227,7 @@ class _Count:
     videos: list[VideoRow] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    fit: Agreement = field(default_factory=Agreement)
 
 
 def _sound(motions: Iterable[BenchmarkMotion | Rejected], count: _Count) -> Iterator[BenchmarkMotion]:
@@ -231,6 +239,7 @@ def _sound(motions: Iterable[BenchmarkMotion | Rejected], count: _Count) -> Iter
             continue
         assert isinstance(motion, BenchmarkMotion)
         count.seen.add(motion.motion_id)
+        count.fit.add(motion.split, motion.pose2d, motion.pose3d)
         count.videos.append(_video_row(motion))
         yield motion
 

@@ -11,6 +11,7 @@ import numpy as np
 from actionpose.errors import UserError
 from actionpose.schema import TARGETS, VideoFacts
 from actionpose.shards import ShardSet
+from pipeline.pack.same_joints import Agreement
 from pipeline.validate.check import Check, judged
 
 OUTSIDE = 1.5
@@ -21,7 +22,7 @@ _EVERY = 50  # frames of a video from one that is looked at to the next: a secon
 
 def benchmark_checks(shards: ShardSet, videos: Mapping[str, Mapping[str, Any]]) -> list[Check]:
     """What each video states, scales, people, and agreement with `videos.jsonl` where it is there."""
-    checks = [stated(shards), people(shards), pictures(shards)]
+    checks = [stated(shards), people(shards), pictures(shards), joints(shards)]
     try:
         shards.videos  # noqa: B018 (the others need what every video states)
     except UserError:
@@ -81,6 +82,17 @@ def pictures(shards: ShardSet) -> Check:
         if not (middle := float(np.abs(np.median(frames[..., :2], axis=0)).max())) <= OUTSIDE:
             wrong.append(f"{motion_id}: {middle:.2f} screen units from the middle")
     return judged("pictures", wrong, f"joints within {OUTSIDE:g} screen units of the middle", otherwise="warning")
+
+
+def joints(shards: ShardSet) -> Check:
+    """2D and 3D show the same joints in one unit, video by video put together for each split."""
+    seen = Agreement()
+    if shards.has_pose2d:
+        for number, _ in _ids(shards):
+            pose2d, pose3d = (shards.motion_frames(number, name) for name in ("pose2d", "pose3d"))
+            seen.add(str(shards.motions["split"][number]), pose2d, pose3d)
+    wrong = [f"{split}: {words}" for split, words in seen.verdicts().items()]
+    return judged("joints", wrong, "2D and 3D show the same joints, in every split")
 
 
 def agreement(shards: ShardSet, videos: Mapping[str, Mapping[str, Any]]) -> Check:
