@@ -107,7 +107,7 @@ def test_the_plan_of_the_pairs_is_json_and_writes_nothing(world, tmp_path):
     result = run("pairs", "--babel", world.root / "babel", "--dry-run", "--format", "json")
     plan = json.loads(result.stdout)
     assert {"sequences", "segments", "pairs", "labels", "transitions"} <= set(plan)
-    assert plan["transitions"] == {"found": 8, "kept": 4, "dropped": {"opens the sequence": 4}}
+    assert plan["transitions"] == {"found": 8, "kept": 4, "same_label": 0, "dropped": {"opens the sequence": 4}}
     assert plan["policies"]["pairs.transition=skip"]["pairs"] == plan["pairs"] - 4
     assert "Nothing was written" in result.stderr
 
