@@ -29,7 +29,7 @@ from typing import Any
 from actionpose.ablation.folder import GRID, SCHEMA, VERSION, finished, read_grid, same_grid
 from actionpose.ablation.settings import AblateConfig, AblateRecipe, Row, changed, differs_by, rows_of
 from actionpose.config import Resolved, fingerprint, to_dict
-from actionpose.data.samples import select_motions
+from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate.lifting import held_out
 from actionpose.files import write_text

@@ -8,6 +8,7 @@ Shape suffixes: B clips, T frames, J joints, K noise key frames.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from enum import IntEnum
@@ -109,7 +110,22 @@ class CorruptConfig:
         "short one is not hidden all but one frame. The paper's clips have 243 frames. 0: the same frames for any clip",
     )
 
+    masks_from: float = setting(
+        0.0,
+        "share of the steps before any clip is masked: until then clips only carry the noise. The paper masks from the "
+        "first step, but starts from trained weights",
+    )
+
+    finetune_share: float = setting(
+        0.0,
+        "share of fine-tuning's clips that are masked as in pretraining; its detections keep the errors they have. The "
+        "paper fine-tunes on whole poses alone, which unlearns within a few hundred steps what masks taught",
+    )
+
     def __post_init__(self) -> None:
+        for key in ("masks_from", "finetune_share"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"{key} {getattr(self, key)} is a share, from 0 to 1")
         shares = (self.share_random, self.share_part, self.share_window)
         if min(shares) < 0 or sum(shares) > 1 + 1e-9:
             raise ValueError(f"the three mask shares {shares} must be positive and sum to at most 1")
@@ -128,6 +144,12 @@ class Mask(IntEnum):
     PART = 1
     WINDOW = 2
     NONE = 3
+
+
+def masks_only(config: CorruptConfig, share: float) -> CorruptConfig:
+    """The masks of `config` on `share` of the clips, its kinds in the same proportion, and no noise; from step one."""
+    shares = {key: share * getattr(config, key) for key in ("share_random", "share_part", "share_window")}
+    return dataclasses.replace(config, noise=False, masks_from=0.0, **shares)
 
 
 class Corrupted(NamedTuple):

@@ -7,10 +7,9 @@ is keyed on it, so the same shards and the same settings always give the same sa
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from actionpose.balance import label_weights
 from actionpose.config import setting
+from actionpose.data.selection import select_motions
 from actionpose.data.shuffled import with_shuffled_labels
 from actionpose.data.windows import every_start, split_clips
 from actionpose.errors import UserError
@@ -36,6 +36,11 @@ class DataConfig:
     """Which part of the shards is used, how it is cut, and what the loader does to it."""
 
     split: str = setting("train", "split to train on; empty: all splits")
+    dev_share: float = setting(
+        0.0,
+        "share of the people of split train who are held out, by a hash of their names: nothing trains on them, and "
+        "eval.split=dev measures on them. Settings chosen on them leave the people of other splits unseen",
+    )
     subjects_include: tuple[str, ...] = setting(
         (), "only these subjects, as `subject` or `dataset/subject`; empty: all. Lets a few play a target dataset"
     )
@@ -85,6 +90,8 @@ class DataConfig:
             raise ValueError(f"stride {self.stride} must be between 1 and clip_frames {self.clip_frames}")
         if self.windows_per_clip < 1:
             raise ValueError("windows_per_clip must be at least 1")
+        if not 0 <= self.dev_share < 1:
+            raise ValueError(f"dev_share {self.dev_share} is a share of the people, from 0 to below 1")
         if self.scale <= 0 or len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
             raise ValueError(f"scale {self.scale} and zoom {list(self.zoom)} (from, to) must be positive")
 
@@ -340,50 +347,3 @@ def _units(shards: ShardSet, config: DataConfig) -> NDArray[np.float32]:
     if shards.kind == "motion-text":
         return np.full(len(shards.motions["start"]), MM_PER_METRE / config.scale, dtype=np.float32)
     return np.asarray([video.mean_unit_mm for video in shards.videos], dtype=np.float32)
-
-
-# --- filters ----------------------------------------------------------------------------------
-
-
-def select_motions(shards: ShardSet, config: DataConfig) -> NDArray[np.bool_]:
-    """Which motions the split and the subject filters leave, (motions,) bool.
-
-    Raises:
-        UserError: a subject that is not there, or nothing left.
-    """
-    motions = shards.motions
-    keep = np.ones(len(motions["start"]), dtype=bool)
-    if config.split:
-        keep &= motions["split"] == config.split
-        if not keep.any():
-            found = ", ".join(f"{name} ({count} motions)" for name, count in Counter(motions["split"]).items())
-            raise UserError(
-                f"{shards.folder} has no motions of split '{config.split}'",
-                f"it has: {found or 'nothing'}; choose with -o data.split=NAME (eval.split for evaluation)",
-            )
-    subjects = motions["subject"].astype(object)
-    full = motions["dataset"].astype(object) + "/" + subjects
-    if config.subjects_include:
-        keep &= _named(config.subjects_include, subjects, full, "subjects_include")
-    if config.subjects_exclude:
-        keep &= ~_named(config.subjects_exclude, subjects, full, "subjects_exclude")
-    if not keep.any():
-        where = f" of split '{config.split}'" if config.split else ""
-        raise UserError(f"{shards.folder}: the subject filters leave no motion{where}", "loosen data.subjects_*")
-    return keep
-
-
-def _named(names: Sequence[str], subjects: NDArray[Any], full: NDArray[Any], key: str) -> NDArray[np.bool_]:
-    """Motions whose subject is named; every name must mean someone."""
-    hit = np.zeros(len(subjects), dtype=bool)
-    for name in names:
-        found = (subjects == name) | (full == name)
-        if not found.any():
-            known = sorted(set(full.tolist()))
-            near = difflib.get_close_matches(name, known + sorted(set(subjects.tolist())), n=3, cutoff=0.4)
-            raise UserError(
-                f"{key}: no motion has the subject '{name}'",
-                "there is: " + ", ".join(near or [*known[:10], *(["…"] if len(known) > 10 else [])]),
-            )
-        hit |= found
-    return hit

@@ -55,8 +55,8 @@ class Texts:
         self._index = {text.strip().casefold(): i for i, text in enumerate(self.vocabulary)}
         self._of_clip: dict[int, set[int]] = defaultdict(set)
         for pair in used.tolist():
-            self._of_clip[int(pairs["clip"][pair])].add(self._number(pair))
-        counts = np.bincount([self._number(pair) for pair in table.pair], minlength=len(self.vocabulary))
+            self._of_clip[int(pairs["clip"][pair])].add(self.number(pair))
+        counts = np.bincount([self.number(pair) for pair in table.pair], minlength=len(self.vocabulary))
         self._share = counts / counts.sum() if by_frequency else None
         most = max(len(self.excluded(pair)) for pair in used.tolist())
         if len(self.vocabulary) < most + count:
@@ -66,8 +66,8 @@ class Texts:
                 f"use fewer: -o loss.negatives={max(1, len(self.vocabulary) - most)}",
             )
 
-    def _number(self, pair: int) -> int:
-        """Vocabulary number of a pair's own text."""
+    def number(self, pair: int) -> int:
+        """Vocabulary number of a pair's own text, whatever its spelling."""
         return self._index[self.table.shards.pairs["text"][pair].strip().casefold()]
 
     def excluded(self, pair: int) -> set[int]:

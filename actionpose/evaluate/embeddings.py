@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from actionpose.data.samples import DataConfig, SampleTable, pair_samples
 from actionpose.errors import UserError
 from actionpose.evaluate.probe import linear_probe
 from actionpose.evaluate.retrieval import Floats, Retrieval, text_motion_retrieval, truth
+from actionpose.evaluate.ridge import fit as fit_ridge
 from actionpose.evaluate.zeroshot import Naming, zero_shot
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs.recipe import Recipe
@@ -134,7 +135,16 @@ def clip_features(
 
 
 def token(model: ActionPose) -> Encode:
-    """The frozen encoder's class token at the middle, averaged over joints: (B, C)."""
+    """The frozen encoder's class token at the middle, joint by joint, as `pose_pool` reads it: (B, J·C)."""
+
+    def encode(pose2d_BTJ3: Tensor, valid_BT: Tensor) -> Tensor:
+        return model.pose.token(pose2d_BTJ3, valid_BT).flatten(1)
+
+    return encode
+
+
+def token_mean(model: ActionPose) -> Encode:
+    """The same averaged over its joints, (B, C)."""
 
     def encode(pose2d_BTJ3: Tensor, valid_BT: Tensor) -> Tensor:
         return model.pose.token(pose2d_BTJ3, valid_BT).mean(dim=1)
@@ -162,11 +172,22 @@ def text_embeddings(model: ActionPose, texts: list[str], runtime: Runtime) -> Fl
     return torch.cat(parts).double().cpu().numpy()
 
 
+def text_vectors(model: ActionPose, texts: list[str], runtime: Runtime) -> Floats:
+    """The text encoder's own vectors of distinct texts, in front of its head, (U, E)."""
+    assert model.text is not None
+    with torch.inference_mode(), runtime.exact():
+        parts = [model.text(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, len(texts), TEXTS_AT_ONCE)]
+    return torch.cat(parts).double().cpu().numpy()
+
+
 # --- what is reported -------------------------------------------------------------------------
 
 
 def what_it_learned(model: ActionPose, recipe: Recipe, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
-    """Everything there is to say after training: `retrieval` and `zero_shot` (models with text), and `probe`.
+    """Everything there is to say after training.
+
+    `retrieval` and `zero_shot` (models with text), `ridge` (the same search without training a network; where there
+    are clips to learn it from) and `probe`.
 
     Args:
         model: in evaluation mode.
@@ -176,10 +197,60 @@ def what_it_learned(model: ActionPose, recipe: Recipe, shards: ShardSet, runtime
     """
     clips = held_out_clips(recipe, shards)
     found = aligned(model, clips, recipe, runtime) if model.text is not None else {}
-    if recipe.eval.probe_categories and recipe.pose.class_token:
-        probed = probes(model, clips, recipe, shards, runtime)
+    probing = bool(recipe.eval.probe_categories and recipe.pose.class_token)
+    if model.text is None and not probing:
+        return found
+    try:
+        train = labelled_clips(shards, recipe.data, limit=recipe.eval.probe_clips)
+    except UserError:  # shards of held-out clips alone: nothing to learn from
+        return found
+    encoders = probed_encoders(model, recipe, runtime)
+    known, asked = (clip_features(encoders, some, recipe, runtime) for some in (train, clips))
+    if model.text is not None:
+        names = [name for name in ("statistics", "token") if name in encoders]
+        found["ridge"] = {
+            name: ridge_retrieval(model, (known[name], train.texts), (asked[name], clips.texts), runtime)
+            for name in names
+        }
+    if probing:
+        probed = probes(train, clips, known, asked, recipe)
         found |= {"probe": probed} if probed else {}
     return found
+
+
+def probed_encoders(model: ActionPose, recipe: Recipe, runtime: Runtime) -> dict[str, Encode]:
+    """What straight lines are fitted to: the token, and what can be had without it."""
+    encoders: dict[str, Encode] = {"statistics": pose_statistics}
+    if recipe.pose.class_token:
+        encoders |= {"token": token(model), "token_mean": token_mean(model)}
+    if recipe.pose.class_token and recipe.eval.baselines:
+        seed_all(recipe.run.seed)
+        encoders["untrained"] = token(ActionPose(recipe.pose).eval().to(runtime.device))
+    return encoders
+
+
+Known = tuple[Floats, Sequence[Sequence[str]]]
+"""Features of clips (N, F), and the texts of each."""
+
+
+def ridge_retrieval(model: ActionPose, known: Known, asked: Known, runtime: Runtime) -> dict[str, Any]:
+    """Search both ways by ridge regression from features to the text encoder's own vectors; no head takes part.
+
+    Args:
+        model: whose text encoder is used.
+        known: the training split's clips, to learn from; a clip with several texts has the mean of their vectors.
+        asked: held-out clips, which the search is among.
+        runtime: where texts are encoded.
+    """
+    vocabulary = sorted({text for texts in asked[1] for text in texts})
+    every = sorted({*vocabulary, *(text for texts in known[1] for text in texts)})
+    row = {text: number for number, text in enumerate(every)}
+    vector = text_vectors(model, every, runtime)
+    target = np.stack([vector[[row[text] for text in texts]].mean(axis=0) for texts in known[1]])
+    ridge = fit_ridge(known[0], target)
+    text_UE = ridge.directions(vector[[row[text] for text in vocabulary]])
+    both = text_motion_retrieval(ridge.predict(asked[0]), text_UE, truth(asked[1], vocabulary))
+    return {way: retrieval_row(found) for way, found in both.items()}
 
 
 def aligned(model: ActionPose, clips: LabelledClips, recipe: Recipe, runtime: Runtime) -> dict[str, Any]:
@@ -204,31 +275,24 @@ def aligned(model: ActionPose, clips: LabelledClips, recipe: Recipe, runtime: Ru
 
 
 def probes(
-    model: ActionPose, clips: LabelledClips, recipe: Recipe, shards: ShardSet, runtime: Runtime
+    train: LabelledClips,
+    clips: LabelledClips,
+    known: Mapping[str, Floats],
+    asked: Mapping[str, Floats],
+    recipe: Recipe,
 ) -> dict[str, Any]:
-    """Linear probes from the training split's clips to the held-out ones; empty when there are no categories.
+    """Linear probes of each kind of feature, from the training split's clips to the held-out ones.
 
-    `token` is the model's; with `eval.baselines` also `untrained` (the same network before any training) and
-    `statistics` (no network).
+    Empty when there are no categories.
     """
-    try:
-        train = labelled_clips(shards, recipe.data, limit=recipe.eval.probe_clips)
-    except UserError:  # shards of held-out clips alone: nothing to learn a probe from
-        return {}
     names = frequent(train, recipe.eval.probe_categories)
     learn_true, ask_true = truth(train.categories, names), truth(clips.categories, names)
     learn, ask = learn_true.any(axis=1), ask_true.any(axis=1)
     if len(names) < 2 or not ask.any():
         return {}
-    encoders = {"token": token(model)}
-    if recipe.eval.baselines:
-        seed_all(recipe.run.seed)
-        encoders["untrained"] = token(ActionPose(recipe.pose).eval().to(runtime.device))
-        encoders["statistics"] = pose_statistics
-    known, asked = (clip_features(encoders, some, recipe, runtime) for some in (train, clips))
     rows: dict[str, Any] = {
         name: naming_row(linear_probe(known[name][learn], learn_true[learn], asked[name][ask], ask_true[ask]))
-        for name in encoders
+        for name in known
     }
     return {**rows, "learned_from": int(learn.sum())}
 
@@ -286,11 +350,14 @@ def in_words(found: Mapping[str, Any]) -> str:
 def table_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
     """A result's search, naming and probes as one table: each number, what knowing nothing gives, out of how many."""
     rows = []
-    for way, found in row.get("retrieval", {}).items():
-        for k in ("r1", "r5", "r10"):
-            name, size = f"{way.replace('_', ' ')} R@{k[1:]}", f"{found['queries']} in {found['candidates']}"
-            rows.append(_line(name, found[k], found["chance"][k], None, size))
-        rows.append(_line(f"{way.replace('_', ' ')} median rank", found["median_rank"], None, None, size))
+    searches = {"": row.get("retrieval", {})}
+    searches |= {f"ridge on {feature}, ": ways for feature, ways in row.get("ridge", {}).items()}
+    for by, ways in searches.items():
+        for way, found in ways.items():
+            name, size = by + way.replace("_", " "), f"{found['queries']} in {found['candidates']}"
+            for k in ("r1", "r5", "r10"):
+                rows.append(_line(f"{name} R@{k[1:]}", found[k], found["chance"][k], None, size))
+            rows.append(_line(f"{name} median rank", found["median_rank"], None, None, size))
     namings = {f"zero-shot {name}": found for name, found in row.get("zero_shot", {}).items()}
     namings |= {f"probe {n}": found for n, found in row.get("probe", {}).items() if isinstance(found, Mapping)}
     for name, found in namings.items():

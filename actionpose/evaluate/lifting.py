@@ -19,7 +19,8 @@ from torch import Tensor
 from actionpose.config import setting
 from actionpose.data.batches import Assembler, Batch, Detect
 from actionpose.data.projection import mirror
-from actionpose.data.samples import DataConfig, Ints, Row, SampleTable, sample_table, select_motions
+from actionpose.data.samples import DataConfig, Ints, Row, SampleTable, sample_table
+from actionpose.data.selection import select_motions
 from actionpose.data.windows import Scored
 from actionpose.errors import UserError
 from actionpose.evaluate import scoring

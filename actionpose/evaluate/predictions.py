@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.data.samples import DataConfig, select_motions
+from actionpose.data.samples import DataConfig
+from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate import matfile, scoring
 from actionpose.evaluate.metrics import JointOrder, human36m_order, mpjpe

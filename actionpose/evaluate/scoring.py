@@ -2,7 +2,8 @@
 
 Whoever made the predictions, a run of this toolkit or a file from elsewhere, they are scored here and nowhere else.
 
-Shape suffixes: n frames of one video, F scored frames of all, V neighbouring pairs, A neighbouring triples.
+Shape suffixes: n frames of one video, F scored frames of all, V neighbouring pairs, A neighbouring triples, M
+ambiguous limbs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from actionpose.evaluate import metrics
+from actionpose.evaluate import ambiguous, metrics
 from actionpose.evaluate.protocols import SCENES, Protocol
 from actionpose.shards import ShardSet
 from actionpose.skeleton import ROOT
@@ -40,6 +41,8 @@ class Scores:
         velocity_motion: (V,) their motion.
         acceleration: (A,) mm per frame squared, a row for each three.
         acceleration_motion: (A,) their motion.
+        ambiguous: (M,) mm, mean error of wrists or ankles whose 2D does not tell which is nearer (`ambiguous`).
+        ordered: (M,) whether the nearer of the two is predicted to be nearer.
     """
 
     motion: Ints
@@ -53,6 +56,8 @@ class Scores:
     velocity_motion: Ints
     acceleration: Floats
     acceleration_motion: Ints
+    ambiguous: Floats
+    ordered: NDArray[np.bool_]
 
     @classmethod
     def joined(cls, parts: Sequence[Scores]) -> Scores:
@@ -80,6 +85,7 @@ def score_video(
     step = np.diff(frames_n) == 1
     velocity = metrics.mpjve(p, g)[step] if len(p) > 1 else np.empty(0)
     acceleration = metrics.acceleration_error(p, g)[step[1:] & step[:-1]] if len(p) > 2 else np.empty(0)
+    limb_error, limb_ordered = ambiguous.errors(p, g)
     return Scores(
         motion=np.full(len(p), motion),
         view=np.full(len(p), view),
@@ -92,6 +98,8 @@ def score_video(
         velocity_motion=np.full(len(velocity), motion),
         acceleration=acceleration,
         acceleration_motion=np.full(len(acceleration), motion),
+        ambiguous=limb_error,
+        ordered=limb_ordered,
     )
 
 
@@ -128,6 +136,11 @@ def summarise(
         "average": f"of the {protocol.average}" if headline is not everyone else "over frames",
         "frame_mpjpe_mm": everyone["mpjpe_mm"],
         "frame_p_mpjpe_mm": everyone["p_mpjpe_mm"],
+        "ambiguous": {
+            "mpjpe_mm": _float(scores.ambiguous),
+            "ordered": _float(100.0 * scores.ordered.astype(np.float64)),
+            "limbs": len(scores.ambiguous),
+        },
         "actions": actions,
         "datasets": _groups(scores, protocol, shards, motions["dataset"]),
         "views": {name: _mean(scores, protocol, shards, view=n) for n, name in enumerate(views) if n in scores.view},

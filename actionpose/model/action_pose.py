@@ -123,6 +123,11 @@ class PosePool(nn.Module):
         self.project = Projection(dim_in, config)
         self.joint_weight = nn.Parameter(torch.full((joints,), 1.0 / joints))
         self.mix = nn.Linear(config.dim, config.dim)
+        self.reset()
+
+    def reset(self) -> None:
+        """A new start; the statistics of the token stay."""
+        nn.init.constant_(self.joint_weight, 1.0 / len(self.joint_weight))
         _initialise(self)
 
     def forward(self, token_BJC: Tensor) -> Tensor:
@@ -140,6 +145,10 @@ class TextPool(nn.Module):
         super().__init__()
         self.project = Projection(dim_in, config)
         self.mix = nn.Linear(config.dim, config.dim)
+        self.reset()
+
+    def reset(self) -> None:
+        """A new start."""
         _initialise(self)
 
     def forward(self, text_NE: Tensor) -> Tensor:
@@ -153,6 +162,8 @@ def _initialise(module: nn.Module) -> None:
         if isinstance(part, nn.Linear):
             nn.init.xavier_normal_(part.weight)
             nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.LayerNorm):
+            part.reset_parameters()
 
 
 class ActionPose(nn.Module):
@@ -201,15 +212,17 @@ class ActionPose(nn.Module):
             self.pose_pool = PosePool(pose_config.dim_feat, pose_config.joints, pooling)
             self.text_pool = TextPool(text_encoder.dim, pooling)
 
-    def lift(self, pose2d_BTJ3: Tensor, valid_BT: Tensor | None = None) -> Tensor:
+    def lift(self, pose2d_BTJ3: Tensor, valid_BT: Tensor | None = None, *, thinned: bool = False) -> Tensor:
         """3D poses (B, T, J, 3) float32 in root-relative screen units, from x, y in screen units and confidence."""
-        return self.pose(pose2d_BTJ3, valid_BT).pose3d_BTJ3
+        return self.pose(pose2d_BTJ3, valid_BT, thinned=thinned).pose3d_BTJ3
 
-    def forward_both(self, pose2d_BTJ3: Tensor, valid_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward_both(
+        self, pose2d_BTJ3: Tensor, valid_BT: Tensor | None = None, *, thinned: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """3D poses (B, T, J, 3) and clip embeddings h_P (B, D) of unit length, in one pass."""
         if self.pose_pool is None:
             raise ValueError("this model was built without a text branch and has no shared space")
-        features = self.pose(pose2d_BTJ3, valid_BT)
+        features = self.pose(pose2d_BTJ3, valid_BT, thinned=thinned)
         return features.pose3d_BTJ3, self.pose_pool(features.token_mid_BJC)
 
     def embed_pose(self, pose2d_BTJ3: Tensor, valid_BT: Tensor | None = None) -> Tensor:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actionpose.config import setting
+from actionpose.model.frame_step import interleaved, mean_token, woven
 from actionpose.skeleton import N_JOINTS
 
 LAYER_NORM_EPS = 1e-6
@@ -69,6 +70,12 @@ class PoseConfig:
         "the token sees the frames but no frame sees it, so lifting equals MotionBERT's; the paper lets all see all",
     )
 
+    frame_step: int = setting(
+        1,
+        "the encoder reads every n-th frame: a clip is taken apart into n interleaved ones, each lifted by itself, so "
+        "that attention spans n times as long at the same cost. Training learns from one of them at a time. Not in "
+        "the paper, whose 243 frames are 8 seconds; a small model's 27 are less than one",
+    )
     input_std: float = setting(
         INIT_STD,
         "deviation of the first layer's weights for x and y at a random start; 0.02 is MotionBERT's, with which a "
@@ -85,8 +92,13 @@ class PoseConfig:
             raise ValueError(f"dim_feat {self.dim_feat} is not a multiple of heads {self.heads}")
         if not 1 <= self.middle <= self.depth:
             raise ValueError(f"middle {self.middle} is not between 1 and depth {self.depth}")
-        if min(self.dim_rep, self.max_frames, self.joints) < 1 or self.mlp_ratio <= 0:
-            raise ValueError("dim_rep, max_frames, joints and mlp_ratio must be positive")
+        if min(self.dim_rep, self.max_frames, self.joints, self.frame_step) < 1 or self.mlp_ratio <= 0:
+            raise ValueError("dim_rep, max_frames, joints, frame_step and mlp_ratio must be positive")
+
+    @property
+    def slots(self) -> int:
+        """Frames that the encoder has at most before it at once."""
+        return math.ceil(self.max_frames / self.frame_step)
 
 
 class PoseFeatures(NamedTuple):
@@ -251,7 +263,7 @@ class PoseEncoder(nn.Module):
         C, J, hidden = config.dim_feat, config.joints, int(config.dim_feat * config.mlp_ratio)
         self.joints_embed = nn.Linear(3, C)
         self.pos_embed = nn.Parameter(torch.empty(1, J, C))
-        self.temp_embed = nn.Parameter(torch.empty(1, config.max_frames, 1, C))
+        self.temp_embed = nn.Parameter(torch.empty(1, config.slots, 1, C))
         self.class_token = nn.Parameter(torch.empty(1, 1, J, C)) if config.class_token else None
 
         def blocks(space_first: bool) -> nn.ModuleList:
@@ -281,14 +293,27 @@ class PoseEncoder(nn.Module):
             self.joints_embed.weight[:, :2] *= self.config.input_std / INIT_STD
             self.pos_embed.mul_(self.config.joint_std / INIT_STD)
 
-    def forward(self, pose_BTJ3: Tensor, valid_BT: Tensor | None = None) -> PoseFeatures:
+    def forward(self, pose_BTJ3: Tensor, valid_BT: Tensor | None = None, *, thinned: bool = False) -> PoseFeatures:
         """Encode clips.
 
         Args:
             pose_BTJ3: x, y in screen units and confidence; T at most `max_frames`.
             valid_BT: bool, False on padding; every clip needs at least one valid frame. None means all valid.
                 Frames that are not valid are never read by others; what comes out for them has no meaning.
+            thinned: the clips hold every `frame_step`-th frame already, as `thin` leaves them.
         """
+        if self.config.frame_step == 1 or thinned:
+            return self._in_groups(pose_BTJ3, valid_BT)
+        parts = interleaved(pose_BTJ3, valid_BT, self.config.frame_step)
+        features = [self._in_groups(pose, valid) for pose, valid in parts]
+        tokens = [part.token_mid_BJC for part in features if part.token_mid_BJC is not None]
+        return PoseFeatures(
+            mean_token(tokens, valid_BT) if tokens else None,
+            woven([part.pose3d_BTJ3 for part in features]),
+            woven([part.rep_BTJR for part in features]),
+        )
+
+    def _in_groups(self, pose_BTJ3: Tensor, valid_BT: Tensor | None) -> PoseFeatures:
         at_once = self._clips_at_once(pose_BTJ3)
         if at_once < pose_BTJ3.shape[0]:
             parts = zip(
@@ -313,6 +338,12 @@ class PoseEncoder(nn.Module):
         """The class token after `middle` pairs, (B, J, C); the pairs above it are not computed."""
         if self.class_token is None:
             raise ValueError("this encoder has no class token")
+        if self.config.frame_step == 1:
+            return self._token(pose_BTJ3, valid_BT)
+        parts = interleaved(pose_BTJ3, valid_BT, self.config.frame_step)
+        return mean_token([self._token(pose, valid) for pose, valid in parts], valid_BT)
+
+    def _token(self, pose_BTJ3: Tensor, valid_BT: Tensor | None) -> Tensor:
         mask, x = self._mask(pose_BTJ3, valid_BT), self._embed(pose_BTJ3)
         for index in range(self.config.middle):
             x = self._pair(index, x, mask)
@@ -327,10 +358,10 @@ class PoseEncoder(nn.Module):
 
     def _embed(self, pose_BTJ3: Tensor) -> Tensor:
         B, T, J, _ = pose_BTJ3.shape
-        if self.config.max_frames < T or self.config.joints != J:
+        if self.config.slots < T or self.config.joints != J:
             raise ValueError(
                 f"a clip of {T} frames and {J} joints does not fit an encoder for at most "
-                f"{self.config.max_frames} frames of {self.config.joints} joints"
+                f"{self.config.slots} frames of {self.config.joints} joints"
             )
         slots = self.temp_embed[:, :T] + self.pos_embed.unsqueeze(1)
         frames = _plus(self.joints_embed(pose_BTJ3), slots)

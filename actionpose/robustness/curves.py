@@ -21,7 +21,8 @@ from torch import Tensor
 from actionpose.config import section
 from actionpose.data import rng
 from actionpose.data.batches import Assembler, Batch, Detector, detector
-from actionpose.data.samples import DataConfig, select_motions
+from actionpose.data.samples import DataConfig
+from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate import metrics
 from actionpose.evaluate.lifting import EvalConfig, Lift, ScoredTable, frame_units, held_out, held_out_split, lift_batch

@@ -21,15 +21,26 @@ from actionpose.train import checkpoint
 
 CONFIG, CONFIG_TOML, RESULTS = "config.json", "config.toml", "results.jsonl"
 
+LENGTH = tuple(f"{stage}.{key}" for stage in ("pretrain", "finetune") for key in ("epochs", "steps"))
 FREE = (
     *("eval.", "run.", "init."),
-    *(f"{stage}.{key}" for stage in ("pretrain", "finetune") for key in ("epochs", "steps", "eval_every")),
+    *LENGTH,
+    *(f"{stage}.eval_every" for stage in ("pretrain", "finetune")),
 )
-"""Settings that may change when a run is resumed: they leave the steps already made, and to be made, as they are."""
+"""Settings that may change when a run is resumed: they leave the steps already made, and to be made, as they are. A
+run's length is one of them unless the learning rate falls towards its end."""
 
 
-def open_run(out: Path, about: Mapping[str, Any], *, resume: bool) -> checkpoint.Checkpoint | None:
+def open_run(
+    out: Path, about: Mapping[str, Any], *, resume: bool, defaults: Mapping[str, Any]
+) -> checkpoint.Checkpoint | None:
     """Make the run folder, or find where to go on; None means: from the start.
+
+    Args:
+        out: the run folder.
+        about: command, data and recipe of what is asked for now.
+        resume: whether a run that is there may be gone on with.
+        defaults: a recipe of default values: what settings that are newer than a run had in it.
 
     Raises:
         UserError: the folder is in use, or was made from other data or settings.
@@ -46,11 +57,11 @@ def open_run(out: Path, about: Mapping[str, Any], *, resume: bool) -> checkpoint
         return None
     if not (out / CONFIG).is_file():
         raise UserError(f"{out} holds files but no run to resume", "give a new or an empty folder to --out")
-    _same_run(out, read_config(out), about)
+    _same_run(out, read_config(out), about, defaults)
     return checkpoint.latest(out)
 
 
-def _same_run(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def _same_run(out: Path, old: Mapping[str, Any], new: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     if old["command"] != new["command"]:
         raise UserError(f"{out} is a {old['command']} run, not {new['command']}", "give another folder to --out")
     if old["data"]["fingerprint"] != new["data"]["fingerprint"]:
@@ -59,9 +70,9 @@ def _same_run(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None
             f"now {new['data']['folder']} ({new['data']['fingerprint'][:15]}…)",
             "resume with the same shards, or start a new run in another folder",
         )
-    before, after = flat(old["recipe"]), flat(new["recipe"])
-    other = "finetune." if new["command"] == "pretrain" else "pretrain."
-    free = (*FREE, other)
+    before, after = {**flat(defaults), **flat(old["recipe"])}, flat(new["recipe"])
+    stage, other = ("pretrain.", "finetune.") if new["command"] == "pretrain" else ("finetune.", "pretrain.")
+    free = (*(key for key in FREE if not (key in LENGTH and after[f"{stage}schedule"] == "cosine")), other)
     keep = [k for k in before.keys() | after.keys() if k == "run.seed" or not k.startswith(free)]
     lines = differences({k: before.get(k) for k in keep}, {k: after.get(k) for k in keep})
     if lines:

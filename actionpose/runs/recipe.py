@@ -11,9 +11,10 @@ from actionpose.evaluate.lifting import EvalConfig
 from actionpose.model.action_pose import PoolingConfig
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.text_encoder import TextConfig
+from actionpose.train.heads import HeadsConfig
 from actionpose.train.losses import LossConfig
 from actionpose.train.runtime import RunConfig
-from actionpose.train.trainer import StageConfig
+from actionpose.train.schedule import StageConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class Recipe:
     text: TextConfig = section(TextConfig, "text encoder")
     pooling: PoolingConfig = section(PoolingConfig, "shared space")
     loss: LossConfig = section(LossConfig, "what is minimised, and how its terms are weighed")
+    heads: HeadsConfig = section(HeadsConfig, "how the heads are finished after pretraining")
     init: InitConfig = section(InitConfig, "first weights")
     pretrain: StageConfig = section(StageConfig, "schedule of pretraining")
     finetune: FinetuneConfig = section(FinetuneConfig, "schedule of fine-tuning")

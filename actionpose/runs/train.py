@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from actionpose.config import Resolved, differences, from_dict, to_dict
 from actionpose.data.batches import Assembler, Loader, detector
+from actionpose.data.corrupt import masks_only
 from actionpose.data.samples import SampleTable, motion_samples, pair_samples
 from actionpose.data.texts import Texts
 from actionpose.errors import UserError
@@ -26,16 +26,16 @@ from actionpose.model.pretrained import load_pose_weights
 from actionpose.model.text_encoder import MINILM, label_spread
 from actionpose.runs.folder import open_run, write_config
 from actionpose.runs.recipe import Recipe
+from actionpose.runs.settle import finishing, settling
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint, log
 from actionpose.train.runtime import Runtime, seed_all, start
+from actionpose.train.schedule import StageConfig
 from actionpose.train.tasks import FinetuneTask, PretrainTask
-from actionpose.train.trainer import Measured, StageConfig, Trainer
+from actionpose.train.trainer import Measured, Trainer
 
 Command = Literal["pretrain", "finetune"]
 LABELS_CHECKED = 256
-SETTLED_CLIPS = 1024
-"""So many give a mean to a thirtieth of the deviation, in seconds."""
 
 # --- training ---------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ def train(
         "argv": argv,
     }
     with start(recipe.run) as runtime:
-        found = open_run(out, about, resume=resume) if runtime.main else None
+        found = open_run(out, about, resume=resume, defaults=to_dict(Recipe())) if runtime.main else None
         runtime.barrier()
         if not runtime.main:
             found = checkpoint.latest(out) if resume else None
@@ -137,7 +137,8 @@ def train(
         trainer = Trainer(
             task=task, model=model, loader=loader, stage=stage, run=recipe.run, runtime=runtime, folder=out,
             about=about, validate=_validation(recipe, shards, model, runtime, stage),
-            settle=_settling(recipe, table, model, runtime),
+            settle=settling(recipe, table, model, runtime),
+            finish=finishing(recipe, table, model, texts, runtime),
         )  # fmt: skip
         if runtime.main and found is None:
             write_config(out, about, recipe, resolved.origins)
@@ -154,8 +155,12 @@ def build(
     if command == "finetune":
         model = ActionPose(recipe.pose)
         _load_init(recipe, model, loaded)
-        return model, FinetuneTask(model, recipe.loss, seed=seed), None
+        share = recipe.corrupt.finetune_share
+        masks = masks_only(recipe.corrupt, share) if share else None
+        return model, FinetuneTask(model, recipe.loss, masks, seed), None
     aligned = recipe.loss.lambda_con > 0
+    if aligned and recipe.pose.middle == recipe.pose.depth:
+        warn_of_unread_token(recipe.pose.depth)
     model = ActionPose(recipe.pose, recipe.text if aligned else None, recipe.pooling)
     if aligned and model.text is None:
         raise UserError(
@@ -167,6 +172,17 @@ def build(
         Texts(table, recipe.loss.negatives, by_frequency=recipe.loss.negatives_by == "frequency") if aligned else None
     )
     return model, PretrainTask(model, recipe.corrupt, recipe.loss, seed), texts
+
+
+def warn_of_unread_token(depth: int) -> None:
+    """Say that texts cannot reach the poses: no block is left that could read what they taught the token."""
+    log.warn(
+        f"pose.middle is {depth}, the whole depth: the token that texts are aligned with is read above the last pair "
+        "of blocks, so no frame can use what it learned, and texts act on poses through shared weights alone. "
+        f"-o pose.middle={depth - 1} or a greater pose.depth lets frames read it"
+        if depth > 1
+        else "pose.depth is 1: no block is left above the token that texts are aligned with; take 2 or more"
+    )
 
 
 def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command, out: Path) -> dict[str, Any]:
@@ -199,23 +215,6 @@ def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command
         "best_mpjpe_mm": state.best if trainer.stage.best_by == "mpjpe" else None,
         "best_step": state.best_step,
     }
-
-
-def _settling(recipe: Recipe, table: SampleTable, model: ActionPose, runtime: Runtime) -> Callable[[], None] | None:
-    """Keeps the token's statistics over whole training clips, for evaluation; None where none are used."""
-    standardise = model.pose_pool.standardise if model.pose_pool is not None else None
-    if standardise is None:
-        return None
-    assemble = Assembler(table=table, detect=detector(recipe.data), augment=False)
-    lot = np.random.default_rng(recipe.run.seed).permutation(len(table))[:SETTLED_CLIPS]
-    batches = np.array_split(lot, math.ceil(len(lot) / recipe.eval.batch))
-
-    def settle() -> None:
-        with torch.no_grad(), runtime.exact():
-            read = (runtime.move(assemble(np.sort(ids), 0)) for ids in batches)
-            standardise.keep(model.pose.token(batch["pose2d"], batch["valid"]) for batch in read)
-
-    return settle
 
 
 def _validation(

@@ -18,8 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actionpose.data import rng
 from actionpose.data.corrupt import CorruptConfig, corrupt
 from actionpose.model.action_pose import ActionPose
+from actionpose.model.frame_step import thin
 from actionpose.model.text_encoder import TextEncoder
 from actionpose.skeleton import ROOT
 from actionpose.train import losses
@@ -27,6 +29,9 @@ from actionpose.train.losses import LossConfig
 
 Batch = dict[str, Any]
 Terms = dict[str, Tensor]
+
+PHASE_STREAM = 201
+"""Tells the draw of the first frame from all other draws of a sample."""
 
 
 class PretrainTask(nn.Module):
@@ -56,14 +61,12 @@ class PretrainTask(nn.Module):
         Reads `pose2d`, `pose3d`, `valid`, `sample_id`, `epoch`, `unit_mm`, and for alignment `text`, `negatives`
         (the same number for each clip) and, if there, `soft` (B, N) rows of y.
         """
-        valid_BT = batch["valid"]
-        corrupted = corrupt(
-            batch["pose2d"], valid_BT, batch["sample_id"], self.corruption, seed=self.seed, epoch=int(batch["epoch"])
-        )
+        corrupted = _corrupted(batch, self.corruption, self.seed)
+        batch = thinned({**batch, "pose2d": corrupted}, self.model.pose.config.frame_step, self.seed)
         if self.loss.lambda_con == 0:
-            pose_BTJ3 = self.model.lift(corrupted.pose2d_BTJ3, attended(batch))
+            pose_BTJ3 = self.model.lift(batch["pose2d"], attended(batch), thinned=True)
             return _reconstruction(pose_BTJ3, batch, self.loss)
-        pose_BTJ3, clip_BD = self.model.forward_both(corrupted.pose2d_BTJ3, attended(batch))
+        pose_BTJ3, clip_BD = self.model.forward_both(batch["pose2d"], attended(batch), thinned=True)
         terms, report = _reconstruction(pose_BTJ3, batch, self.loss)
         aligned, more = self._alignment(clip_BD, batch)
         return terms | aligned, report | more
@@ -111,11 +114,36 @@ class FinetuneTask(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Terms, Terms]:
         """Losses to be summed, and a report; reads `pose2d`, `pose3d`, `valid`, `unit_mm` (and ids to spoil)."""
-        pose2d, valid_BT = batch["pose2d"], batch["valid"]
         if self.corruption is not None:
-            epoch, ids = int(batch["epoch"]), batch["sample_id"]
-            pose2d = corrupt(pose2d, valid_BT, ids, self.corruption, seed=self.seed, epoch=epoch).pose2d_BTJ3
-        return _reconstruction(self.model.lift(pose2d, attended(batch)), batch, self.loss)
+            batch = {**batch, "pose2d": _corrupted(batch, self.corruption, self.seed)}
+        batch = thinned(batch, self.model.pose.config.frame_step, self.seed)
+        return _reconstruction(self.model.lift(batch["pose2d"], attended(batch), thinned=True), batch, self.loss)
+
+
+def _corrupted(batch: Batch, config: CorruptConfig, seed: int) -> Tensor:
+    """The batch's 2D as pretraining shows it at this point of the run, (B, T, 17, 3)."""
+    if float(batch.get("progress", 1.0)) < config.masks_from:
+        config = dataclasses.replace(config, share_random=0.0, share_part=0.0, share_window=0.0)
+    ids, epoch = batch["sample_id"], int(batch["epoch"])
+    return corrupt(batch["pose2d"], batch["valid"], ids, config, seed=seed, epoch=epoch).pose2d_BTJ3
+
+
+def thinned(batch: Batch, step: int, seed: int) -> Batch:
+    """A batch of every `step`-th frame, from a first one drawn for each clip anew in every epoch.
+
+    Done after noise and masks, which are made at the shards' frames a second.
+    """
+    if step == 1:
+        return batch
+    valid_BT = batch["valid"]
+    count_B = valid_BT.sum(dim=1)
+    key_B = rng.keys(seed, int(batch["epoch"]), batch["sample_id"])
+    phase_B = rng.integer(key_B, PHASE_STREAM, count_B.clamp(max=step))
+    frame_BS, valid_BS = thin(count_B, valid_BT.shape[1], step, phase_B)
+    clip_B1 = torch.arange(len(count_B), device=count_B.device)[:, None]
+    taken = {name: batch[name][clip_B1, frame_BS] for name in ("pose2d", "pose3d")}
+    ragged = bool(batch.get("padded", True)) or valid_BT.shape[1] % step != 0
+    return {**batch, **taken, "valid": valid_BS, "padded": ragged}
 
 
 def attended(batch: Batch) -> Tensor | None:

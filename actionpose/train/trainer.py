@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from actionpose.config import setting
 from actionpose.data.batches import Loader, epoch_batches, slice_rank
 from actionpose.data.samples import Ints
 from actionpose.errors import UserError
@@ -27,34 +26,9 @@ from actionpose.train import checkpoint
 from actionpose.train.gradients import shared_gradient_norms
 from actionpose.train.log import RunLog
 from actionpose.train.runtime import RunConfig, Runtime, seed_all
+from actionpose.train.schedule import StageConfig, learning_rate
 
 Task = Callable[[Mapping[str, Any]], tuple[dict[str, Tensor], dict[str, Tensor]]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageConfig:
-    """How long and how fast one stage learns. Defaults: the paper's pretraining."""
-
-    epochs: int = setting(300, "passes over the samples; the paper pretrains for 300")
-    steps: int = setting(0, "stop after this many steps, whatever epochs says; 0: no limit")
-    batch: int = setting(16, "clips in a step over all devices; the paper uses 16")
-    accumulate: int = setting(1, "parts that a device's share of a batch is computed in, to save memory")
-    lr: float = setting(5e-4, "AdamW's learning rate; the paper's 5e-4")
-    weight_decay: float = setting(0.01, "AdamW's weight decay, on all parameters (MotionBERT); the paper is silent")
-    decay: float = setting(0.99, "factor on the learning rate after each epoch (MotionBERT); the paper is silent")
-    warmup_steps: int = setting(0, "steps over which the learning rate rises from 0; the paper names none")
-    clip_norm: float = setting(0.0, "largest gradient norm; 0: not limited, as in MotionBERT")
-    eval_every: int = setting(0, "epochs between evaluations on eval.split, which also choose the best; 0: never")
-    best_by: Literal["mpjpe", "retrieval"] = setting(
-        "mpjpe",
-        "criterion of the best checkpoint: held-out MPJPE, or (pretraining) mean R@1, 5, 10 of both directions",
-    )
-
-    def __post_init__(self) -> None:
-        if min(self.epochs, self.batch, self.accumulate) < 1 or min(self.steps, self.warmup_steps, self.eval_every) < 0:
-            raise ValueError("epochs, batch and accumulate start at 1; steps, warmup_steps and eval_every at 0")
-        if self.lr <= 0 or not 0 < self.decay <= 1 or self.weight_decay < 0 or self.clip_norm < 0:
-            raise ValueError("lr must be positive, decay in (0, 1], weight_decay and clip_norm not negative")
 
 
 @dataclass(kw_only=True)
@@ -114,6 +88,7 @@ class Trainer:
         about: recipe, data and versions, for checkpoints.
         validate: measures the model, in evaluation mode; None: there is nothing to measure on.
         settle: puts the model in order for use at the end of each epoch, in evaluation mode, in every process alike.
+        finish: the same, once, after the last step.
     """
 
     def __init__(
@@ -129,9 +104,11 @@ class Trainer:
         about: Mapping[str, Any],
         validate: Callable[[], Measured] | None = None,
         settle: Callable[[], None] | None = None,
+        finish: Callable[[], None] | None = None,
     ) -> None:
         check_batch(stage, runtime.world, len(loader.assemble.table))
-        self.task, self.model, self.loader, self.validate, self.settle = task, model, loader, validate, settle
+        self.task, self.model, self.loader = task, model, loader
+        self.validate, self.settle, self.finish = validate, settle, finish
         self.stage, self.run, self.runtime, self.folder, self.about = stage, run, runtime, folder, about
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=True)
@@ -148,7 +125,7 @@ class Trainer:
         """Train to the end, a limit or a signal; return why it ended: `done`, `budget` or a signal's name."""
         self.runtime.broadcast(self.model.state_dict().values())
         self.model.train()
-        with self._signals():
+        with SignalWatch(self):
             if self.state.epoch_open:
                 self._end_of_epoch("")
             while self.state.step < self.total:
@@ -191,7 +168,8 @@ class Trainer:
             asked = time.monotonic()
             raw = self.runtime.move(next(parts))
             self.meter.wait_s += time.monotonic() - asked
-            batch = self.loader.assemble.finish(raw) | {"weights": self.weights(part, ids)}
+            batch = self.loader.assemble.finish(raw)
+            batch |= {"weights": self.weights(part, ids), "progress": state.step / self.total}
             with self.runtime.autocast():
                 losses, report = self.task(batch)
             if self.run.gradients and (state.step + 1) % self.run.log_every == 0:
@@ -246,8 +224,7 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """Of the step to come: a function of the counters, so nothing of it needs saving."""
-        warm = min(1.0, (self.state.step + 1) / self.stage.warmup_steps) if self.stage.warmup_steps else 1.0
-        return self.stage.lr * self.stage.decay**self.state.epoch * warm
+        return learning_rate(self.stage, self.state.step, self.state.epoch, self.total)
 
     def _terms(self, losses: Mapping[str, Tensor], report: Mapping[str, Tensor]) -> Tensor:
         self.meter.names = (list(losses), list(report))
@@ -325,10 +302,11 @@ class Trainer:
         # A stop does not wait for an evaluation. Resuming does it first, so the best checkpoint is the same.
         state.epoch_open = bool(reason) and (state.position == 0 or done)
         state.finished = done and not state.epoch_open
-        if not reason and self.settle:
-            self.model.eval()
-            self.settle()
-            self.model.train()
+        for order, due in ((self.settle, not reason), (self.finish, done and not reason)):
+            if order and due:
+                self.model.eval()
+                order()
+                self.model.train()
         if not reason and self.validate and every and (state.epoch % every == 0 or done):
             best = self._evaluate()
         if best or reason or done:
@@ -370,9 +348,6 @@ class Trainer:
         self.state = TrainState(**found.meta["state"])
         self.state.finished = self.state.step >= self.total
         self.log.trim(self.state.step)
-
-    def _signals(self) -> SignalWatch:
-        return SignalWatch(self)
 
 
 class SignalWatch:

@@ -219,7 +219,7 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     train(resolved, folder, tmp_path / "run")
     row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
     assert {"retrieval", "zero_shot", "probe"} <= set(row)
-    assert set(row["probe"]) == {"token", "untrained", "statistics", "learned_from"}
+    assert set(row["probe"]) == {"token", "token_mean", "untrained", "statistics", "learned_from"}
     assert row["probe"]["learned_from"] == 8
     assert row["probe"]["token"]["labels"] == 7
     assert row["probe"]["statistics"]["top1"] > 40  # the figures' labels are visible without any network
@@ -227,6 +227,10 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     assert read_lines(tmp_path / "run/results.jsonl")[0]["probe"] == row["probe"]
     lines = {line["learned"]: line for line in embeddings.table_rows(row)}
     assert lines["text to motion R@5"]["asked"] == "8 in 8"
+    # The bar for a trained pair of heads is what closed-form regression reads from the same clips.
+    assert set(row["ridge"]) == {"statistics", "token"}
+    assert lines["ridge on statistics, text to motion R@10"]["asked"] == "8 in 8"
+    assert row["ridge"]["statistics"]["motion_to_text"]["r1"] > 40
     assert lines["probe untrained top1"]["chance"] == f"{100 / 7:.1f}"
     assert lines["zero-shot categories top1"]["most_frequent"] == "25.0"  # two of eight clips wave
     assert embeddings.table_rows({"mpjpe_mm": 1.0}) == []

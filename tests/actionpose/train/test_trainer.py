@@ -26,8 +26,9 @@ from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.gradients import shared_gradient_norms
 from actionpose.train.runtime import Runtime
+from actionpose.train.schedule import StageConfig
 from actionpose.train.tasks import FinetuneTask, PretrainTask
-from actionpose.train.trainer import StageConfig, Trainer
+from actionpose.train.trainer import Trainer
 from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
 from tests.makers.shards import edit, make_shards, options, tiny
