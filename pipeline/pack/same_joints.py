@@ -84,7 +84,7 @@ def distances(pose2d: NDArray[np.floating], pose3d: NDArray[np.floating]) -> dic
     """
     frames = len(pose2d)
     at = np.unique(np.linspace(0, max(frames - 1, 0), min(LOOKED_AT, frames)).astype(np.int64))
-    seen, real = (np.asarray(pose, dtype=np.float64)[at, :, :2] for pose in (pose2d, pose3d))
+    seen, real = (np.array(pose, dtype=np.float64)[at, :, :2] for pose in (pose2d, pose3d))
     finite = np.isfinite(seen).all(axis=(1, 2)) & np.isfinite(real).all(axis=(1, 2))
     seen, real = _centred(seen[finite]), _centred(real[finite])
     spread, real_spread = (np.sqrt(np.square(pose).sum(axis=-1).mean(axis=-1)) for pose in (seen, real))
@@ -114,8 +114,8 @@ def distances(pose2d: NDArray[np.floating], pose3d: NDArray[np.floating]) -> dic
     return found
 
 
-def _centred(pose: Floats) -> Floats:
-    return pose - pose.mean(axis=1, keepdims=True)
+def _centred(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(pose - pose.mean(axis=1, keepdims=True), dtype=np.float64)
 
 
 def verdict(found: Mapping[str, float]) -> str:
