@@ -70,7 +70,7 @@ check: $(READY) ## lint, format and types; changes nothing
 	ruff format --check .
 	mypy
 
-format: $(READY) ## mend what lint and format can mend by themselves
+format: $(READY) ## fix what lint and format can fix automatically
 	ruff check --fix .
 	ruff format .
 

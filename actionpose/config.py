@@ -1,7 +1,7 @@
 """Settings as frozen dataclasses: TOML in, `-o section.key=value` on top, a fingerprint out.
 
 A settings class is a frozen, keyword-only dataclass whose fields are made with `setting`, so that every
-value carries the sentence that explains it. Classes live beside the code that reads them and nest.
+value carries the sentence that explains it. Classes are defined next to the code that reads them, and can be nested.
 """
 
 from __future__ import annotations
@@ -140,7 +140,11 @@ def resolve(cls: type[T], files: Iterable[str | os.PathLike[str]] = (), override
 
 
 def read_toml(file: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a TOML file; a missing or broken one is the user's to mend."""
+    """Read a TOML file.
+
+    Raises:
+        UserError: the file is missing or not valid TOML.
+    """
     try:
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

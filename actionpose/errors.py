@@ -1,10 +1,10 @@
-"""The one exception for everything a user can mend; commands print it without a traceback."""
+"""The one exception for everything a user can fix; commands print it without a traceback."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something outside the code is wrong, and the reader can do something about it.
+    """An error in the user's input or environment, which the user can fix.
 
     Args:
         message: what is wrong, naming the file and the value.

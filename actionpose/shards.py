@@ -311,7 +311,7 @@ class ShardSet:
 
     @property
     def has_pose2d(self) -> bool:
-        """Whether 2D detections are stored beside the 3D frames."""
+        """Whether 2D detections are stored in addition to the 3D frames."""
         return all("pose2d" in offsets for offsets in self._offsets) and bool(self._offsets)
 
     def motion_frames(self, motion: int, name: str = "pose3d") -> Float32s:

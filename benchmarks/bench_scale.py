@@ -123,7 +123,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 class Watch(threading.Thread):
-    """Samples the peaks of a process and of everything below it until told to stop."""
+    """Samples the peaks of a process and of everything below it until stopped."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)

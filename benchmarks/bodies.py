@@ -166,7 +166,7 @@ def write_body(model: SmplhModel, path: str | Path) -> Path:
 
 
 def body_members(model: SmplhModel) -> dict[str, NDArray[np.generic]]:
-    """Return the seven arrays of an extended SMPL+H file, for tests that spoil one of them."""
+    """Return the seven arrays of an extended SMPL+H file, for tests that damage one of them."""
     ids = np.arange(N_BODY_JOINTS)
     return {
         "v_template": model.v_template.astype(np.float32),

@@ -21,12 +21,12 @@ WINDOWINGS = ("stitched", "chunks", "every-frame", "centre")
 
 def show_result(row: Mapping[str, Any], format: str) -> None:
     """Print a result row: a table with the numbers and the conditions they depend on, or everything as JSON."""
-    from actionpose.evaluate.scoring import beside, table_rows
+    from actionpose.evaluate.scoring import conditions, table_rows
 
     emit(row if format == "json" else table_rows(row), format)
     if format == "table":
         click.echo()
-        emit(beside(row), format)
+        emit(conditions(row), format)
 
 
 def in_words(row: Mapping[str, Any]) -> str:

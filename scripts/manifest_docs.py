@@ -11,12 +11,12 @@ OPENING = """# Manifests
 
 Made by `make docs` from the row types in `pipeline/engine/manifest.py`; edit those, not this page.
 
-Two kinds of files go by this name. What is **known** about a dataset stands in this folder, as tables that people
+Two kinds of files have this name. What is **known** about a dataset is in this folder, as tables that people
 edit, each entry with its reason:
 
 {tables}
 
-What a build **found** stands beside what it made: in the folder of each stage next to `meta.json`, and together in
+What a build **found** is stored with its results: in the folder of each stage next to `meta.json`, and together in
 `manifests/` of a shard folder. It carries the terms of the data it describes and is never committed.
 
 A manifest is JSON Lines: one row a line, UTF-8, sorted by its id (**bold** below), so equal content is equal bytes.
@@ -31,7 +31,7 @@ pairs = frame(Path("demo/world/shards/manifests/pairs.jsonl"))
 ```
 
 Ids such as `00000007` stay text and labels such as `NA` or `null` stay labels. pandas' own readers guess types: the
-JSON reader turns such ids into numbers unless told `dtype=False`, the CSV reader turns such labels into gaps as well.
+JSON reader turns such ids into numbers unless given `dtype=False`, and the CSV reader also turns such labels into gaps.
 """
 
 

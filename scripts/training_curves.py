@@ -1,8 +1,8 @@
 """Draw what pretraining runs logged, one line a run: `python scripts/training_curves.py OUT.png RUN…`.
 
-From each run's `log.jsonl`: reconstruction error on spoilt training clips (points: on held-out motions, whole),
+From each run's `log.jsonl`: reconstruction error on corrupted training clips (points: on held-out motions, whole),
 alignment loss, how often a clip's own text came first among its candidates, and R@10 on held-out clips, from motion to
-text (squares) and from text to motion (circles), beside chance.
+text (squares) and from text to motion (circles), with chance levels.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def draw(out: Path, runs: list[Path]) -> None:
 
 
 def _held_out(axes: Any, rows: list[dict[str, Any]], colour: str) -> None:
-    """Points at the end of each epoch: error beside that of training, retrieval both ways above its chance."""
+    """Points at the end of each epoch: error and that of training, retrieval both ways and its chance level."""
     steps = [row["step"] for row in rows]
     axes[0].plot(steps, [row["mpjpe_mm"] for row in rows], color=colour, marker="o", lw=0)
     found = [(row["step"], row["retrieval"]) for row in rows if row.get("retrieval")]

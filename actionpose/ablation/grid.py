@@ -121,7 +121,7 @@ class Grid:
 
     def plan(self) -> list[dict[str, Any]]:
         """What each row would do, for `--dry-run`; reads tables and writes nothing."""
-        told = []
+        rows = []
         for row in self.rows:
             steps = {}
             for stage in ("pretrain", "finetune"):
@@ -131,7 +131,7 @@ class Grid:
                         f"{made['steps']} steps of {made['batch']} over {made['samples']} samples "
                         f"of up to {made['longest']} frames"
                     )
-            told.append(
+            rows.append(
                 {
                     "row": row.name,
                     "seeds": list(self.config.seeds),
@@ -140,7 +140,7 @@ class Grid:
                     "fine-tuning": steps["finetune"],
                 }
             )
-        return told
+        return rows
 
     def _folder(self, stage: str) -> Path:
         return self.data if stage == "pretrain" else self.target
@@ -228,7 +228,7 @@ class Grid:
         return checkpoint.latest(folder) if self.config.checkpoint == "last" else checkpoint.find(folder)
 
     def key(self, found: checkpoint.Checkpoint) -> str:
-        """What a measurement hangs on: weights, how it is measured, and on what."""
+        """What a measurement depends on: weights, how it is measured, and on what."""
         recipe = self.recipe("finetune", None, 0)
         return fingerprint(
             {

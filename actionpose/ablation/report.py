@@ -47,13 +47,13 @@ def report(grid: Grid, outcome: Outcome) -> dict[str, Any]:
 
 
 def _conditions(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What all measurements have in common, and has to be said beside the numbers."""
-    told: dict[str, Any] = {}
+    """The conditions of all measurements, to be listed with the numbers."""
+    common: dict[str, Any] = {}
     for key in CONDITIONS:
         values = {json.dumps(row[key]): row[key] for row in results if key in row}
         if values:
-            told[key] = next(iter(values.values())) if len(values) == 1 else sorted(values)
-    return told
+            common[key] = next(iter(values.values())) if len(values) == 1 else sorted(values)
+    return common
 
 
 # --- the figure -------------------------------------------------------------------------------

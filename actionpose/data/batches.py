@@ -69,7 +69,7 @@ def epoch_batches(
         epoch: counted from 0.
         bucket: batches of similar length, in random order.
         weights: (N,) draw as many samples with replacement, this often each. One that comes twice in an epoch is
-            spoilt alike both times, since that is keyed on its id. None: each sample comes once.
+            corrupted in the same way both times, since corruption is keyed by its id. None: each sample comes once.
     """
     rng = np.random.default_rng((seed, epoch, ORDER_STREAM))
     if weights is None:
@@ -229,7 +229,7 @@ class Detector:
     seed: int
 
     def __call__(self, pose2d: Tensor, sample_id: Tensor) -> Tensor:
-        """(B, T, 17, 3) in and out; the draw hangs on the sample id and `data.detection_seed` alone."""
+        """(B, T, 17, 3) in and out; the errors depend only on the sample id and `data.detection_seed`."""
         return add_noise(pose2d, rng.keys(self.seed, 0, sample_id), self.config)
 
 

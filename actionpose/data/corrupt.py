@@ -191,15 +191,15 @@ def corrupt(
     seed: int,
     epoch: int,
 ) -> Corrupted:
-    """Spoil a batch of clean 2D clips; the input is left as it is.
+    """Corrupt a batch of clean 2D clips; the input is not modified.
 
     Args:
         pose2d_BTJ3: float32, x, y in screen units and confidence.
         valid_BT: bool, True on the first frames of each clip and False on its padding.
-        sample_id_B: int64, what the draws of a clip hang on together with `seed` and `epoch`.
+        sample_id_B: int64; with `seed` and `epoch` it decides the random numbers of a clip.
         config: rates and sizes.
         seed: of the run.
-        epoch: counted from 0; each epoch spoils a clip anew.
+        epoch: counted from 0; each epoch corrupts a clip differently.
     """
     key_B = rng.keys(seed, epoch, sample_id_B)
     noisy = add_noise(pose2d_BTJ3, key_B, config) if config.noise else pose2d_BTJ3

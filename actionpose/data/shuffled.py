@@ -1,4 +1,4 @@
-"""A control for what texts add: shards whose labels are dealt out anew among the same clips.
+"""A control for what texts add: shards whose labels are permuted among the same clips.
 
 Everything else is as it was: the same motions, the same labels as often as before, the same negatives to tell them
 from. Only what a label says about its clip is lost, so whatever such a pretraining gains, it does not gain from texts.
@@ -25,11 +25,11 @@ def with_shuffled_labels(shards: ShardSet, pairs: NDArray[np.integer]) -> ShardS
         pairs: (N,) rows of `shards.pairs`.
     """
     chosen = np.asarray(pairs, dtype=np.int64)
-    dealt = chosen[np.random.default_rng(len(chosen)).permutation(len(chosen))]
+    permuted = chosen[np.random.default_rng(len(chosen)).permutation(len(chosen))]
     other = copy.copy(shards)
     other.pairs = dict(shards.pairs)
     for name in TEXT_COLUMNS:
         column = shards.pairs[name].copy()
-        column[chosen] = shards.pairs[name][dealt]
+        column[chosen] = shards.pairs[name][permuted]
         other.pairs[name] = column
     return other

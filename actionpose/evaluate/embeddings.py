@@ -72,17 +72,17 @@ def labelled_clips(shards: ShardSet, config: DataConfig, *, limit: int = 0) -> L
     clips = np.unique(clip_of)
     if limit and len(clips) > limit:
         # Keyed on the clip's row, not on what else is there.
-        lot = uniform(keys(0, 0, torch.from_numpy(clips.astype(np.int64))), 0).numpy()
-        clips = np.sort(clips[np.argsort(lot, kind="stable")[:limit]])
+        priority = uniform(keys(0, 0, torch.from_numpy(clips.astype(np.int64))), 0).numpy()
+        clips = np.sort(clips[np.argsort(priority, kind="stable")[:limit]])
     texts: dict[int, dict[str, None]] = {int(clip): {} for clip in clips}
     categories: dict[int, dict[str, None]] = {int(clip): {} for clip in clips}
-    speaker: dict[int, int] = {}  # the pair whose windows stand for the clip
+    first_pair: dict[int, int] = {}  # the pair whose windows represent the clip
     for clip, pair in sorted(zip(clip_of.tolist(), used.tolist(), strict=True)):
         if clip in texts:
             texts[clip][str(pairs["text"][pair])] = None
             categories[clip] |= dict.fromkeys(map(str, pairs["act_cat"][pair]))
-            speaker.setdefault(clip, pair)
-    chosen = np.flatnonzero(np.isin(table.pair, list(speaker.values())))
+            first_pair.setdefault(clip, pair)
+    chosen = np.flatnonzero(np.isin(table.pair, list(first_pair.values())))
     number = {clip: place for place, clip in enumerate(texts)}
     of_sample = np.array([number[clip] for clip in pairs["clip"][table.pair[chosen]].tolist()], dtype=np.int64)
     return LabelledClips(
@@ -335,7 +335,7 @@ def mean_recall(found: Mapping[str, Any]) -> float:
 
 
 def in_words(found: Mapping[str, Any]) -> str:
-    """The headline for a log line, each number beside chance."""
+    """The headline for a log line, each number with its chance level."""
     short = {"text_to_motion": "text→motion", "motion_to_text": "motion→text"}
     parts = [
         f"{short[way]} R@5 {row['r5']:.1f} % (chance {row['chance']['r5']:.1f})"

@@ -157,7 +157,7 @@ def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> dic
     return {
         **scoring.summarise(scores, shards, ways.protocol),
         **stored,
-        "source_2d": str(found.about.get("source_2d", f"not said (shards: {stored['source_2d']})")),
+        "source_2d": str(found.about.get("source_2d", f"not stated (shards: {stored['source_2d']})")),
         "clip_frames": ways.size if ways.windowing in ("stitched", "chunks") else found.about.get("clip_frames"),
         "windowing": ways.windowing,
         "drop_tails": ways.drop_tails,

@@ -34,7 +34,7 @@ class Protocol:
         stretch: whether a video shorter than a window is stretched to one.
         skips: takes that are left out, in words; the shards name them.
         average: what the headline number is the mean of.
-        extra: metrics beside the position and motion errors that every protocol reports.
+        extra: metrics in addition to the position and motion errors that every protocol reports.
     """
 
     name: Name

@@ -1,6 +1,6 @@
 """From poses in millimetres to a protocol's numbers: errors of frames, then their means. NumPy alone, no model.
 
-Whoever made the predictions, a run of this toolkit or a file from elsewhere, they are scored here and nowhere else.
+All predictions are scored here and nowhere else, whether from a run of this toolkit or from a file.
 
 Shape suffixes: n frames of one video, F scored frames of all, V neighbouring pairs, A neighbouring triples, M
 ambiguous limbs.
@@ -162,7 +162,7 @@ def _mean(
     motions: NDArray[np.bool_] | None = None,
     view: int | None = None,
 ) -> dict[str, Any]:
-    """Means over frames, of some motions or one view; motion errors are not told apart by view."""
+    """Means over frames, of some motions or one view; motion errors are not separated by view."""
     every = np.ones(len(shards.motions["start"]), dtype=bool) if motions is None else motions
     frame = every[scores.motion] if view is None else scores.view == view
     means: dict[str, Any] = {
@@ -233,16 +233,16 @@ def table_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 COLUMNS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "pck", "auc", "velocity_mm", "velocity_mm_s", "acceleration_mm")
 """Errors as a table shows them, from the left."""
 
-BESIDE = (
+CONDITIONS = (
     "protocol", "title", "average", "source_2d", "target", "unit_from", "clip_frames", "windowing", "drop_tails",
     "flip_tta", "legacy_ts56", "frames", "left_out", "split", "fingerprint", "commit", "version",
 )  # fmt: skip
 """What a number cannot be compared without."""
 
 
-def beside(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands beside the numbers of a result row."""
-    shown = {key: result[key] for key in BESIDE if result.get(key) is not None}
+def conditions(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The conditions of a result row, without which its numbers cannot be compared."""
+    shown = {key: result[key] for key in CONDITIONS if result.get(key) is not None}
     if "skipped" in result:
         shown["skipped"] = f"{len(result['skipped'])} videos"
     return shown

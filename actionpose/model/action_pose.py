@@ -67,7 +67,7 @@ def _over_processes(value: Tensor) -> Tensor:
 class Standardise(nn.Module):
     """Bring each feature to mean 0 and deviation 1 over the clips of a batch; kept values in evaluation.
 
-    What is kept runs along with the batches until `keep` replaces it: training sees spoilt clips, whose mean is off
+    Running statistics follow the batches until `keep` replaces them: training sees corrupted clips, whose mean is off
     that of whole ones by a third of their deviation.
 
     This is batch normalisation without weights, over all processes together, and with a floor far below PyTorch's:
@@ -196,7 +196,7 @@ class ActionPose(nn.Module):
 
         Raises:
             UserError: the named text model cannot be read.
-            ValueError: a text encoder beside a pose encoder without class token.
+            ValueError: a text encoder with a pose encoder that has no class token.
         """
         super().__init__()
         self.pose = PoseEncoder(pose_config)  # first, so that its start does not depend on what reading a text draws

@@ -30,7 +30,7 @@ INIT_STD = 0.02
 
 CPU_TOKENS = 8192
 """On a CPU, clips go through in groups of at most this many joint tokens: the activations of one group then stay
-in the caches and in memory the allocator has at hand, where those of the whole batch are paged in anew each time."""
+in the caches and in memory that the allocator reuses, where those of the whole batch are paged in again each time."""
 
 
 ONEDNN_ROWS = 256

@@ -42,7 +42,7 @@ def build_report(shards: Path, runs: Sequence[Path], out: Path, title: str, *, d
         runs: run folders, in the order of the curves; what is missing in them becomes a note on the page.
         out: the HTML file; it appears whole or not at all.
         title: the page's heading.
-        demo: whether to print beside the results that demo numbers say nothing about published ones.
+        demo: whether to note that demo results cannot be compared with published ones.
 
     Raises:
         UserError: the shards cannot be read (see `read_index`), or the file cannot be written.

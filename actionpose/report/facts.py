@@ -170,7 +170,7 @@ def sample_clips(shards: ShardSet, count: int = N_CLIPS) -> list[int]:
 
 
 def viewer_clip(shards: ShardSet, pair: int) -> dict[str, Any]:
-    """One clip as the page's script reads it: int16 millimetres from an origin, and what is told about it."""
+    """One clip as the page's script reads it: int16 millimetres from an origin, with its label and source."""
     clip = int(shards.pairs["clip"][pair])
     motion = int(shards.clips["motion"][clip])
     frames = np.asarray(shards.clip_frames(clip)[:MAX_CLIP_FRAMES], dtype=np.float64)

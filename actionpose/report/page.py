@@ -144,12 +144,12 @@ def _shapes(facts: ShardFacts) -> str:
     figures = []
     if len(facts.lengths):
         long = int((facts.lengths > WINDOW).sum())
-        told = f"median {int(sorted(facts.lengths)[len(facts.lengths) // 2])} frames; {long:,} longer than {WINDOW}"
+        note = f"median {int(sorted(facts.lengths)[len(facts.lengths) // 2])} frames; {long:,} longer than {WINDOW}"
         chart = histogram(
             facts.lengths, x_label="frames in a clip", label="Histogram of clip lengths",
             mark=WINDOW, mark_text=f"{WINDOW}: one window",
         )  # fmt: skip
-        figures.append(f'<figure><h3>Clip lengths</h3>{chart}<p class="note">{told}</p></figure>')
+        figures.append(f'<figure><h3>Clip lengths</h3>{chart}<p class="note">{note}</p></figure>')
     cells = (
         (("Source frame rates, in motions", facts.rates, " fps"), ("Motions by split", facts.splits, "")),
         (("Clips by kind", facts.kinds, ""), ("Motions by data set", facts.datasets[:12], "")),
@@ -231,23 +231,22 @@ def _training(runs: Sequence[Run]) -> str:
     if not runs:
         return absent("No run was given: add them with --run FOLDER.")
     notes = "".join(f'<p class="note warn">{text(run.name)}: {text(note)}.</p>' for run in runs for note in run.notes)
-    told = [(run, found) for run in runs if (found := run.curves())]
-    names = sorted({name for _, found in told for name in found}, key=_curve_order)
+    curves = [(run, found) for run in runs if (found := run.curves())]
+    names = sorted({name for _, found in curves for name in found}, key=_curve_order)
     if not names:
         return notes + absent("No run has a training log yet.")
     figures = []
     for name in names[:MAX_CURVES] + (["lr"] if "lr" in names[MAX_CURVES:] else []):
         series = [
             Series(name=run.name, colour=k, steps=found[name][0], values=found[name][1])
-            for k, (run, found) in enumerate(told)
+            for k, (run, found) in enumerate(curves)
             if name in found
         ]
         title = CURVES.get(name, name)
         chart = line_chart(series, x_label="optimiser steps", label=f"{title} against step")
         figures.append(f"<figure><h3>{text(title)}</h3>{chart}</figure>")
-    return (
-        f'{notes}{legend([run.name for run, _ in told])}{_last_lines(runs)}<div class="charts">{"".join(figures)}</div>'
-    )
+    heading = f"{notes}{legend([run.name for run, _ in curves])}{_last_lines(runs)}"
+    return f'{heading}<div class="charts">{"".join(figures)}</div>'
 
 
 def _curve_order(name: str) -> tuple[float, str]:

@@ -101,7 +101,7 @@ class Axis:
         return self.start + (at - low) / (high - low) * (self.stop - self.start)
 
     def ticks(self) -> list[float]:
-        """The values to write beside the axis, from the lowest to the highest."""
+        """The tick values of the axis, from the lowest to the highest."""
         if not self.log:
             ticks = [t for t in nice_ticks(self.low, self.high) if self.low <= t <= self.high]
             return [t for t in ticks if t == int(t)] if self.whole else ticks
@@ -163,7 +163,7 @@ def histogram(values: NDArray[np.integer], *, x_label: str, label: str, mark: fl
         x_label: what stands under the axis.
         label: what a screen reader says.
         mark: where the line stands; inside the axis whatever the values are.
-        mark_text: the words beside it.
+        mark_text: its label.
     """
     top = max(float(values.max()), mark) + 1
     step = next(s for s in (1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, 10**9) if top / s <= 27)

@@ -81,12 +81,16 @@ def rank_cells(rows: Sequence[RetrievalRow]) -> Cells:
 
 def action_cells(rows: Sequence[ResultRow]) -> Cells | None:
     """Actions against runs, MPJPE in millimetres; None when no run tells."""
-    told = [row for row in rows if row.actions]
-    if not told:
+    with_actions = [row for row in rows if row.actions]
+    if not with_actions:
         return None
-    names = sorted({name for row in told for name in row.actions})
-    body = [(name, *(_fixed(row.actions.get(name)) for row in told)) for name in names]
-    return Cells(head=("action", *(row.run for row in told)), rows=body, numeric=frozenset(range(1, len(told) + 1)))
+    names = sorted({name for row in with_actions for name in row.actions})
+    body = [(name, *(_fixed(row.actions.get(name)) for row in with_actions)) for name in names]
+    return Cells(
+        head=("action", *(row.run for row in with_actions)),
+        rows=body,
+        numeric=frozenset(range(1, len(with_actions) + 1)),
+    )
 
 
 def _fixed(value: float | None) -> str:

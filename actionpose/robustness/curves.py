@@ -105,7 +105,7 @@ def _progress(batches: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.int64
     """The batches, with a bar on a terminal."""
     from tqdm import tqdm
 
-    yield from tqdm(batches, desc="spoiling", unit="batch", disable=None, leave=False)
+    yield from tqdm(batches, desc="robustness", unit="batch", disable=None, leave=False)
 
 
 # --- one batch --------------------------------------------------------------------------------

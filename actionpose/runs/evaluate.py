@@ -1,4 +1,4 @@
-"""Measuring a run: its checkpoint on held-out motions, beside baselines and retrieval, recorded in the run folder."""
+"""Measuring a run: its checkpoint on held-out motions, with baselines and retrieval, recorded in the run folder."""
 
 from __future__ import annotations
 

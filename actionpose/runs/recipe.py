@@ -1,4 +1,4 @@
-"""A recipe: every setting of a training run, section by section, each section beside the code that reads it."""
+"""A recipe: every setting of a training run, in sections, each defined next to the code that reads it."""
 
 from __future__ import annotations
 

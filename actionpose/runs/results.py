@@ -21,7 +21,7 @@ RECALLS = (1, 5, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalRow:
-    """How often a motion's own text is among the first k, in percent, and chance beside it."""
+    """How often a motion's own text is among the first k, in per cent, with its chance level."""
 
     run: str
     seed: int | None
@@ -104,7 +104,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder; what is not there or not readable is told in `notes`."""
+    """Read a run folder; what is missing or unreadable is listed in `notes`."""
     notes: list[str] = []
     if not folder.is_dir():
         return Run(
@@ -163,7 +163,7 @@ def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
 
 
 def _latest(rows: Iterable[Any], key: Any) -> list[Any]:
-    """The last row of each key: evaluating again replaces what was said before."""
+    """The last row of each key: a new evaluation replaces an earlier one."""
     return list({key(row): row for row in rows}.values())
 
 
@@ -222,7 +222,7 @@ _CONDITIONS = ("split", "flip_tta", "detections", "windowing", "clip_frames", "s
 
 
 def _result(run: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> list[ResultRow]:
-    """The row of a run, and those of the baselines that were measured beside it."""
+    """The row of a run, and those of the baselines that were measured with it."""
     if (error := _float(row.get("mpjpe_mm"))) is None:
         return []
     stage = str(row.get("trained_by") or config.get("command") or "")
@@ -243,13 +243,13 @@ def _result(run: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> list
     return [measured, *_baselines(row.get("baselines"), measured)]
 
 
-def _baselines(found: object, beside: ResultRow) -> list[ResultRow]:
+def _baselines(found: object, of_run: ResultRow) -> list[ResultRow]:
     """Rows for what was measured on the same frames without training; a seed means nothing for them."""
     if not isinstance(found, Mapping):
         return []
     return [
         replace(
-            beside, run=str(name).replace("_", " "), stage="baseline", pretrained=None, mpjpe_mm=error,
+            of_run, run=str(name).replace("_", " "), stage="baseline", pretrained=None, mpjpe_mm=error,
             p_mpjpe_mm=_float(row.get("p_mpjpe_mm")), seed=None, actions={}, extra={},
         )
         for name, row in found.items()

@@ -193,7 +193,7 @@ def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command
     log.say(f"{trainer.runtime.why}; seed {trainer.run.seed}")
     log.say(f"{len(table)} samples, {trainer.total} steps of {trainer.stage.batch}, {parameters:,} parameters to train")
     if found is not None:
-        log.say(f"going on after step {found.step} of {found.path}")
+        log.say(f"resuming after step {found.step} of {found.path}")
     begun, first = time.monotonic(), trainer.state.step
     log.event("start", step=first, time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), why=trainer.runtime.why)
     try:

@@ -122,9 +122,9 @@ class Runtime:
         """Whether the flag is set in any process."""
         if self.world == 1:
             return flag
-        told = torch.tensor([float(flag)], device=self.device)
-        dist.all_reduce(told, op=dist.ReduceOp.MAX)
-        return bool(told.item())
+        raised = torch.tensor([float(flag)], device=self.device)
+        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+        return bool(raised.item())
 
     def barrier(self) -> None:
         """Wait for the other processes."""

@@ -80,7 +80,7 @@ class PretrainTask(nn.Module):
             logits = losses.alignment_logits(clip_BD.float(), text_BND.float(), self.loss.temperature)
             loss = losses.alignment_loss(logits, self._target(rows, batch, logits), self.loss.gamma)
             share = logits.detach().softmax(dim=-1)[:, 0]
-            # Ties do not count as found: with embeddings that are all alike nothing is recognised.
+            # Ties do not count as found: if all embeddings are equal, nothing is recognised.
             found = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=-1)
         weight = weights_of(batch)["clips"]
         report = {"con": loss.detach(), "own_text": share.mean(), "own_text_first": found.float().mean()}
@@ -113,7 +113,7 @@ class FinetuneTask(nn.Module):
         self.seed = seed
 
     def forward(self, batch: Batch) -> tuple[Terms, Terms]:
-        """Losses to be summed, and a report; reads `pose2d`, `pose3d`, `valid`, `unit_mm` (and ids to spoil)."""
+        """Losses to be summed, and a report; reads `pose2d`, `pose3d`, `valid`, `unit_mm` (and ids, for corruption)."""
         if self.corruption is not None:
             batch = {**batch, "pose2d": _corrupted(batch, self.corruption, self.seed)}
         batch = thinned(batch, self.model.pose.config.frame_step, self.seed)
@@ -191,9 +191,9 @@ def _freeze_text_branch(model: ActionPose) -> None:
 
 
 class TextSimilarity(nn.Module):
-    """How alike texts are to a text encoder that no training has touched, by mean of tokens.
+    """Similarity of texts under the untrained text encoder, by mean of tokens.
 
-    It must not be the encoder in training: that one could make all texts alike and so its own targets
+    It must not be the encoder in training: that one could make all texts similar and so its own targets
     flat. Each distinct text is encoded once in the life of the task.
     """
 

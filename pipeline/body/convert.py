@@ -148,7 +148,7 @@ def convert(source: Path, target: Path, gender: str) -> Recognised:
     if not found.convertible:
         raise UserError(f"{source} is {found.sentence}", DOWNLOAD)
     gender = normalise_gender(gender)
-    # Beside a name that says no gender, load_body takes the file for the one it is asked for.
+    # If the name states no gender, load_body assumes the gender it was asked for.
     with atomic_path(target) as aside:
         np.savez(aside, allow_pickle=False, **found.arrays)
         try:

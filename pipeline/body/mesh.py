@@ -3,7 +3,7 @@
 The only module that names smplx (which is non-commercial, and brings torch along); both are imported
 when first used. smplx 0.1.28 needs coaxing for AMASS bodies: it cuts SMPL+H to 10 betas unless its
 shape space is declared as 16, wants hand keys that the extended model does not have, and adds the
-mean hand pose a second time unless told that the hand is flat.
+mean hand pose a second time unless `flat_hand_mean` is set.
 
 Legend: V vertices, T frames, K keypoints.
 """

@@ -295,7 +295,7 @@ def _parents(path: Path, kintree: NDArray[np.generic]) -> NDArray[np.int64]:
     if wrong.size:
         j = int(wrong[0])
         raise UserError(
-            f"{path}: joint {j} ({BODY_JOINT_NAMES[j]}) hangs on joint {parents[j]}, "
+            f"{path}: joint {j} ({BODY_JOINT_NAMES[j]}) is attached to joint {parents[j]}, "
             f"expected {BODY_PARENTS[j]}: not the SMPL+H skeleton",
             DOWNLOAD,
         )

@@ -42,7 +42,7 @@ def make_world(folder: str | Path, *, minutes: float = 10.0, seed: int = 0, prog
         folder: where; files of the same names are replaced.
         minutes: length of all motion together, roughly.
         seed: another seed gives other people and other sequences.
-        progress: told after every sequence.
+        progress: called after every sequence.
 
     Raises:
         UserError: the folder cannot be written to.

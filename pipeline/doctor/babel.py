@@ -1,4 +1,4 @@
-"""A look at the BABEL folder: are the files what they are called, and what do their labels hold."""
+"""Checks of the BABEL folder: whether the files are what their names say, and what their labels contain."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def look_at_babel(folder: Path, config: DataConfig) -> BabelLook:
         look.findings += [*_labels(look.sequences), *_files_not_used(folder, config)]
         look.plan = plan_from_json(folder, config)
         look.findings += _splits(look.plan)
-        look.findings.append(plan_finding(look.plan, "if every motion is there"))
+        look.findings.append(plan_finding(look.plan, "if every motion is available"))
     return look
 
 
@@ -143,7 +143,7 @@ def _files_not_used(folder: Path, config: DataConfig) -> Iterable[Finding]:
     there = [name for name in there if not (config.pairs.extra and name.startswith("extra_"))]
     if there:
         why = "labels of test are withheld; extra files are used with -o pairs.extra=true"
-        message = f"{', '.join(there)}: there, not used ({why})"
+        message = f"{', '.join(there)}: found, not used ({why})"
         yield Finding(item="babel.unused", verdict="ok", message=message, details={"files": there})
 
 
@@ -151,25 +151,25 @@ def _files_not_used(folder: Path, config: DataConfig) -> Iterable[Finding]:
 
 
 def _labels(sequences: list[LabelledSequence]) -> list[Finding]:
-    """Everything odd that a reader of BABEL meets, counted; all of it is dealt with."""
+    """Counts of all irregularities in BABEL's labels; a build handles all of them."""
     counts: Counter[str] = Counter()
     for sequence in sequences:
         counts.update(_odd(sequence))
     if not counts["labels"]:
-        message = "no usable label: every sequence is without frame labels and without a single sequence label"
+        message = "no usable label: no sequence has frame labels or exactly one sequence label"
         return [
             Finding(
                 item="babel.labels",
                 verdict="wrong",
                 message=message,
-                action="point --babel at babel_v1.0_release, whose train.json and val.json carry labels",
+                action="point --babel at babel_v1.0_release, whose train.json and val.json have labels",
             )
         ]
     told = {name: number for name, number in counts.items() if number and name not in ("sequences", "labels")}
     message = f"{counts['frame-labelled sequences']:,} of {counts['sequences']:,} sequences have frame labels"
     lines = [f"{number:,} {name}" for name, number in told.items() if name != "frame-labelled sequences"]
     if lines:
-        message += "; " + ", ".join(lines) + ": all dealt with"
+        message += "; " + ", ".join(lines) + ": all handled"
     return [Finding(item="babel.labels", verdict="ok", message=message, details=dict(counts))]
 
 
@@ -201,8 +201,8 @@ def plan_finding(plan: dict[str, Any], condition: str) -> Finding:
         f"{moves['kept']:,} of {moves['found']:,} transitions have A and B"
     )
     short = {reason: number for reason, number in plan["dropped"].items()}
-    lines = [f"transitions left out: {why}"] if why else []
-    lines += [f"labels left out: {', '.join(f'{number:,} {reason}' for reason, number in short.items())}"] * bool(short)
+    lines = [f"transitions dropped: {why}"] if why else []
+    lines += [f"labels dropped: {', '.join(f'{number:,} {reason}' for reason, number in short.items())}"] * bool(short)
     if not plan["pairs"]:
         return Finding(
             item="babel.pairs",
@@ -210,6 +210,6 @@ def plan_finding(plan: dict[str, Any], condition: str) -> Finding:
             message=message,
             lines=tuple(lines),
             details=plan,
-            action="see why labels are left out: ap-data pairs --dry-run --babel DIR",
+            action="see why labels are dropped: ap-data pairs --dry-run --babel DIR",
         )
     return Finding(item="babel.pairs", verdict="ok", message=message, lines=tuple(lines), details=plan)

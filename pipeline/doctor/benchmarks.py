@@ -1,4 +1,4 @@
-"""A look at the benchmarks: what the user's Human3.6M and MPI-INF-3DHP files are, and which protocols they permit."""
+"""Checks of the benchmarks: what the user's Human3.6M and MPI-INF-3DHP files are, and which protocols they permit."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def look_at_h36m(place: Path) -> list[Finding]:
     if place.is_file():
         return _opened(place, None)
     there = _surveyed(place)
-    findings = [from_error("h36m.files", error, "warning" if there.mains else "wrong") for error in there.spoilt]
-    if not there.mains and not there.spoilt:
+    findings = [from_error("h36m.files", error, "warning" if there.mains else "wrong") for error in there.damaged]
+    if not there.mains and not there.damaged:
         return _opened(place, None)
     for path in there.mains:
         takes_2d = layout_of(path) != motionbert.LAYOUT and len(there.detections) > 1
@@ -56,7 +56,7 @@ class _Survey:
 
     mains: list[Path] = field(default_factory=list)
     detections: list[Path] = field(default_factory=list)
-    spoilt: list[UserError] = field(default_factory=list)
+    damaged: list[UserError] = field(default_factory=list)
 
 
 def _surveyed(folder: Path) -> _Survey:
@@ -65,10 +65,10 @@ def _surveyed(folder: Path) -> _Survey:
         try:
             layout = layout_of(path)
         except UserError as error:
-            there.spoilt.append(error)
+            there.damaged.append(error)
             continue
         if layout in ("web-page", "empty"):
-            there.spoilt.append(UserError(f"{path} is {SENTENCES[layout]}", "download it again, logged in"))
+            there.damaged.append(UserError(f"{path} is {SENTENCES[layout]}", "download it again, logged in"))
         elif layout in PROTOCOLS:
             there.mains.append(path)
         elif layout == videopose3d.LAYOUT_2D:
@@ -148,12 +148,12 @@ def _advice_3dhp(looked: mpi3dhp.Looked) -> str:
 
 def _refused(found: mpi3dhp.Found) -> list[Finding]:
     """Refusals, those with the same reason together; they stop a build that lacks a split."""
-    alike: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    by_reason: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for path, error in found.refused:
-        alike[error.message.replace(str(path), "").strip(), error.hint].append(path)
+        by_reason[error.message.replace(str(path), "").strip(), error.hint].append(path)
     stops = found.splits != {"train", "test"}
     findings = []
-    for (reason, hint), paths in alike.items():
+    for (reason, hint), paths in by_reason.items():
         message = f"{paths[0]} {reason}"
         if len(paths) > 1:
             message = f"{counted(len(paths), 'file')} ({listed([path.name for path in paths])}): {reason}"

@@ -67,8 +67,8 @@ def folder_names(rows: Sequence[MotionRow]) -> list[Finding]:
     other = {folder: name for folder, name in other.items() if is_known(folder)}
     if not other:
         return []
-    said = ", ".join(f"{folder} = {name}" for folder, name in other.items())
-    message = f"folder names of another generation, which is fine: {said}"
+    names = ", ".join(f"{folder} = {name}" for folder, name in other.items())
+    message = f"folder names of another generation, which is fine: {names}"
     return [Finding(item="amass.folders", verdict="ok", message=message, details={"folders": other})]
 
 
@@ -142,7 +142,7 @@ def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str,
 def rates(rows: Sequence[MotionRow]) -> Finding:
     """How many motions at which stored rate, and rates that the dataset should not have."""
     counts = Counter(round(row.fps_stored, 2) for row in rows)
-    said = ", ".join(f"{rate:g} Hz x {number:,}" for rate, number in counts.most_common())
+    rates = ", ".join(f"{rate:g} Hz x {number:,}" for rate, number in counts.most_common())
     known = {row["canonical"]: {rate for rate, _ in row["rates"]} for row in facts.table("amass")["dataset"]}
     odd = [
         f"{row.source}: {row.fps_stored:g} Hz"
@@ -155,12 +155,12 @@ def rates(rows: Sequence[MotionRow]) -> Finding:
         return Finding(
             item="amass.rates",
             verdict="warning",
-            message=f"{said}; {counted(len(odd), 'file')} with a rate that its dataset does not have in SMPL+H G",
+            message=f"{rates}; {counted(len(odd), 'file')} with a rate that its dataset does not have in SMPL+H G",
             action="compare one with a fresh download: it may be resampled, or of another edition",
             lines=some(odd, 3),
             details=details,
         )
-    return Finding(item="amass.rates", verdict="ok", message=f"stored rates: {said}", details=details)
+    return Finding(item="amass.rates", verdict="ok", message=f"stored rates: {rates}", details=details)
 
 
 def overrides(rows: Sequence[MotionRow], applied: bool) -> list[Finding]:

@@ -35,7 +35,7 @@ WHERE = {
 class Diagnosis:
     """All findings, in the order of the inputs.
 
-    `ready`: a build with these settings can run. `sound`: nothing that was given has to be mended.
+    `ready`: a build with these settings can run. `sound`: nothing that was given has to be fixed.
     """
 
     findings: tuple[Finding, ...]

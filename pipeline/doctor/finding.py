@@ -21,7 +21,7 @@ class Finding:
 
     Attributes:
         item: what, as `input` or `input.aspect`.
-        verdict: `ok`; `warning`, a build runs and something should be known; `wrong`, something has to be mended;
+        verdict: `ok`; `warning`, a build runs and something should be known; `wrong`, something has to be fixed;
             `missing`, it is not there.
         message: what was found.
         action: what to type or do next; empty when nothing has to be done.
@@ -38,7 +38,7 @@ class Finding:
 
     @property
     def stops(self) -> bool:
-        """Whether something has to be mended first."""
+        """Whether something has to be fixed first."""
         return self.verdict in ("wrong", "missing")
 
 

@@ -106,10 +106,10 @@ def locked(partial: Path) -> Iterator[None]:
 
 @contextmanager
 def disk_troubles(partial: Path) -> Iterator[None]:
-    """A disk that refuses is the user's to mend: the folder, the reason, and that nothing done is lost."""
+    """A write error as a `UserError`: the folder, the reason, and that finished work is kept."""
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"{partial}: {error.strerror or error}", "mend it and run the same command again: what is done is kept"
+            f"{partial}: {error.strerror or error}", "fix it and run the same command again: finished work is kept"
         ) from error

@@ -59,7 +59,7 @@ class Stage:
         return fingerprint(self.identity)
 
     def folder(self, work_dir: Path) -> Path:
-        """Where the result stands."""
+        """Folder of the result."""
         return work_dir / f"{self.name}-{self.fingerprint.removeprefix('sha256:')[:8]}"
 
 
@@ -105,7 +105,7 @@ def run_stage(
         stage: what to do.
         items: everything it consists of, in a fixed order.
         context: handed to every worker; paths and settings, never arrays.
-        work_dir: where stage folders stand.
+        work_dir: parent of the stage folders.
         runner: where its items run.
         final: another place than `stage.folder(work_dir)`.
         finish: called with the unfinished folder and its meta before the rename; writes what belongs to the whole.
@@ -164,7 +164,7 @@ def why_stale(stage: Stage, work_dir: Path, folder: Path | None = None) -> list[
     if published(stage, target) is not None:
         return []
     if target.with_name(target.name + PARTIAL).is_dir():
-        return ["half done: the next build goes on where it stopped"]
+        return ["half done: the next build continues where it stopped"]
     older = [target] if folder else sorted(work_dir.glob(f"{stage.name}-????????"), key=lambda p: p.stat().st_mtime)
     metas = [meta for path in older if (meta := read_meta(path)) is not None]
     return differences(metas[-1]["identity"], stage.identity) if metas else ["not built yet"]
@@ -196,8 +196,8 @@ def _stop_early(verdicts: Counter[str], last: Outcome, items: int, stage: Stage,
     raise UserError(
         f"{stage.name}: {verdicts['failed']} of {total} items looked at failed ({items:,} to do); the last failure, "
         f"{last.id}: {message}",
-        "this looks like one cause for all: mend it and run the same command again; what is done is kept "
-        "(--max-failures 1 to go on regardless)",
+        "this looks like one cause for all: fix it and run the same command again; finished work is kept "
+        "(--max-failures 1 to continue regardless)",
     )
 
 

@@ -61,8 +61,8 @@ def open_h36m(h36m: Path, cameras_file: Path | None = None, detections: Path | N
 
     Args:
         h36m: a file, or a folder that holds one build's files.
-        cameras_file: where the cameras stood; looked for beside the positions when not given.
-        detections: 2D for the positions; found beside them when there is exactly one.
+        cameras_file: camera extrinsics; searched for next to the positions if not given.
+        detections: 2D for the positions; found next to them if there is exactly one.
 
     Raises:
         UserError: a file is missing, ambiguous, damaged, or of another layout; with what to get or type.
@@ -127,8 +127,8 @@ def _open_pickle(path: Path) -> Opened:
 
 
 def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) -> Opened:
-    beside = dict(_layouts_in(path.parent)) if cameras_file is None or detections is None else {}
-    cameras_file = cameras_file or _beside(beside, CAMERA_LAYOUTS)
+    neighbours = dict(_layouts_in(path.parent)) if cameras_file is None or detections is None else {}
+    cameras_file = cameras_file or _neighbour(neighbours, CAMERA_LAYOUTS)
     if cameras_file is None:
         raise UserError(f"{path} holds positions in the world, but not where the cameras stood", CAMERAS_HINT)
     places = read_places(cameras_file)
@@ -145,7 +145,7 @@ def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) 
     frames = sum(shape[0] for shape in shapes if shape)
     counts = {"subjects": len(positions), "takes": takes, "frames": frames}
     files = [replace(recognise(path), counts=counts), places_file]
-    seen, notes = _opened_detections(beside, detections, files)
+    seen, notes = _opened_detections(neighbours, detections, files)
     source = path.name
     return Opened(
         files=tuple(files),
@@ -155,7 +155,7 @@ def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) 
     )
 
 
-def _beside(layouts: dict[Path, str | None], wanted: Sequence[str]) -> Path | None:
+def _neighbour(layouts: dict[Path, str | None], wanted: Sequence[str]) -> Path | None:
     """The first file of the wanted layouts, in their order: the dataset's own before what others made of it."""
     for layout in wanted:
         for path, found in layouts.items():
@@ -165,10 +165,10 @@ def _beside(layouts: dict[Path, str | None], wanted: Sequence[str]) -> Path | No
 
 
 def _opened_detections(
-    beside: dict[Path, str | None], given: Path | None, files: list[BenchmarkFile]
+    neighbours: dict[Path, str | None], given: Path | None, files: list[BenchmarkFile]
 ) -> tuple[videopose3d.Detections | None, tuple[str, ...]]:
     if given is None:
-        found = [path for path, layout in beside.items() if layout == videopose3d.LAYOUT_2D]
+        found = [path for path, layout in neighbours.items() if layout == videopose3d.LAYOUT_2D]
         if not found:
             return None, ("no detections given: the 2D is projected from the 3D (source_2d gt)",)
         if len(found) > 1:

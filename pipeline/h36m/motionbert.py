@@ -214,7 +214,7 @@ def _fitted(image: Floats, millimetres: Floats, block: int = 10_000) -> Floats:
 
 
 def _oddities(split: Split) -> list[str]:
-    """What does not fit together, told from some frames of the whole split."""
+    """What does not fit together, judged from some frames of the whole split."""
     found = []
     at = _looked_at(split.frames)
     image = split.image[at].astype(np.float64)
@@ -240,7 +240,7 @@ def _oddities(split: Split) -> list[str]:
 
 
 def _disagreements(split: Split) -> list[str]:
-    """Where the names of videos say something else than the fields beside them."""
+    """Where the names of videos contradict the other fields."""
     found = []
     named = [(parsed, start) for source, start, _ in split.videos if (parsed := _SOURCE.search(source))]
     if split.actions is not None:

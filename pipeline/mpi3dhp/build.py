@@ -32,7 +32,7 @@ VERSION = 1
 """Raised when the same files would give other frames."""
 
 INDEX_FPS = 25.0
-"""What the index says; videos of 50 frames a second stand beside, each with its rate."""
+"""What the index says; videos with 50 frames per second have their own rate."""
 
 LICENCE = (
     "Derived from MPI-INF-3DHP: its terms (non-commercial research, no redistribution) hold for these files; "

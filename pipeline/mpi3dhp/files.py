@@ -70,7 +70,7 @@ class Video:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contents:
-    """What a file holds: its layout, one split, its videos in order of name and camera, and those it spoils."""
+    """What a file holds: its layout, one split, its videos in order of name and camera, and the unusable ones."""
 
     path: Path
     layout: str
@@ -266,7 +266,7 @@ def _frames(clip: Mapping[str, Any], names: tuple[str, ...], channels: int) -> N
     if array.ndim == 2 and array.shape[1] in (17 * channels, 28 * channels):
         array = array.reshape(len(array), -1, channels)
     if array.ndim == 3 and array.shape[2] == 3 and channels == 2:
-        array = array[..., :2]  # a confidence or a one beside the pixels
+        array = array[..., :2]  # a confidence or a constant 1 after the pixels
     if array.ndim == 3 and array.shape[1:] == (28, channels):
         array = array[:, table("mpi_inf_3dhp")["joints"]["from_28"]]
     if array.ndim != 3 or array.shape[1:] != (17, channels):

@@ -1,8 +1,8 @@
 """Videos of a benchmark become shards of kind `benchmark`: what every reader hands over, and the writer they share.
 
 A reader makes one `BenchmarkMotion` per video of one camera, in the frame and units described there, or a `Rejected`
-with its reason; `write_benchmark` takes them one at a time, so that memory holds one video beside what the reader
-itself keeps. Frames wait in a plain file until their shard is full, because a shard's tables come before its frames.
+with its reason; `write_benchmark` takes them one at a time, so that memory holds one video and what the reader itself
+keeps. Frames wait in a plain file until their shard is full, because a shard's tables come before its frames.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class BenchmarkMotion:
         fps_stored, fps_true: frames per second.
         pose2d: (n, 17, 3), screen x, y (width scales both) and confidence.
         pose3d: (n, 17, 3), screen units, camera frame (x right, y down, z away), not yet root-relative.
-        facts: what the protocol needs beside the frames.
+        facts: what the protocol needs in addition to the frames.
     """
 
     motion_id: str

@@ -103,7 +103,7 @@ def body_size(frames: NDArray[np.floating]) -> float:
 
 def content_rows(shards: ShardSet) -> list[ContentRow]:
     """One row per motion of a shard folder, from its frames and tables, in order of id."""
-    said = _label_digests(shards)
+    labels_of = _label_digests(shards)
     rows = []
     for number, motion_id in enumerate(shards.motions["motion_id"]):
         frames = shards.motion_frames(number)
@@ -114,7 +114,7 @@ def content_rows(shards: ShardSet) -> list[ContentRow]:
                 fps=float(shards.fps),
                 size_m=round(body_size(frames), 3),
                 sketch=sketch(frames),
-                labels=said[number],
+                labels=labels_of[number],
             )
         )
     return sorted(rows, key=lambda row: row.key)
@@ -122,15 +122,15 @@ def content_rows(shards: ShardSet) -> list[ContentRow]:
 
 def _label_digests(shards: ShardSet) -> list[str]:
     clips, pairs = shards.clips, shards.pairs
-    said: dict[int, list[Any]] = defaultdict(list)
+    labels_of: dict[int, list[Any]] = defaultdict(list)
     for number, clip in enumerate(pairs["clip"]):
         spans = [int(clips[name][clip]) for name in ("start", "stop", "gap_start", "gap_stop")]
         borders = [int(pairs[name][number]) for name in ("border_a", "border_b")]
         texts = [str(pairs[name][number]) for name in ("kind", "text", "text_a", "text_b")]
         concurrent = sorted(str(text) for text in pairs["concurrent"][number])
-        said[int(clips["motion"][clip])].append([*spans, *borders, *texts, *concurrent])
+        labels_of[int(clips["motion"][clip])].append([*spans, *borders, *texts, *concurrent])
     splits = shards.motions["split"]
-    return [_digest([str(split), *sorted(map(canonical_json, said[n]))]) for n, split in enumerate(splits)]
+    return [_digest([str(split), *sorted(map(canonical_json, labels_of[n]))]) for n, split in enumerate(splits)]
 
 
 def _digest(value: Any) -> str:
@@ -138,7 +138,7 @@ def _digest(value: Any) -> str:
 
 
 def read_content(path: Path) -> list[ContentRow]:
-    """Rows of a `content.jsonl`, or of a shard folder, made anew from its frames.
+    """Rows of a `content.jsonl`, or of a shard folder, recomputed from its frames.
 
     Raises:
         UserError: neither.

@@ -204,7 +204,7 @@ def _named(sources: Sources) -> dict[str, Result]:
 
 
 def finish_folder(folder: Path, sources: Sources, config: DataConfig) -> None:
-    """Put the manifests beside the shards and write the index, the last file."""
+    """Write the manifests, then the index as the last file."""
     manifests = folder / "manifests"
     manifests.mkdir(exist_ok=True)
     for result, names in (
@@ -266,34 +266,34 @@ def _write_left_out(manifests: Path, sources: Sources, left: LeftOut) -> None:
 def summarise(shards: Sequence[dict[str, Any]], sources: Sources, config: DataConfig, left: LeftOut) -> Summary:
     """The counts that `ap-data inspect` shows; `left` is what settings leave out."""
     packed = {row.motion_id for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow)}
-    said = _said(sources, packed, left)
+    labels = _packed_labels(sources, packed, left)
     rates = Counter(
         (row.fps_true, row.fps_stored)
         for row in read_rows(sources.index.table("motions"), MotionRow)
-        if row.motion_id in said.motions
+        if row.motion_id in labels.motions
     )
     frames = sum(row["frames"] for row in shards)
     return Summary(
         motions=rates.total(),
-        clips=_clips(sources, said.motions, left),
-        pairs=said.kinds.total(),
-        kinds=dict(sorted(said.kinds.items())),
+        clips=_clips(sources, labels.motions, left),
+        pairs=labels.kinds.total(),
+        kinds=dict(sorted(labels.kinds.items())),
         transitions=_transitions(sources),
         frames=frames,
         hours=round(frames / config.keypoints.fps / 3600, 4),
-        labels=dict(said.texts.most_common()),
+        labels=dict(labels.texts.most_common()),
         rates=_rates(rates),
         splits={split: _of_split(split, shards) for split in sorted({row["split"] for row in shards})},
-        dropped=_reasons(sources.pairs, "dropped") | dict(sorted(said.left.items())),
+        dropped=_reasons(sources.pairs, "dropped") | dict(sorted(labels.left.items())),
         failures={name: result.failures for name, result in _named(sources).items() if result.failures},
         skipped={name: r.meta["skipped"] for name, r in _named(sources).items() if r.meta["skipped"]},
-        unlabelled_motions=len(packed - said.motions - left.motions),
-        pairs_without_motion=said.without,
+        unlabelled_motions=len(packed - labels.motions - left.motions),
+        pairs_without_motion=labels.without,
     )
 
 
 @dataclass
-class _Said:
+class _PackedLabels:
     """What all pairs together say of the motions that are packed."""
 
     motions: set[str] = field(default_factory=set)
@@ -305,19 +305,19 @@ class _Said:
     """Pairs whose motion has no keypoints."""
 
 
-def _said(sources: Sources, packed: set[str], left: LeftOut) -> _Said:
-    said = _Said()
+def _packed_labels(sources: Sources, packed: set[str], left: LeftOut) -> _PackedLabels:
+    labels = _PackedLabels()
     for pair in read_rows(sources.pairs.table("pairs"), PairRow):
         motion_id = motion_of(asdict(pair))
         if reason := left.reason(motion_id, pair.pair_id):
-            said.left[reason] += 1
+            labels.left[reason] += 1
         elif motion_id in packed:
-            said.motions.add(motion_id)
-            said.kinds[pair.kind] += 1
-            said.texts[pair.text] += 1
+            labels.motions.add(motion_id)
+            labels.kinds[pair.kind] += 1
+            labels.texts[pair.text] += 1
         else:
-            said.without += 1
-    return said
+            labels.without += 1
+    return labels
 
 
 def _clips(sources: Sources, motions: set[str], left: LeftOut) -> int:

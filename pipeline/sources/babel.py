@@ -253,7 +253,7 @@ def _seconds(data: dict[str, Any], name: str) -> float:
 def _label(data: dict[str, Any], config: PairConfig, number: int, duration: float, whole: bool) -> Label:
     raw, proc = _text(data, "raw_label"), _text(data, "proc_label")
     chosen = proc if config.text == "proc" else raw
-    # A bare transition is told by its proc text, whichever text is used.
+    # A bare transition is recognised by its proc text, whichever text is used.
     text = (
         TRANSITION
         if proc.strip() == TRANSITION

@@ -15,7 +15,7 @@ from actionpose.errors import UserError
 
 
 def manifests_folder() -> Path:
-    """The folder of the tables: beside the packages in a checkout, under share/ when installed."""
+    """The folder of the tables: next to the packages in a checkout, under share/ when installed."""
     for folder in (Path(__file__).parents[2] / "manifests", Path(sys.prefix) / "share/actionpose/manifests"):
         if (folder / "amass.toml").is_file():
             return folder

@@ -177,7 +177,7 @@ def _missing_side(sequence: LabelledSequence, label: Label, has_a: bool, has_b: 
 
 
 def _active(sequence: LabelledSequence, drafts: Sequence[_Draft], clock: Clock) -> list[tuple[str, int, int]]:
-    """Everything that is said about the motion and when: kept pairs, and labels too short to be pairs."""
+    """All labels of the motion with their times: kept pairs, and labels too short to be pairs."""
     spans = {(d.text, d.start, d.stop) for d in drafts}
     for label in sequence.labels:
         if label.text and not label.is_transition and not label.whole:

@@ -98,6 +98,6 @@ def pairs_stage(
 
 
 def pairs_context(config: DataConfig, motions: Iterable[MotionRow]) -> dict[str, Any]:
-    """What `pairs_one` needs beside its item; one context serves all items, since it remembers whose split is whose."""
+    """What `pairs_one` needs besides its item; all items share one context, since it remembers every motion's split."""
     known = (Timing(m.motion_id, m.source, m.frames, m.fps_stored, m.fps_true) for m in motions)
     return {"config": config.pairs, "motions": motions_by_path(known), "owner": {}, "fps": config.keypoints.fps}

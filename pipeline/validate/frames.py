@@ -2,7 +2,7 @@
 
 Keypoints are weighted means of skin, not joints, so bones between them stretch a little. Tolerances were chosen on
 7.5 hours of real motion (1,904 takes with handstands, tumbling and crawling) on a synthetic body whose regressor is
-worse than the usual one; beside each stands the worst that was seen there.
+coarser than the usual one; next to each is the worst value measured on that data.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def _range(measured: list[Measures], name: str) -> str:
 
 
 def headings(shards: ShardSet) -> Check:
-    """Headings computed anew from the frames are those stored."""
+    """Headings recomputed from the frames equal the stored ones."""
     stored = [float(h) for h in (*shards.motions["heading"], *shards.clips["heading"])]
     if not any(stored):
         return judged("turned", [], f"{len(stored):,} headings are 0: views stand as the world does")

@@ -1,6 +1,6 @@
 """Is a shard folder what it says it is? Each invariant is one function and one line of `ap-data validate`.
 
-Here: what can be told from the index, the tables and the manifests, without reading frames. `validate_frames` looks
+Here: what can be checked with the index, the tables and the manifests, without reading frames. `validate_frames` looks
 at the frames.
 """
 
@@ -28,7 +28,7 @@ from pipeline.validate.frames import deep_checks
 
 
 class Evidence:
-    """A shard folder and, where they are, the manifests beside it."""
+    """A shard folder and its manifests, if it has any."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -109,8 +109,10 @@ def counts(e: Evidence) -> Check:
         "pairs": len(e.pairs["pair_id"]),
         "frames": int(e.lengths.sum()),
     }
-    said = {name: getattr(announced, name) for name in found}
-    wrong = [f"{name}: index says {said[name]}, there are {found[name]}" for name in said if said[name] != found[name]]
+    stated = {name: getattr(announced, name) for name in found}
+    wrong = [
+        f"{name}: index says {stated[name]}, there are {found[name]}" for name in stated if stated[name] != found[name]
+    ]
     if announced.labels != labels:
         wrong.append("labels: the histogram of the index is not that of the pairs")
     if announced.kinds != Counter(map(str, e.pairs["kind"])):
@@ -181,12 +183,12 @@ def spans(e: Evidence) -> Check:
 
 def splits(e: Evidence) -> Check:
     """Every motion is in the split of its shard, and in no other."""
-    said = {row["file"]: row["split"] for row in e.shards.index["shards"]}
+    stated = {row["file"]: row["split"] for row in e.shards.index["shards"]}
     names = [row["file"] for row in e.shards.index["shards"]]
     wrong = [
         f"motion {motion_id}: {split} in {names[shard]}"
         for motion_id, split, shard in zip(e.motions["motion_id"], e.motions["split"], e.motions["shard"], strict=True)
-        if said[names[shard]] != split
+        if stated[names[shard]] != split
     ]
     in_splits: dict[str, set[str]] = defaultdict(set)
     for clip in e.table("clips").values():
@@ -243,7 +245,7 @@ def borders(e: Evidence) -> Check:
     for key, pair in _pair_rows(e):
         a, b = int(pair["border_a"]), int(pair["border_b"])
         if not 0 <= pair["clip"] < len(e.clips["clip_id"]):
-            continue  # told under references
+            continue  # reported under references
         length = int(e.clips["stop"][pair["clip"]] - e.clips["start"][pair["clip"]])
         inside = 0 < a <= length and 0 <= b < length
         if not (inside if pair["kind"] == "transition" else a == b == 0):
@@ -252,7 +254,7 @@ def borders(e: Evidence) -> Check:
 
 
 def concurrent(e: Evidence) -> Check:
-    """No pair counts its own text among those it must not be told apart from; a transition counts its A and B."""
+    """No pair lists its own text as concurrent; a transition lists its A and B."""
     wrong = []
     for key, pair in _pair_rows(e):
         others = set(pair["concurrent"])
@@ -268,9 +270,9 @@ def headings(e: Evidence) -> Check:
     wrong = []
     for name, table, key in (("motion", e.motions, "motion_id"), ("clip", e.clips, "clip_id")):
         for row_id, heading in zip(table[key], table["heading"], strict=True):
-            said = e.table("views").get(str(row_id), {"heading": heading})["heading"]
-            if not abs(heading) <= math.pi + 1e-6 or said != heading:
-                wrong.append(f"{name} {row_id}: {heading:g}, manifest {said:g}")
+            stated = e.table("views").get(str(row_id), {"heading": heading})["heading"]
+            if not abs(heading) <= math.pi + 1e-6 or stated != heading:
+                wrong.append(f"{name} {row_id}: {heading:g}, manifest {stated:g}")
     return judged("headings", wrong, f"{len(e.clips['heading']) + len(e.motions['heading']):,} headings are angles")
 
 
@@ -299,9 +301,9 @@ def lengths(e: Evidence) -> Check:
     number = {str(motion_id): n for n, motion_id in enumerate(e.motions["motion_id"])}
     for motion_id, row in e.table("motions").items():
         want = math.floor((row["frames"] - 1) / row["fps_true"] * e.shards.fps + 1e-6) + 1
-        said = e.table("keypoints").get(motion_id, {"frames": want})["frames"]
-        have = int(e.lengths[number[motion_id]]) if motion_id in number else said
-        if not want == said == have:
+        stated = e.table("keypoints").get(motion_id, {"frames": want})["frames"]
+        have = int(e.lengths[number[motion_id]]) if motion_id in number else stated
+        if not want == stated == have:
             wrong.append(f"motion {motion_id}: {have} frames, {row['frames']} at {row['fps_true']:g} Hz make {want}")
     for key, row in e.table("clips").items():
         if any(abs(row[f"{side}_s"] - row[side] / e.shards.fps) > 2e-6 for side in ("start", "stop")):
@@ -330,10 +332,10 @@ def copies(e: Evidence) -> Check:
     """No take is in train and in val under two ids (a warning: BABEL's own split may do so)."""
     rows = [row for row in e.table("duplicates").values() if not row["dropped"]]
     wrong = [f"{row['duplicate_id']}" for row in rows if row["straddles"]]
-    said = f"no take is in train and in val; {len(rows):,} copies in all"
+    stated = f"no take is in train and in val; {len(rows):,} copies in all"
     if "duplicates" not in e.manifests:
-        wrong, said = known_copies(e), "no known pair of subjects is in train and in val"
-    return judged("copies", wrong, said, otherwise="warning")
+        wrong, stated = known_copies(e), "no known pair of subjects is in train and in val"
+    return judged("copies", wrong, stated, otherwise="warning")
 
 
 def known_copies(e: Evidence) -> list[str]:

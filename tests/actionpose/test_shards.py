@@ -48,7 +48,7 @@ def random_frames(seed: int, lengths: list[int]) -> list[NDArray[np.float32]]:
 
 
 def make_tables(lengths: list[int], texts: list[str], lists: list[list[str]], tag: str = "m") -> Tables:
-    """One clip and one pair a motion; texts and lists are dealt out over the columns in turn."""
+    """One clip and one pair a motion; texts and lists are distributed over the columns in turn."""
     stops = np.cumsum(lengths).tolist()
     values: dict[tuple[str, str], list[Any]] = {
         ("motions", "start"): [0, *stops[:-1]][: len(lengths)],

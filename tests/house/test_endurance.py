@@ -132,7 +132,7 @@ def test_a_disk_that_fills_up_at_the_journal_costs_no_byte(world, whole, tmp_pat
         full.setattr(journal.Journal, "append", lambda self, outcome, handle: counting(self, outcome, handle))
         with pytest.raises(UserError, match="No space left") as error:
             built(world, tmp_path)
-    assert "what is done is kept" in error.value.hint
+    assert "finished work is kept" in error.value.hint
     assert built(world, tmp_path) == whole
 
 

@@ -1,4 +1,4 @@
-"""What the tests of `ap-data doctor` share: the command as a report, and worlds that may be spoilt."""
+"""What the tests of `ap-data doctor` share: the command as a report, and worlds that may be damaged."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def screen(*args: object) -> str:
 
 
 def copied(world: World, folder: Path) -> Path:
-    """A copy of the world that a test may spoil; what is not spoilt is linked."""
+    """A copy of the world that a test may damage; files that stay intact are linked."""
     shutil.copytree(world.root, folder, copy_function=os.link)
     return folder
 

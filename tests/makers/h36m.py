@@ -1,4 +1,4 @@
-"""Look-alikes of Human3.6M files for tests, and ways to spoil them."""
+"""Look-alikes of Human3.6M files for tests, and ways to damage them."""
 
 from __future__ import annotations
 

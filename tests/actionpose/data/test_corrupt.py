@@ -1,4 +1,4 @@
-"""Corruption hangs on (seed, epoch, sample id) alone, and has the rates and spreads it promises."""
+"""Corruption depends only on (seed, epoch, sample id), and has the rates and spreads it promises."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_integers_stay_below_their_bound():
 # --- keyed, not consumed -----------------------------------------------------------------------
 
 
-def test_a_clip_is_spoilt_alike_in_any_batch_and_with_any_padding():
+def test_a_clip_is_corrupted_the_same_way_in_any_batch_and_with_any_padding():
     lengths, ids = [40, 25, 33, 12], [7, 123456789, 0, 42]
     pose, valid = clean(4, 40), lengths_to_valid(lengths, 40)
     together = run(pose, valid, ids)
@@ -108,7 +108,7 @@ def test_a_clip_is_spoilt_alike_in_any_batch_and_with_any_padding():
         assert alone.mask_B[0] == together.mask_B[row]
 
 
-def test_epochs_and_seeds_spoil_anew():
+def test_epochs_and_seeds_change_the_corruption():
     pose, valid = clean(3, 30), lengths_to_valid([30] * 3, 30)
     base = run(pose, valid, [1, 2, 3]).pose2d_BTJ3
     assert torch.equal(base, run(pose, valid, [1, 2, 3]).pose2d_BTJ3)

@@ -107,7 +107,7 @@ def clips(seed: int, frames: int = 24, lengths: tuple[int, ...] = (24, 17, 9, 1)
     return pose2d, valid, rng.keys(seed, 0, torch.arange(len(lengths)))
 
 
-# --- the spoilers -----------------------------------------------------------------------------
+# --- the perturbations ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("part", BODY_PARTS)
@@ -162,7 +162,7 @@ def test_lost_confidence_leaves_places_and_hides_nothing():
     assert not hidden.any()
 
 
-def test_a_clip_is_spoilt_alike_in_any_batch():
+def test_a_clip_is_perturbed_the_same_way_in_any_batch():
     pose2d, valid, key = clips(4)
     for way in (hide_joints(0.3), hide_window(7), hide_frames(0.4), hide_confidence(0.5)):
         whole = way(pose2d, valid, key)

@@ -92,7 +92,7 @@ def test_finetuning_overfits_eight_clips(tmp_path):
     assert errors[-1] < 70
 
 
-def test_pretraining_reconstructs_eight_spoilt_clips_and_keeps_its_texts_apart(tmp_path, bert):
+def test_pretraining_reconstructs_eight_corrupted_clips_and_tells_their_texts_apart(tmp_path, bert):
     shards = make_shards(tmp_path / "eight", lengths=(16,) * 8)
     more = ("pretrain.steps=80", "pretrain.epochs=80", "pretrain.lr=3e-3", "corrupt.joint_rate=0.02")
     train("pretrain", recipe(*LEARN, *more, text=bert), shards, tmp_path / "run")
@@ -496,7 +496,7 @@ def test_looking_at_gradients_changes_nothing_that_is_learned(shards, bert, tmp_
     assert all(value > 0 for row in rows for value in row["gradients"].values())
 
 
-def test_a_finished_model_standardises_by_whole_clips_not_by_spoilt_ones(shards, bert, tmp_path):
+def test_a_finished_model_standardises_by_whole_clips_not_by_corrupted_ones(shards, bert, tmp_path):
     settings = recipe("pretrain.epochs=2", "pooling.standardise=true", "pretrain.eval_every=0", text=bert)
     train("pretrain", settings, shards, tmp_path / "run")
     table = pair_samples(ShardSet(shards), settings.value.data)

@@ -239,7 +239,7 @@ def damage_motion(m):
         (damage_ten_betas, "has 10 shape coefficients; AMASS bodies have 16"),
         (damage_flat_posedirs, r"posedirs has shape \(960, 459\), expected \(320, 3, 459\)"),
         (damage_joint_count, r"J_regressor has shape \(24, 320\), expected \(52, 320\)"),
-        (damage_parents, r"joint 20 \(left_wrist\) hangs on joint 19, expected 18"),
+        (damage_parents, r"joint 20 \(left_wrist\) is attached to joint 19, expected 18"),
         (damage_finite, "posedirs has values that are not finite"),
         (damage_weights, "rows of weights do not sum to one"),
         (damage_centimetres, "metres tall"),

@@ -14,7 +14,7 @@ from tests.makers.worlds import World, annotation, label, sequence, whole, write
 
 @pytest.fixture
 def own(world: World, tmp_path: Path) -> Path:
-    """A copy of the world that a test may spoil."""
+    """A copy of the world that a test may damage."""
     return copied(world, tmp_path / "own")
 
 

@@ -17,7 +17,7 @@ from tests.makers.worlds import World
 
 @pytest.fixture
 def own(world: World, tmp_path: Path) -> Path:
-    """A copy of the world that a test may spoil."""
+    """A copy of the world that a test may damage."""
     return copied(world, tmp_path / "own")
 
 
@@ -92,7 +92,7 @@ def test_leg_order_is_found_by_geometry_and_said(own):
     assert "swapped" in report.item("regressor")["message"]
 
 
-def spoilt_regressor(kind: str, matrix: np.ndarray) -> np.ndarray:
+def wrong_regressor(kind: str, matrix: np.ndarray) -> np.ndarray:
     out = matrix.copy()
     if kind == "nan":
         out[3, 5] = np.nan
@@ -114,7 +114,7 @@ def spoilt_regressor(kind: str, matrix: np.ndarray) -> np.ndarray:
     ],
 )
 def test_wrong_regressors_are_refused(own, kind, reason):
-    np.save(own / "r.npy", spoilt_regressor(kind, np.load(own / "regressor.npy")))
+    np.save(own / "r.npy", wrong_regressor(kind, np.load(own / "regressor.npy")))
     doctor("--body", own / "body", "--regressor", own / "r.npy").expect("regressor", "wrong", reason)
 
 
