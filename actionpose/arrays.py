@@ -1,4 +1,4 @@
-"""Names for the array types that signatures repeat; shapes stand in the docstrings."""
+"""Names for the array types that signatures repeat; docstrings give the shapes."""
 
 from __future__ import annotations
 

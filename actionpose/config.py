@@ -78,7 +78,7 @@ def field_types(cls: Any) -> dict[str, Any]:
 
 def _suggest(key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'?" if near else "there is: " + ", ".join(sorted(known))
+    return f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(sorted(known))
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -154,7 +154,7 @@ def read_toml(file: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Split `section.key=value`; the value is read as TOML, and as plain text when it is none."""
+    """Split `section.key=value`; the value is read as TOML, or as plain text if it is not TOML."""
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
         raise UserError(f"-o {text}: not of the form section.key=value")

@@ -24,7 +24,7 @@ VIEW_YAW_PITCH: dict[str, tuple[float, float]] = {
     "side": (90.0, 0.0),
     "back": (180.0, 0.0),
 }
-"""Named views as (yaw, pitch) in degrees: where the camera stands, counted from the front."""
+"""Named views as (yaw, pitch) in degrees: the position of the camera relative to the front."""
 
 MIN_FACING = 0.3
 """With a mean facing shorter than this the directions cancel out and one frame decides."""
@@ -73,8 +73,8 @@ def facing_directions(pose_world: Array) -> Array:
 def facing_heading(pose_world: Array) -> tuple[float, str]:
     """The heading of a clip, radians from the world's -y axis, and how it was found.
 
-    Rotating the clip about z by minus this angle makes the person face -y, where the front camera stands;
-    the person's left is then +x. `mean`: the mean facing over the clip, each frame counted alike. `level`:
+    Rotating the clip about z by minus this angle makes the person face -y, towards the front camera;
+    the person's left is then +x. `mean`: the mean facing over the clip, all frames weighted equally. `level`:
     that mean is shorter than `MIN_FACING` (turning round, tumbling), so the frame nearest the middle with
     level hips decides.
 

@@ -9,7 +9,7 @@ In each HDF5 file `pose3d` (F, 17, 3) float32 is contiguous, so that a reader ma
 a clip is a slice. `pose2d` (F, 17, 3) float32 (screen x, y, confidence) is there when 2D was detected rather
 than projected. The tables are groups of equally long columns:
 
-    motions   one row per source file or video: where its frames stand
+    motions   one row per source file or video: the range of its frames
     clips     a span of one motion, relative to the motion's first frame
     pairs     a text for a clip
 
@@ -139,7 +139,7 @@ def write_index(
     """Write `index.json` (the last file of a shard folder) and return it.
 
     Args:
-        folder: where the shards already stand.
+        folder: which already has the shards.
         kind: `motion-text` or `benchmark`.
         fps: frames per second of every motion.
         views: the names of the views a 2D pose can be projected to; empty when 2D is stored.
@@ -184,7 +184,7 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(
             f"{folder} is not a shard folder: it has no {INDEX}",
-            "a build writes it last: run `ap-data build-babel … --out` again, it goes on where it stopped",
+            "a build writes it last: run `ap-data build-babel … --out` again, it continues where it stopped",
         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged: {error}", "delete the folder and build it again") from error

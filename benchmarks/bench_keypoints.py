@@ -4,7 +4,7 @@
 
 A full-size synthetic SMPL+H body (6890 vertices, dense pose correctives, a regressor with 107
 entries) and random poses; one thread; CPU time. Every ratio is the median over rounds in which the
-contestants take turns, so that a noisy machine slows all alike. Peers run at their best batch size.
+contestants take turns, so that a noisy machine slows all equally. Peers run at their best batch size.
 
 - fast: pipeline.body.collapse
 - mesh: pipeline.body.mesh, all vertices through smplx, then the regressor

@@ -1,4 +1,4 @@
-"""Contestants take turns, so that a noisy machine slows all alike; ratios come from such rounds alone."""
+"""Contestants take turns, so that a noisy machine slows all equally; ratios come only from such rounds."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class Group(click.Group):
         """Look the command up; an unknown one is a usage error that suggests the closest name."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.5)
-            advice = f"did you mean '{near[0]}'?" if near else "there is: " + ", ".join(self.commands)
+            advice = f"did you mean '{near[0]}'?" if near else "commands: " + ", ".join(self.commands)
             raise click.UsageError(f"there is no command '{args[0]}'; {advice}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -188,7 +188,7 @@ def robustness(
 ) -> None:
     """Accuracy on degraded input: occlusion, lost frames, noise, confidence, frame rate, each at several levels.
 
-    RUN is a run folder, LABEL=RUN to name it in the figure, or the folder of a grid, which stands for all its finished
+    RUN is a run folder, LABEL=RUN to name it in the figure, or the folder of a grid, which means all its finished
     cells. Runs with the same label are averaged. All of them get the same degraded input.
 
     \b

@@ -10,7 +10,7 @@ from actionpose.config import section, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Where the user's data stand. Paths never enter a fingerprint; what is in the files does."""
+    """Paths of the user's data. They never enter a fingerprint; the contents of the files do."""
 
     amass: str = setting("", "folder of AMASS motions (SMPL+H G), one sub-folder per dataset")
     babel: str = setting("", "folder with BABEL's train.json and val.json")
@@ -127,7 +127,7 @@ class PackConfig:
 class DataConfig:
     """Everything that decides what a build contains."""
 
-    inputs: Inputs = section(Inputs, "where the user's data stand")
+    inputs: Inputs = section(Inputs, "paths of the user's data")
     keypoints: KeypointConfig = section(KeypointConfig, "SMPL+H to keypoints")
     project: ProjectConfig = section(ProjectConfig, "keypoints to views")
     pairs: PairConfig = section(PairConfig, "labels to pairs")

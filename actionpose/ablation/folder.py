@@ -1,4 +1,4 @@
-"""A grid's folder: what `grid.json` says, whether it is the grid one wants to go on with, which cells are finished."""
+"""A grid's folder: what `grid.json` says, whether it matches the grid to be resumed, which cells are finished."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_grid(out: Path) -> dict[str, Any]:
             f"{out} is not a grid: it has no {GRID}", "give the --out folder of `ap-train ablate`"
         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is damaged: {error}", "begin a new grid in another folder") from error
+        raise UserError(f"{file} is damaged: {error}", "start a new grid in another folder") from error
     if not isinstance(about, dict) or about.get("schema") != SCHEMA or about.get("version", 0) > VERSION:
         raise UserError(
             f"{file} does not describe a grid this program reads", "update actionpose, or use another --out"
@@ -56,7 +56,7 @@ def cells_of(out: Path) -> list[tuple[str, Path]]:
         runs = [(int(p.name.rpartition("-seed")[2]), p / "finetune") for p in out.glob(f"{row}-seed*")]
         found += [(row, run) for _, run in sorted(runs) if finished(run)]
     if not found:
-        raise UserError(f"{out}: no cell of the grid is finished", "go on with the grid: its command with --resume")
+        raise UserError(f"{out}: no cell of the grid is finished", "continue the grid: its command with --resume")
     return found
 
 
@@ -65,7 +65,7 @@ FREE = ("eval.", "run.", "ablate.rows", "ablate.own_rows", "ablate.seeds", "abla
 
 
 def same_grid(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Refuse to go on with a grid as another one; rows and seeds may be added.
+    """Refuse to resume a grid as a different one; rows and seeds may be added.
 
     Raises:
         UserError: settings, rows of the same name, or shards that differ, each named.
@@ -79,5 +79,5 @@ def same_grid(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if lines:
         raise UserError(
             f"{out} was begun with other settings or data:\n  " + "\n  ".join(lines),
-            "go on with the same command and --resume, or begin a new grid in another folder",
+            "continue with the original command and --resume, or start a new grid in another folder",
         )

@@ -4,7 +4,7 @@ A cell is one row and one seed: pretrain (unless the row has none), fine-tune, m
 alone; cells of one seed share the order of fine-tuning's samples, their flips and their detections, so that rows are
 compared seed by seed.
 
-DIR/grid.json                          what the grid was begun with; going on with anything else is refused
+DIR/grid.json                          what the grid was started with; resuming with anything else is refused
 DIR/<row>-seed<k>/pretrain, finetune   ordinary run folders
 DIR/<row>-seed<k>/result.json          the measurement, and what it was made with
 DIR/table.json, table.md, ablation.png
@@ -71,7 +71,7 @@ class Outcome:
 
 
 class Grid:
-    """The cells of a grid and where each stands.
+    """The cells of a grid and their progress.
 
     Args:
         resolved: recipe with its `ablate` section.
@@ -160,7 +160,7 @@ class Grid:
             if not file.is_file():
                 raise UserError(f"{self.out} holds files but no grid", "give a new or an empty folder to --out")
             if not resume:
-                raise UserError(f"{self.out} already holds a grid", "go on with it by --resume, or give another --out")
+                raise UserError(f"{self.out} already holds a grid", "continue it with --resume, or give another --out")
             before = read_grid(self.out)
             same_grid(self.out, before, now)
             now = {**now, "rows": {**before["rows"], **now["rows"]}}
@@ -305,7 +305,7 @@ class _Work:
             return "budget"
         if folder.is_dir() and not (folder / CONFIG).is_file():
             shutil.rmtree(folder)  # killed before it was a run
-        self.say(f"{name}: {stage}{' (going on)' if folder.is_dir() else ''}")
+        self.say(f"{name}: {stage}{' (resumed)' if folder.is_dir() else ''}")
         budget = () if left is None else (f"run.budget_minutes={left!r}",)
         resolved = self.grid.resolved_recipe(stage, cell.row, cell.seed, f"init.pose={json.dumps(init)}", *budget)
         made = training.train(

@@ -124,7 +124,7 @@ def rows_of(config: AblateConfig) -> list[Row]:
         known[name] = changes
     for name in config.rows:
         if name not in known:
-            raise UserError(f"there is no row '{name}'", "there is: " + ", ".join(known))
+            raise UserError(f"there is no row '{name}'", "known: " + ", ".join(known))
     return [Row(name=name, changes=known[name]) for name in config.rows]
 
 
@@ -159,7 +159,7 @@ WORDS = {
 def leaves_out(row: Row) -> str:
     """What a row's pretraining is without, in words; settings of rows of one's own as they are."""
     if row.changes is None:
-        return "all: there is none"
+        return "everything: no pretraining"
     return ", ".join(WORDS.get(change, change) for change in row.changes) or "nothing"
 
 

@@ -1,6 +1,6 @@
 """The arithmetic of an ablation table: means over seeds, and differences of cells that share a seed.
 
-Rows of one seed have the same order of samples and the same detections, so what seeds do to all rows alike falls out
+Rows of one seed have the same order of samples and the same detections, so effects of a seed that all rows share cancel
 of the difference; its spread says how sure a change is, which the spread of a row does not.
 """
 

@@ -234,7 +234,7 @@ class Detector:
 
 
 def detector(config: DataConfig) -> Detector | None:
-    """What stands for a detector on projected 2D, if the settings want one.
+    """The simulated detector for projected 2D, if the settings ask for one.
 
     Its errors are the noise model's defaults, whatever pretraining uses: the target data must not change when
     pretraining's noise is ablated.

@@ -135,7 +135,7 @@ class SampleTable:
     """Samples as equally long columns, N rows; row number = sample id.
 
     Attributes:
-        shards: where frames, motions, clips and pairs stand.
+        shards: the frames, motions, clips and pairs.
         config: the settings the table was made with.
         shard: which file of the set.
         first: row of `pose3d` where the sample starts.
@@ -181,7 +181,7 @@ class SampleTable:
 
     @cached_property
     def weights(self) -> NDArray[np.float64] | None:
-        """(N,) how often to draw each sample, on average 1; None: all alike, or without texts.
+        """(N,) how often to draw each sample, on average 1; None: all equally, or without texts.
 
         A sample has the weight of its pair (`balance.label_weights`), counted over the pairs of the table, so its
         label's share of the samples is multiplied by it, whatever the number of windows and views.

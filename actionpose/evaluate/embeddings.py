@@ -304,7 +304,7 @@ def frequent(clips: LabelledClips, count: int) -> list[str]:
 
 
 def retrieval_row(found: Retrieval) -> dict[str, Any]:
-    """One direction of search as it stands in results and logs."""
+    """One direction of search in the form of results and logs."""
     return {
         **{f"r{k}": value for k, value in found.recall.items()},
         "median_rank": found.median_rank,
@@ -315,7 +315,7 @@ def retrieval_row(found: Retrieval) -> dict[str, Any]:
 
 
 def naming_row(found: Naming) -> dict[str, Any]:
-    """Zero-shot or probe accuracies as they stand in results and logs."""
+    """Zero-shot or probe accuracies in the form of results and logs."""
     return {
         **{f"top{k}": value for k, value in found.top.items()},
         **{f"balanced_top{k}": value for k, value in found.balanced.items()},

@@ -298,7 +298,7 @@ def predicted_units(table: ScoredTable, motion: int, config: EvalConfig, unit: N
 
 
 def summarise(scores: Scores, table: ScoredTable) -> dict[str, Any]:
-    """Scores as a result row (`scoring.summarise`), with what of the protocol stands beside its numbers.
+    """Scores as a result row (`scoring.summarise`), with the conditions of the protocol.
 
     Raises:
         UserError: no frame was scored.

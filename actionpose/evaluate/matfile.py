@@ -98,7 +98,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """(type, bytes) of the elements that stand one after the other."""
+    """(type, bytes) of consecutive elements."""
     at = 0
     while at < len(data):
         (first,) = struct.unpack_from(f"{order}I", data, at)

@@ -86,7 +86,7 @@ def summarise(query_QD: Floats, gallery_GD: Floats, correct_QG: Flags, *, chunk:
 def ranks(query_QD: Floats, gallery_GD: Floats, correct_QG: Flags, *, chunk: int = 1024) -> Ints:
     """Rank (from 1) of each query's best correct item by dot product: (Q,).
 
-    Wrong items that tie with it come first, so that embeddings which are all alike score last, not first.
+    Wrong items that tie with it come first, so that embeddings which are all equal score worst, not best.
     A query without any correct item gets rank G + 1.
     """
     gallery = np.asarray(gallery_GD, dtype=np.float64)

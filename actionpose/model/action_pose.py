@@ -95,7 +95,7 @@ class Standardise(nn.Module):
 
     @torch.no_grad()
     def keep(self, tokens: Iterable[Tensor]) -> None:
-        """Evaluate with the statistics of these, each (B, ...), from here on; training goes on with its batches'."""
+        """Evaluate with the statistics of these, each (B, ...), from here on; training continues with its batches'."""
         count, total, squares = 0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
         for token in tokens:
             x = token.double()

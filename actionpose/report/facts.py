@@ -26,7 +26,7 @@ TRANSITION_PREFIX = "transit from "
 
 @dataclass(frozen=True, kw_only=True)
 class ShardFacts:
-    """What stands in a shard folder, counted from its tables.
+    """What a shard folder contains, counted from its tables.
 
     `failures`, `dropped` and `skipped` come from the index's summary, since what was rejected is in no table.
     `remarks` name every count of the summary that differs from the tables.

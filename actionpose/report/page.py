@@ -25,7 +25,7 @@ CURVES = {
     "validation MPJPE, mm": "validation MPJPE, mm",
     "lr": "learning rate",
 }
-"""Name in the log → heading, in the order of the page; other losses stand before the learning rate as they are."""
+"""Name in the log → heading, in the order of the page; other losses come before the learning rate."""
 
 NEXT_COMMANDS = (
     "ap-data doctor --amass AMASS --babel BABEL --body SMPLH --regressor J_regressor_h36m.npy\n"

@@ -95,7 +95,7 @@ class Axis:
     whole: bool = False
 
     def __call__(self, value: float) -> float:
-        """Where a value stands, in drawing units."""
+        """Position of a value, in drawing units."""
         low, high = (math.log10(v) if self.log else v for v in (self.low, self.high))
         at = math.log10(value) if self.log else value
         return self.start + (at - low) / (high - low) * (self.stop - self.start)
@@ -160,9 +160,9 @@ def histogram(values: NDArray[np.integer], *, x_label: str, label: str, mark: fl
 
     Args:
         values: (N,) counts such as clip lengths in frames, N >= 1.
-        x_label: what stands under the axis.
+        x_label: label of the axis.
         label: what a screen reader says.
-        mark: where the line stands; inside the axis whatever the values are.
+        mark: position of a vertical line; the axis always includes it.
         mark_text: its label.
     """
     top = max(float(values.max()), mark) + 1

@@ -1,4 +1,4 @@
-"""Run folders: what one holds, when it may be gone on with, and what is in it.
+"""Run folders: what one holds, when it can be resumed, and how it is described.
 
 RUN/config.json, config.toml   the command, its data and every setting, for programs and for people
 log.jsonl                  a line per logged interval, evaluations, starts and ends
@@ -34,7 +34,7 @@ run's length is one of them unless the learning rate falls towards its end."""
 def open_run(
     out: Path, about: Mapping[str, Any], *, resume: bool, defaults: Mapping[str, Any]
 ) -> checkpoint.Checkpoint | None:
-    """Make the run folder, or find where to go on; None means: from the start.
+    """Make the run folder, or find the checkpoint to resume from; None means: from the start.
 
     Args:
         out: the run folder.
@@ -50,7 +50,7 @@ def open_run(
         raise UserError(f"{out} is a file", "give another folder to --out")
     if used and not resume:
         if (out / CONFIG).is_file():
-            raise UserError(f"{out} already holds a run", "go on with it by --resume, or give another folder to --out")
+            raise UserError(f"{out} already holds a run", "continue it with --resume, or give another folder to --out")
         raise UserError(f"{out} is not empty", "give a new or an empty folder to --out")
     out.mkdir(parents=True, exist_ok=True)
     if not used:

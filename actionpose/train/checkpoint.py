@@ -1,7 +1,7 @@
 """Checkpoints: weights, optimizer and a readable `meta.json` in one folder, written aside and renamed.
 
     RUN/checkpoints/step_000400/weights.safetensors     enough to use the model
-                                optimizer.safetensors   what going on needs besides
+                                optimizer.safetensors   what resuming needs besides
                                 meta.json               how to build the model, where training stood
     RUN/checkpoints/latest, best                        one line each: the folder's name
 
@@ -155,7 +155,7 @@ def _pointer(root: Path, name: str) -> str | None:
 
 
 def latest(run: Path) -> Checkpoint | None:
-    """The checkpoint to go on from; None when the run has none yet."""
+    """The checkpoint to resume from; None if the run has none yet."""
     root = run / FOLDER
     named = _pointer(root, "latest")
     if named and (root / named / META).is_file():
@@ -166,7 +166,7 @@ def latest(run: Path) -> Checkpoint | None:
 
 
 def find(path: Path) -> Checkpoint:
-    """The checkpoint that a run folder (its best, else its latest) or a checkpoint folder stands for.
+    """The checkpoint that a run folder (its best, else its latest) or a checkpoint folder refers to.
 
     Raises:
         UserError: neither.

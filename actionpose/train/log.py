@@ -46,7 +46,7 @@ class RunLog:
         self.resumed_at: int | None = None
 
     def trim(self, step: int) -> None:
-        """Forget what was logged after `step`: the run goes on from there and logs it again."""
+        """Drop what was logged after `step`: the run resumes there and logs it again."""
         self.resumed_at = step
         if self.active and self.path.is_file():
             kept = [row for row in read_lines(self.path) if row.get("step", 0) <= step]

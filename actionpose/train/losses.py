@@ -55,7 +55,7 @@ class LossConfig:
 
 
 def masked_mean(value_BTJ: Tensor, valid_BT: Tensor | None) -> Tensor:
-    """Mean over joints of valid frames; 0 when there is none. What stands in padding is never looked at."""
+    """Mean over joints of valid frames; 0 if there is none. Values in padding are never used."""
     if valid_BT is None:
         return value_BTJ.mean() if value_BTJ.numel() else value_BTJ.sum()
     count = valid_BT.sum() * value_BTJ.shape[-1]

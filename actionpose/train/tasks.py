@@ -92,11 +92,11 @@ class PretrainTask(nn.Module):
         if self.loss.targets == "one-hot":
             return losses.one_hot_target(logits_BN)
         if self.similarity is not None:
-            alike = self.similarity(rows)
+            similar = self.similarity(rows)
         else:
             same = [[float(text.casefold() == row[0].casefold()) for text in row] for row in rows]
-            alike = torch.tensor(same, device=logits_BN.device)
-        return losses.softmax_target(alike.to(logits_BN.device), self.loss.target_temperature)
+            similar = torch.tensor(same, device=logits_BN.device)
+        return losses.softmax_target(similar.to(logits_BN.device), self.loss.target_temperature)
 
 
 class FinetuneTask(nn.Module):

@@ -33,7 +33,7 @@ Task = Callable[[Mapping[str, Any]], tuple[dict[str, Tensor], dict[str, Tensor]]
 
 @dataclass(kw_only=True)
 class TrainState:
-    """Where training stands: all that resuming needs besides weights and optimizer."""
+    """Progress of training: all that resuming needs besides weights and optimizer."""
 
     epoch: int = 0
     position: int = 0
@@ -87,7 +87,7 @@ class Trainer:
         folder: the run folder.
         about: recipe, data and versions, for checkpoints.
         validate: measures the model, in evaluation mode; None: there is nothing to measure on.
-        settle: puts the model in order for use at the end of each epoch, in evaluation mode, in every process alike.
+        settle: puts the model in order for use at the end of each epoch, in evaluation mode, identically in every process.
         finish: the same, once, after the last step.
     """
 
@@ -279,7 +279,7 @@ class Trainer:
         names = [name for name, value in zip(self.meter.names[0], losses[bad[0]], strict=True) if not value.isfinite()]
         raise UserError(
             f"step {step}: {' and '.join(names)} is not a finite number. The batch: samples {ids.tolist()}; {shown}",
-            "the last checkpoint is from before; go on from it with --resume and a smaller learning rate "
+            "the last checkpoint is from before; continue from it with --resume and a smaller learning rate "
             "(-o pretrain.lr=… or finetune.lr=…), or look at the samples named",
         )
 
@@ -327,7 +327,7 @@ class Trainer:
             self.log.say(f"step {self.state.step} epoch {self.state.epoch} | evaluated: {measured.words}{best}")
         return self.runtime.any(better)
 
-    # --- stopping and going on ------------------------------------------------------------------
+    # --- stopping and resuming ------------------------------------------------------------------
 
     def save(self, *, best: bool = False) -> None:
         """Write a checkpoint; never one whose losses were not finite."""

@@ -97,7 +97,7 @@ def leg_order(path: Path, joints: NDArray[np.floating]) -> Literal["h36m", "spin
 
 
 def _not_a_t_pose(joints: NDArray[np.floating]) -> list[str]:
-    """Return what is wrong with the 17 points, in words; empty when they stand as they should."""
+    """Return what is wrong with the 17 points, in words; empty if they are in a plausible arrangement."""
     x, y = joints[:, 0], joints[:, 1]
     side = {-1: (1, 2, 3, 14, 15, 16), 1: (4, 5, 6, 11, 12, 13)}
     wrong = [
@@ -117,7 +117,7 @@ def _not_a_t_pose(joints: NDArray[np.floating]) -> list[str]:
 
 
 def read_matrix(path: Path, n_vertices: int) -> NDArray[np.float64]:
-    """The (17, V) matrix as it stands in the file: shape, finiteness and row sums checked, order not.
+    """The (17, V) matrix as stored in the file: shape, finiteness and row sums checked, order not.
 
     Raises:
         UserError: missing, damaged, or another matrix.

@@ -1,4 +1,4 @@
-"""Any frame rate to any other on the time axis: frame k stands at k / fps, whatever the source rate.
+"""Any frame rate to any other on the time axis: frame k is at time k / fps, whatever the source rate.
 
 A third of AMASS is 100, 150 or 250 Hz and cannot be strided to 30. Where the ratio is an integer,
 frames are picked untouched; otherwise rotations are interpolated on the sphere and places linearly,

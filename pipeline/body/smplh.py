@@ -1,4 +1,4 @@
-"""The SMPL+H body: find the model file, recognise every look-alike, read what is needed, nothing more.
+"""The SMPL+H body: find the model file, recognise every look-alike, read only what is needed.
 
 Only numpy arrays are read (`allow_pickle=False`): the extended SMPL+H `model.npz` of the MANO site,
 which is what AMASS was fitted with (16 betas, hands in absolute pose, no `hands_*` keys).
@@ -35,7 +35,7 @@ BODY_JOINT_NAMES: tuple[str, ...] = (
     *(f"left_{name}" for name in _FINGERS),
     *(f"right_{name}" for name in _FINGERS),
 )
-"""The 52 joints of SMPL+H in the order of AMASS pose columns (joint j stands in columns 3j to 3j + 2)."""
+"""The 52 joints of SMPL+H in the order of AMASS pose columns (joint j has columns 3j to 3j + 2)."""
 
 BODY_PARENTS: tuple[int, ...] = (
     *(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19),

@@ -1,4 +1,4 @@
-"""A look at the AMASS folder: which edition, which datasets under which names, which files cannot be used and why."""
+"""Checks of the AMASS folder: which edition, which datasets under which names, which files cannot be used and why."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _REASONS: dict[str, tuple[str, str, str]] = {
     "not in a dataset folder": (
         "layout",
         "not inside DATASET/SUBJECT/",
-        "move the files so that they stand as DATASET/SUBJECT/NAME_poses.npz under --amass",
+        "move the files to DATASET/SUBJECT/NAME_poses.npz under --amass",
     ),
     "same motion twice": (
         "twice",
@@ -130,7 +130,7 @@ def _outcomes(root: Path, items: list[Item], rate_overrides: bool) -> Iterator[O
 
 
 def _sample(items: list[Item]) -> tuple[list[Item], list[Item]]:
-    """The first few motions of each folder and everything that is none by its name; the rest, to be believed."""
+    """The first few motions of each folder and all files that are not motions by name; and the rest, not to be read."""
     seen: Counter[str] = Counter()
     chosen: list[Item] = []
     rest: list[Item] = []
@@ -181,7 +181,7 @@ def _nothing_there(root: Path, error: UserError) -> Finding:
 
 def _summary(look: AmassLook, items: list[Item]) -> list[Finding]:
     passed_over = sum(look.skipped.values())
-    others = f"; {counted(passed_over, 'other file')} passed over (shape.npz and the like)" if passed_over else ""
+    others = f"; {counted(passed_over, 'other file')} ignored (shape.npz and the like)" if passed_over else ""
     if not look.rows:
         if not look.failures:
             message = f"none of {counted(len(items), '.npz file')} under {look.root} is a motion{others}"
@@ -239,7 +239,7 @@ def _failure(look: AmassLook, reason: str, messages: list[str]) -> Finding:
 
 
 def _better_root(root: Path, messages: list[str]) -> tuple[Path, str]:
-    """The folder that should have been given, when no file in it stands deep enough."""
+    """The folder that should have been given, if no file in it is deep enough."""
     place = root.resolve()
     if any("/" in message.partition(" should stand")[0] for message in messages):
         return place.parent, f"a dataset ({place.name})"
@@ -278,7 +278,7 @@ def _deep(look: AmassLook) -> list[Finding]:
         Finding(
             item="amass.copies",
             verdict="warning",
-            message=f"{counted(len(groups), 'take')} stand here more than once, with the same poses to the last bit",
+            message=f"{counted(len(groups), 'take')} are here more than once, with bit-identical poses",
             action=f"keep one copy of each, for example delete {groups[0][-1]}",
             lines=some(lines),
             details={"copies": groups},

@@ -1,4 +1,4 @@
-"""A look at the body folder and the joint regressor: every look-alike by its content."""
+"""Checks of the body folder and the joint regressor; every look-alike is recognised by content."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _no_body(folder: Path) -> Finding:
         action = f"ap-data convert-model {convertible} --out {folder}/smplh/GENDER/model.npz"
     else:
         action = DOWNLOAD
-    found = f"; there: {listed([path.name for path in seen])}" if seen else ""
+    found = f"; found: {listed([path.name for path in seen])}" if seen else ""
     return Finding(
         item="body",
         verdict="wrong",
@@ -162,7 +162,7 @@ def what_it_is(path: Path) -> tuple[str, bool]:
         load_body(path, _stated_gender(path))
     except UserError as error:
         return error.message.removeprefix(f"{path} is ").replace(f"{path.parent}/", ""), False
-    return "a sound SMPL+H body under a name that is not looked for; rename it to GENDER/model.npz", False
+    return "a valid SMPL+H body under an unexpected name; rename it to GENDER/model.npz", False
 
 
 def _stated_gender(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A look at what motions are called and how fast they run: dataset folders, gaps, rates, known corrections."""
+"""Checks of dataset names and frame rates: dataset folders, gaps, rates, known corrections."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def too_deep(rows: Sequence[MotionRow]) -> list[Finding]:
     if not deep:
         return []
     message = (
-        f"{counted(len(deep), 'motion')} stand too deep: of {deep[0]} '{deep[0].split('/')[-3]}' would be the dataset"
+        f"{counted(len(deep), 'motion')} are too deep: of {deep[0]} '{deep[0].split('/')[-3]}' would be the dataset"
     )
-    action = "take out the folder in between, so that files stand as DATASET/SUBJECT/NAME_poses.npz"
+    action = "remove the folder level in between, so that files are at DATASET/SUBJECT/NAME_poses.npz"
     return [
         Finding(
             item="amass.layout",
@@ -54,7 +54,7 @@ def too_deep(rows: Sequence[MotionRow]) -> list[Finding]:
 
 
 def folder_names(rows: Sequence[MotionRow]) -> list[Finding]:
-    """Dataset folders whose name is not the canonical one, or that stand there under two names."""
+    """Dataset folders whose name is not the canonical one, or that exist under two names."""
     folders: dict[str, set[str]] = defaultdict(set)
     takes: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for row in rows:

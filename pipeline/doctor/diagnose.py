@@ -1,4 +1,4 @@
-"""Look at everything a build needs, by content and before anything is built: `ap-data doctor`."""
+"""Checks of everything a build needs, by content and before anything is built: `ap-data doctor`."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def diagnose(config: DataConfig, *, out: Path, quick: bool = False, deep: bool =
 
     Args:
         config: names the inputs, and the settings a build would have.
-        out: where a build would write; its disk is asked for free space.
-        quick: read the headers of some files per subject only.
-        deep: read every motion whole.
+        out: where a build would write; free space is checked there.
+        quick: read only the headers of some files per subject.
+        deep: read every motion completely.
     """
     paths = {name: Path(value).expanduser() for name in NEEDS["pack"] if (value := getattr(config.inputs, name))}
     findings: list[Finding] = []
@@ -104,7 +104,7 @@ def diagnose(config: DataConfig, *, out: Path, quick: bool = False, deep: bool =
     if not findings:
         findings = [Finding(item=name, verdict="missing", message="not given", action=WHERE[name]) for name in absent]
     if benchmarks and not paths:
-        absent = ()  # a benchmark alone is a whole thing
+        absent = ()  # a benchmark needs no other input
     return Diagnosis(findings=tuple(findings), not_given=absent)
 
 
@@ -138,12 +138,12 @@ def _genders(amass: AmassLook | None, config: DataConfig) -> Counter[str] | None
 def _disk(
     amass: AmassLook | None, babel: BabelLook | None, findings: list[Finding], config: DataConfig, out: Path
 ) -> list[Finding]:
-    """What stages and shards will need, against what is free where they will stand."""
+    """Space that stages and shards will need, and free space at their place."""
     hours = amass.hours if amass is not None and amass.motions else (babel.plan.get("hours", 0.0) if babel else 0.0)
     if not hours:
         return []
     pairs = next((f.details["pairs"] for f in findings if f.item == "babel.pairs"), 0)
-    # Keypoints stand once in their stage and once in the shards.
+    # Keypoints are stored once in their stage and once in the shards.
     need = int(2 * hours * 3600 * config.keypoints.fps * FRAME_BYTES + pairs * PAIR_BYTES)
     place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(place).free

@@ -1,4 +1,4 @@
-"""What a look at an input says: one verdict, one sentence, one next action."""
+"""The result of checking an input: one verdict, one sentence, one next action."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
         item: what, as `input` or `input.aspect`.

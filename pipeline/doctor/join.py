@@ -1,4 +1,4 @@
-"""A look at motions and labels together: which labels find their motion, do lengths agree, do splits share takes."""
+"""Checks of motions and labels together: which labels find their motion, do lengths agree, do splits share takes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pipeline.sources.babel import LabelledSequence
 from pipeline.sources.feat_p import motion_at, motions_by_path
 from pipeline.stages.pairs import entry_of, pair_items, pairs_context, pairs_one
 
-_DROP = "build with -o pack.duplicates=drop: the copies in train are left out, and val stays as it is"
-_SHARED = (": numbers on val flatter", "; the copies in train are left out")
+_DROP = "build with -o pack.duplicates=drop: the copies in train are dropped, and val is unchanged"
+_SHARED = (": numbers on val are too good", "; the copies in train are dropped")
 
 MANY = 0.05
 """Above this share of lengths that disagree with BABEL, the motions are of another edition or resampled."""
@@ -124,10 +124,10 @@ def _coverage(joined: Join, amass: AmassLook, babel: BabelLook) -> Finding:
         )
     inside = [path for path in joined.unresolved if per_set[_dataset(path)]["found"]]
     gaps = [f"{name}: {c['found']:,} here, {c['missing']:,} not" for name, c in sorted(per_set.items()) if c["missing"]]
-    action = "add the datasets named under amass.datasets, or build without them: their labels are passed over"
+    action = "add the datasets named under amass.datasets, or build without them: their labels are skipped"
     if inside:
         name = max(per_set, key=lambda name: per_set[name]["missing"] if per_set[name]["found"] else 0)
-        action = f"unpack {name} again if files are missing by accident; a build passes these labels over"
+        action = f"unpack {name} again if files are missing by accident; a build skips these labels"
     return Finding(
         item="babel.motions",
         verdict="warning",
@@ -150,7 +150,7 @@ def _lengths(joined: Join) -> list[Finding]:
     action = (
         "download these as 'SMPL+H G': this is another edition, or resampled"
         if many
-        else ("nothing, if it is these few: a build leaves them out and lists them")
+        else ("nothing, if it is only these few: a build drops and lists them")
     )
     message = f"{len(wrong):,} of {counted(compared, 'motion')} disagree with BABEL in length"
     return [
@@ -230,7 +230,7 @@ def _known_copies(joined: Join, drop: bool) -> list[Finding]:
 
 
 def _between(joined: Join, known: Mapping[str, Any]) -> dict[str, Any]:
-    """How many motions of equal length stand on both sides of the split, one under either subject."""
+    """How many motions of equal length are on both sides of the split, one under each subject."""
     takes: dict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
     for row in joined.found.values():
         same = facts.canonical_dataset(row.dataset) == facts.canonical_dataset(known["dataset"])

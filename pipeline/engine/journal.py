@@ -1,4 +1,4 @@
-"""What a running stage has finished so far, so that a killed one goes on; and who may write its folder."""
+"""What a running stage has finished so far, so that a killed one can resume; and who may write its folder."""
 
 from __future__ import annotations
 

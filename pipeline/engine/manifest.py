@@ -1,7 +1,7 @@
 """Manifests a person can read: row types, JSON Lines, one verdict per item.
 
 One line is one row, UTF-8 JSON; rows are sorted by their id, so equal content is equal bytes. Paths are
-relative to the folder the manifest stands in (or to the AMASS root, for sources). Rows hold seconds and frames,
+relative to the folder of the manifest (or to the AMASS root, for sources). Rows hold seconds and frames,
 native and target rate.
 """
 
@@ -77,7 +77,7 @@ class KeypointRow(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class ViewRow(Row):
-    """How the cameras of one clip, or of one whole motion, stand."""
+    """The cameras of one clip, or of one whole motion."""
 
     KEY: ClassVar[str] = "id"
     id: str = col("clip_id, or motion_id for the whole motion")

@@ -15,7 +15,7 @@ from pipeline.engine.manifest import R, motion_of
 
 
 class Lookup:
-    """Where in a manifest the rows of each motion stand.
+    """Positions of each motion's rows in a manifest.
 
     Args:
         path: a manifest whose rows have a `motion_id`, or a `clip_id` that begins with it.

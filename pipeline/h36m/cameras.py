@@ -1,7 +1,7 @@
 """The four cameras of Human3.6M: world to camera, camera to pixel with and without lens distortion, and 2.5D.
 
 World: metres, z up. Camera: metres (2.5D: millimetres), x right, y down, z away. Pixels: from the upper left corner.
-Intrinsics are the same for all subjects and stand in manifests/h36m.toml; where a camera stood is another for each
+Intrinsics are the same for all subjects and are in manifests/h36m.toml; extrinsics differ for each
 subject and comes from the user's files (`pipeline.h36m.extrinsics`).
 """
 
@@ -37,7 +37,7 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True)
 class Extrinsics:
-    """Where a camera stands: rotation (3, 3) camera → world, position (3,) in world metres."""
+    """Pose of a camera: rotation (3, 3) camera → world, position (3,) in world metres."""
 
     rotation: Array
     position: Array

@@ -178,11 +178,11 @@ def _place(rotation: Any, position: Any) -> Extrinsics:
     """A quaternion or a matrix, and a position in metres or millimetres."""
     given = numbers(rotation).astype(np.float64)
     if not np.isfinite(given).all() or not given.any():
-        raise ValueError("a rotation that is none")
+        raise ValueError("not a rotation")
     turned = quaternion_matrices(given.reshape(4)) if given.size == 4 else given.reshape(3, 3)
     where = numbers(position).astype(np.float64).reshape(3)
     if not np.allclose(turned @ turned.T, np.eye(3), atol=1e-4) or np.linalg.det(turned) < 0:
-        raise ValueError("a rotation that is none")
+        raise ValueError("not a rotation")
     if not np.isfinite(where).all():
         raise ValueError("a position that is not finite")
     return Extrinsics(rotation=turned, position=where / 1000 if np.linalg.norm(where) > _FARTHEST_M else where)

@@ -45,7 +45,7 @@ def from_h36m(pose: Floats) -> Floats:
 
 
 def joint_order(pose3d: Floats) -> Order | None:
-    """In which order the joints of (M, 17, 3) stand: the pelvis lies between the hips in one of them only."""
+    """The joint order of (M, 17, 3): only in one of the two is the pelvis between the hips."""
     distance: dict[Order, float] = {}
     for order, (right, left, pelvis) in _HIPS_AND_PELVIS.items():
         middle = (pose3d[:, right] + pose3d[:, left]) / 2
@@ -168,12 +168,12 @@ def annotation_of(fits: Sequence[tuple[str, Fit]]) -> Annotation:
     residual = float(np.median([fit.residual_px for _, fit in fits]))
     as_is = float(np.median([fit.as_is_px for _, fit in fits]))
     off = [abs(scale - 1) > rule["scale_tolerance"] for scale in scales.values()]
-    alike = len(subjects) >= rule["subjects"] and spread < rule["height_spread"]
+    one_height = len(subjects) >= rule["subjects"] and spread < rule["height_spread"]
     kind: Kind = "metric"
     sentence = f"annot3: the 3D projects onto the 2D as it is (misfit {as_is:.1f} px)"
     if residual > rule["residual_px"]:
         kind, sentence = "unknown", f"the 3D does not project onto the 2D in any size (misfit {residual:.1f} px)"
-    elif 2 * sum(off) > len(off) or (alike and any(off)):
+    elif 2 * sum(off) > len(off) or (one_height and any(off)):
         kind = "universal"
         shown = ", ".join(f"{subject} {scale:.3f}" for subject, scale in scales.items())
         sentence = (

@@ -140,11 +140,11 @@ def write_benchmark(
     """Write the shard folder of a benchmark, unless exactly this one is there already.
 
     The folder is made under another name and appears by one rename; its index is written last. The same motions give
-    the same bytes. A video that does not fit the contract is rejected with its reason and the others go on.
+    the same bytes. A video that does not fit the contract is rejected with its reason; the others are written.
 
     Args:
         out: the folder; replaced when it holds shards.
-        motions: in the order they shall stand in; taken one at a time, and not at all when the folder is current.
+        motions: in the order of the result; taken one at a time, and not at all if the folder is up to date.
         stage: who writes, such as `build-h36m`; the stage column of `failures.jsonl`.
         fps: frames per second the index states.
         licence: whose terms the content carries.

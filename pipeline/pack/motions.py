@@ -321,7 +321,7 @@ def _packed_labels(sources: Sources, packed: set[str], left: LeftOut) -> _Packed
 
 
 def _clips(sources: Sources, motions: set[str], left: LeftOut) -> int:
-    """Different clips of these motions; rows of one clip stand together, since they are in order of id."""
+    """Different clips of these motions; rows of one clip are adjacent, since they are in order of id."""
     rows = read_rows(sources.pairs.table("clips"), ClipRow)
     clips = (row.clip_id for row in rows if row.motion_id in motions and row.clip_id not in left.clips)
     return sum(1 for _ in groupby(clips))

@@ -77,7 +77,7 @@ def check_inputs(config: DataConfig, names: tuple[str, ...], needed_by: str) -> 
 
 
 class Build:
-    """One build: settings, where stages stand (`work`) and where the shards go (`out`)."""
+    """One build: settings, the folder of the stages (`work`) and of the shards (`out`)."""
 
     def __init__(self, config: DataConfig, work: Path, out: Path, options: RunOptions | None = None) -> None:
         self.config, self.work, self.out = config, work, out

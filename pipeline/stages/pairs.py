@@ -19,7 +19,7 @@ from pipeline.stages.pairing import Clock, plan_sequence
 
 
 def pair_items(folder: Path, config: DataConfig) -> list[Item]:
-    """One item per BABEL sequence: where it stands in its file, not what it says."""
+    """One item per BABEL sequence: its position in the file, not its content."""
     items = []
     for split, path in babel_files(folder, config.pairs):
         file = str(path)

@@ -1,4 +1,4 @@
-"""Keypoints to orthographic views: where the cameras of each clip stand. Stage *project-2d*.
+"""Keypoints to orthographic views: the cameras of each clip. Stage *project-2d*.
 
 The 2D pose of a view is the first two channels of the camera-frame pose; nothing is lost, so nothing is stored
 twice: the stage writes the headings, shards carry them, and 2D is made where it is read.
@@ -48,7 +48,7 @@ def heading_of(frames: Float32s, config: ProjectConfig) -> tuple[float, str]:
 
 
 def view_row(row_id: str, motion_id: str, frames: Float32s, config: ProjectConfig) -> ViewRow:
-    """Where the cameras of these frames stand, and how large the person's path appears in each."""
+    """The cameras of these frames, and how large the person's path appears in each."""
     heading, how = heading_of(frames, config)
     extents: list[float] = []
     for view in config.views:

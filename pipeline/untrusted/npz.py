@@ -222,7 +222,7 @@ def _inflate(member: Any, wanted: int, step: int) -> bytearray:
 
 
 def object_member(member: IO[bytes], name: str) -> bool:
-    """Whether an open member of an archive is an object array; it then stands where its pickle begins.
+    """Whether an open member of an archive is an object array; its position is then where its pickle begins.
 
     Raises:
         NpzError: no header that numpy writes.

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: web pages, pointers, archives and pickles that stand under the name of data."""
+"""What a file is by its first bytes: web pages, pointers, archives and pickles that have the name of a data file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"  # the mark of UTF-8 is no content either
 
 
 def content_of(head: bytes) -> Content:
-    """What a file that begins with these bytes is; empty text when it is none of these kinds. An `.npz` is a zip."""
+    """What a file that begins with these bytes is; empty if it is none of these kinds. An `.npz` is a zip."""
     text = head.lstrip(_BLANK)
     if not text:
         return "empty"

@@ -42,7 +42,7 @@ ROOT_SPEED = 12.0
 """m/s of the pelvis: a sprinter's speed. Seen: one take with a jump of 15."""
 
 FLOOR_M = (-0.1, 0.25)
-"""Where the lower ankle stands in its lowest twentieth of frames. Seen: half at 0.07; stairs and playgrounds above."""
+"""Height of the lower ankle in its lowest twentieth of frames. Seen: half at 0.07; stairs and playgrounds above."""
 
 AXIS_TOLERANCE = 1e-5
 HEADING_TOLERANCE = 1e-4
@@ -209,7 +209,7 @@ def floor(measured: list[Measures]) -> Check:
     low, high = FLOOR_M
     wrong = [f"{m.motion_id} ({m.floor_m:.2f} m)" for m in measured if not low <= m.floor_m <= high]
     median = float(np.median([m.floor_m for m in measured])) if measured else 0.0
-    return judged("floor", wrong, f"ankles stand near z = 0, on median at {median:.3f} m", otherwise="warning")
+    return judged("floor", wrong, f"ankles are near z = 0, at {median:.3f} m in the median", otherwise="warning")
 
 
 def _range(measured: list[Measures], name: str) -> str:
@@ -224,7 +224,7 @@ def headings(shards: ShardSet) -> Check:
     """Headings recomputed from the frames equal the stored ones."""
     stored = [float(h) for h in (*shards.motions["heading"], *shards.clips["heading"])]
     if not any(stored):
-        return judged("turned", [], f"{len(stored):,} headings are 0: views stand as the world does")
+        return judged("turned", [], f"{len(stored):,} headings are 0: views are aligned with the world")
     wrong: list[str] = []
     largest = 0.0
     for ids, table, read in (
@@ -259,7 +259,7 @@ def views(shards: ShardSet) -> list[Check]:
 
 
 def copies(shards: ShardSet) -> Check:
-    """No take stands in train and in val under two ids, by content (a warning, as BABEL's own split may do so)."""
+    """No take is in train and in val under two ids, by content (a warning, as BABEL's own split may do so)."""
     m = shards.motions
     names = ("motion_id", "dataset", "subject", "split")
     takes = [

@@ -24,7 +24,7 @@ from pipeline.view.raster import Frame, render
 
 LEFT_COLOUR, RIGHT_COLOUR, MIDDLE_COLOUR = "#e0632b", "#2368c4", "#56616c"
 OBLIQUE = "yaw+35pitch+14"
-"""The view that stands for 3D on a still picture: from the front left, a little from above."""
+"""The view that shows 3D in a still picture: from the front left, a little from above."""
 
 MOMENTS = 8
 NOSE, HEAD = 9, 10

@@ -39,7 +39,7 @@ def kind_of(path: Path) -> str:
         if (path / name).exists():
             return kind
     if path.name.endswith(".partial"):
-        raise UserError(f"{path} is half done", "run the command that makes it again: it goes on where it stopped")
+        raise UserError(f"{path} is half done", "run the command that makes it again: it continues where it stopped")
     what = "is not there" if not path.exists() else "is no shard folder, stage folder, manifest (.jsonl) or run"
     raise UserError(f"{path} {what}", "give the --out folder of a build, or a .jsonl file inside it")
 
@@ -207,7 +207,7 @@ def _holds(row: dict[str, Any], condition: tuple[str, str, str], path: Path) -> 
         try:
             return OPERATORS[sign](have, float(want))
         except ValueError as error:
-            raise UserError(f"column '{column}' holds numbers, and '{want}' is none") from error
+            raise UserError(f"column '{column}' holds numbers, and '{want}' is not a number") from error
     return OPERATORS[sign](have if isinstance(have, str) else str(have), want)
 
 
