@@ -126,14 +126,14 @@ def _file_finding(path: Path, total: int, sequences: list[LabelledSequence], bro
         action = f"take {path.name} from babel_v1.0_release; test labels are withheld and make no pairs"
         return Finding(item=item, verdict="wrong", message=message, action=action)
     published = next((row["sequences"] for row in facts.table("babel")["file"] if row["name"] == path.name), 0)
-    said = ""
+    edition = ""
     if published and total == published:
-        said = ", as in BABEL v1.0"
+        edition = ", as in BABEL v1.0"
     elif published and 0 < published - total <= 11:
-        said = f"; v1.0 has {published:,}, the TEACH edition leaves a few out"
+        edition = f"; v1.0 has {published:,}, the TEACH edition leaves a few out"
     elif published:
-        said = f"; BABEL v1.0 has {published:,} in {path.name}"
-    message = f"{counted(total, 'sequence')}{said}, {counted(len(labels), 'label')}"
+        edition = f"; BABEL v1.0 has {published:,} in {path.name}"
+    message = f"{counted(total, 'sequence')}{edition}, {counted(len(labels), 'label')}"
     details = {"sequences": total, "labels": len(labels), "published": published}
     return Finding(item=item, verdict="ok", message=message, details=details)
 
@@ -165,9 +165,9 @@ def _labels(sequences: list[LabelledSequence]) -> list[Finding]:
                 action="point --babel at babel_v1.0_release, whose train.json and val.json have labels",
             )
         ]
-    told = {name: number for name, number in counts.items() if number and name not in ("sequences", "labels")}
+    found = {name: number for name, number in counts.items() if number and name not in ("sequences", "labels")}
     message = f"{counts['frame-labelled sequences']:,} of {counts['sequences']:,} sequences have frame labels"
-    lines = [f"{number:,} {name}" for name, number in told.items() if name != "frame-labelled sequences"]
+    lines = [f"{number:,} {name}" for name, number in found.items() if name != "frame-labelled sequences"]
     if lines:
         message += "; " + ", ".join(lines) + ": all handled"
     return [Finding(item="babel.labels", verdict="ok", message=message, details=dict(counts))]

@@ -176,7 +176,7 @@ def test_a_folder_given_too_high_works(own):
 def test_a_folder_between_dataset_and_subject_is_found(tmp_path):
     write_motion(tmp_path / "KIT" / "unpacked" / "3" / "x" / "a_poses.npz", seconds=0.5)
     report = doctor("--amass", tmp_path)
-    report.expect("amass.layout", "wrong", "stand too deep", "take out the folder in between")
+    report.expect("amass.layout", "wrong", "are too deep", "remove the folder level in between")
 
 
 def test_nothing_there_packed_and_missing_are_three_things(tmp_path):
