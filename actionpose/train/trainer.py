@@ -87,7 +87,7 @@ class Trainer:
         folder: the run folder.
         about: recipe, data and versions, for checkpoints.
         validate: measures the model, in evaluation mode; None: there is nothing to measure on.
-        settle: puts the model in order for use at the end of each epoch, in evaluation mode, identically in every process.
+        settle: puts the model in order for use at the end of each epoch, in evaluation mode, in every process.
         finish: the same, once, after the last step.
     """
 
