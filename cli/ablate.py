@@ -10,7 +10,7 @@ import click
 from actionpose.version import toolkit_version
 from cli.app import Command, given, typed
 from cli.options import PathLike, budget_option, dry_run_option
-from cli.output import emit, format_option, next_step, note, some_failed
+from cli.output import command_line, emit, format_option, next_step, note, some_failed
 from cli.settings import Settings, config_options
 
 
@@ -82,9 +82,8 @@ def ablate(
 def _end(reason: str, missing: list[str], cells: int, out: Path) -> None:
     """The last line: what is done, what is missing, how to continue."""
     if reason == "done":
-        next_step(
-            f"all {cells} cells are done; the table is {out}/table.md. Next: ap-train robustness {out} --data SHARDS"
-        )
+        following = command_line("ap-train", "robustness", out, "--data", "SHARDS")
+        next_step(f"all {cells} cells are done; the table is {out}/table.md. Next: {following}")
         return
     why = "the time is up" if reason == "budget" else f"stopped by {reason}"
     next_step(

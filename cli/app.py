@@ -23,6 +23,24 @@ T = TypeVar("T")
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 DEBUG = "actionpose.debug"
+_RUN = ("pretrain", "finetune", "evaluate", "ablate", "robustness")
+_STAGES = {"pretrain": "pretrain", "finetune": "finetune", "ablate": "pretrain"}
+SETTINGS: dict[str, dict[str, str]] = {
+    "--device": dict.fromkeys(_RUN, "run.device"),
+    "--threads": dict.fromkeys(_RUN, "run.threads"),
+    "--seed": dict.fromkeys(("pretrain", "finetune"), "run.seed"),
+    **{
+        f"--{word}": {command: f"{section}.{key}" for command, section in _STAGES.items()}
+        for word, key in {
+            "epochs": "epochs",
+            "steps": "steps",
+            "lr": "lr",
+            "batch": "batch",
+            "batch-size": "batch",
+        }.items()
+    },
+}
+"""Option of other toolkits → command → the setting that it is here."""
 
 
 class Failure(click.ClickException):
@@ -57,6 +75,17 @@ class Command(click.Command):
                 help="Print the traceback when something fails.",
             )
         )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Options and arguments; an option that is a setting here is a usage error that names the setting."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            setting = SETTINGS.get(error.option_name, {}).get(self.name or "")
+            if setting is None:
+                raise
+            advice = f"it is a setting: -o {setting}=VALUE (all of them: --show-config)"
+            raise click.UsageError(f"No such option: {error.option_name}; {advice}", ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the body; failures leave as click errors."""

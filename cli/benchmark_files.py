@@ -10,7 +10,7 @@ import click
 from actionpose.extras import require
 from cli.app import Command
 from cli.options import PathLike, dry_run_option
-from cli.output import emit, format_option, next_step, note, some_failed
+from cli.output import command_line, emit, format_option, next_step, note, some_failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +136,7 @@ def tell_written(written: Written, format: str) -> None:
     for reasons in written.failures.values():
         listed = ", ".join(f"{number:,} x {reason}" for reason, number in reasons.items())
         note(f"rejected: {listed}; each with its reason in {out / 'manifests' / 'failures.jsonl'}")
-    next_step(f"Shards are in {out}. Next: ap-data inspect {out}")
+    next_step(f"Shards are in {out}. Next: {command_line('ap-data', 'inspect', out)}")
     if written.failures:
         some_failed()
 

@@ -23,7 +23,7 @@ from cli.options import (
     split_output,
     work_option,
 )
-from cli.output import emit, format_option, next_step, note, some_failed
+from cli.output import command_line, emit, format_option, next_step, note, some_failed
 from cli.settings import Settings, config_options
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     filmed = ShardSet(out / "shards")
     write_demo_h36m(out / "h36m", filmed)
     write_demo_3dhp(out / "3dhp", filmed)
-    _report_build(build, out / "shards", f"ap-data inspect {out / 'shards'}")
+    _report_build(build, out / "shards")
 
 
 # --- one stage at a time ----------------------------------------------------------------------
@@ -129,7 +129,8 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
     check_inputs(config, ("body", "regressor"), "keypoints")
     result = keypoints_file(file, output, config)
     note(f"{len(result.keypoints)} frames at {result.fps:g} Hz, {result.gender} body")
-    next_step(f"Keypoints are in {output}. Next: ap-data project-2d {output} -o {output.with_suffix('.2d.npz')}")
+    following = command_line("ap-data", "project-2d", output, "--output", output.with_suffix(".2d.npz"))
+    next_step(f"Keypoints are in {output}. Next: {following}")
 
 
 @click.command("project-2d", cls=Command)
@@ -229,7 +230,7 @@ def build_babel(settings: Settings, out: Path, work: Path | None, dry_run: bool,
         next_step("Nothing was written.")
         return
     build.run()
-    _report_build(build, out, f"ap-data inspect {out}")
+    _report_build(build, out)
 
 
 @click.command(cls=Command)
@@ -261,12 +262,12 @@ def _run_target(build: Build, target: str) -> None:
     results = build.run(target)
     folder = results[target].folder
     _say_failures(build)
-    next_step(f"Stage {target} is in {folder}. Next: ap-data inspect {folder}")
+    next_step(f"Stage {target} is in {folder}. Next: {command_line('ap-data', 'inspect', folder)}")
     if build.failures:
         some_failed()
 
 
-def _report_build(build: Build, out: Path, following: str) -> None:
+def _report_build(build: Build, out: Path) -> None:
     from pipeline.view.summary import shard_summary
 
     s = shard_summary(out)
@@ -275,7 +276,7 @@ def _report_build(build: Build, out: Path, following: str) -> None:
         f"({s['transitions']:,} transitions), {s['labels']:,} labels"
     )
     _say_failures(build)
-    next_step(f"Shards are in {out}. Next: {following}")
+    next_step(f"Shards are in {out}. Next: {command_line('ap-data', 'inspect', out)}")
     if build.failures:
         some_failed()
 

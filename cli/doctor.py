@@ -12,7 +12,7 @@ import click
 
 from cli.app import Command
 from cli.options import PathLike, data_config, dry_run_option, input_options
-from cli.output import emit, format_option, next_step, note, some_failed
+from cli.output import command_line, emit, format_option, next_step, note, some_failed
 from cli.settings import Settings, config_options
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _next(found: Diagnosis, config: DataConfig, out: Path) -> str:
     if found.not_given:
         return f"These inputs can be used. A build also needs --{', --'.join(found.not_given)}."
     options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items())
-    return f"Ready. Next: ap-data build-babel {options} --out {out}"
+    return f"Ready. Next: ap-data build-babel {options} --out {shlex.quote(str(out))}"
 
 
 def _builds(benchmarks: dict[str, Path]) -> list[str]:
@@ -166,7 +166,7 @@ def convert_model(file: Path, out: Path | None, gender: str | None, dry_run: boo
         raise click.UsageError("give the body's gender: --gender female, male or neutral")
     found = convert(file, out, gender)
     note(f"{found.sentence}, {found.vertices:,} vertices, {gender}")
-    next_step(f"The body is in {out}. Next: ap-data doctor --body {out.parent}")
+    next_step(f"The body is in {out}. Next: {command_line('ap-data', 'doctor', '--body', out.parent)}")
 
 
 def _named(path: Path) -> str | None:

@@ -11,7 +11,7 @@ import click
 from actionpose.version import toolkit_commit, toolkit_version
 from cli.app import Command, given, typed
 from cli.options import DATA_HELP, PathLike, dry_run_option
-from cli.output import emit, format_option, next_step, note
+from cli.output import command_line, emit, format_option, next_step, note
 from cli.settings import Settings, config_options
 
 PROTOCOL_HELP = "h36m-b, h36m-a, 3dhp or orthographic; by default the one that the shards are for."
@@ -100,7 +100,8 @@ def evaluate(
     if format == "table" and (rows := table_rows(row)):
         click.echo()
         emit(rows, format)
-    next_step(f"{in_words(row)} of {found.path}. Next: ap-train inspect {found.path.parent.parent}")
+    following = command_line("ap-train", "inspect", found.path.parent.parent)
+    next_step(f"{in_words(row)} of {found.path}. Next: {following}")
 
 
 # --- score ------------------------------------------------------------------------------------

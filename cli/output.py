@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -102,6 +103,11 @@ def next_step(text: str) -> None:
     """The last line of a command: what was made, where, and what to type next."""
     sys.stdout.flush()
     click.echo(text, err=True)
+
+
+def command_line(*words: object) -> str:
+    """A command to type, quoted where a shell needs it."""
+    return shlex.join(map(str, words))
 
 
 def some_failed() -> NoReturn:

@@ -17,7 +17,7 @@ from cli.ablate import ablate
 from cli.app import Command, F, Group, given, typed, version_option
 from cli.evaluate import evaluate, robustness, score
 from cli.options import DATA_HELP, PathLike, budget_option, dry_run_option
-from cli.output import emit, format_option, next_step, some_failed
+from cli.output import command_line, emit, format_option, next_step, some_failed
 from cli.settings import Settings, config_options
 
 OUT_HELP = "Run folder to make; it must be new or empty unless --resume is given."
@@ -106,10 +106,11 @@ def _trained(command: str, made: dict[str, Any], data: Path, out: Path, settings
     if not made["finished"]:
         return f"{done}, out of time before step {made['of']}. {CONTINUE}"
     if command == "finetune":
-        return f"{done}. Next: ap-train evaluate {out} --data {data}"
-    recipe = " ".join(f"-c {name}" for name in settings.files)
+        return f"{done}. Next: {command_line('ap-train', 'evaluate', out, '--data', data)}"
+    recipe = [word for name in settings.files for word in ("-c", name)]
     tuned = out.with_name(out.name + "-finetuned")
-    return f"{done}. Next: ap-train finetune {recipe} --data {data} --init {out} --out {tuned}".replace("  ", " ")
+    following = command_line("ap-train", "finetune", *recipe, "--data", data, "--init", out, "--out", tuned)
+    return f"{done}. Next: {following}"
 
 
 @click.command(cls=Command)
@@ -124,7 +125,7 @@ def inspect(run: Path, format: str) -> None:
     data = about["data"]["folder"]
     going_on = not about["state"].get("finished", False)
     advice = "it is not finished: run its command again with --resume" if going_on else "it is finished"
-    next_step(f"{run}: {advice}. Measure it: ap-train evaluate {run} --data {data}")
+    next_step(f"{run}: {advice}. Measure it: {command_line('ap-train', 'evaluate', run, '--data', data)}")
 
 
 for command in (pretrain, finetune, evaluate, inspect, score, ablate, robustness):

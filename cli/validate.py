@@ -9,7 +9,7 @@ import click
 
 from cli.app import Command
 from cli.options import PathLike
-from cli.output import emit, format_option, next_step, some_failed
+from cli.output import command_line, emit, format_option, next_step, some_failed
 
 
 @click.command(cls=Command)
@@ -51,9 +51,8 @@ def validate(shards: Path, deep: bool, against: Path | None, tolerance: float | 
     counted = f"{verdicts['ok']} of {len(checks)} invariants hold, {verdicts['warning']} warnings"
     if verdicts["broken"]:
         names = ", ".join(check.name for check in checks if check.verdict == "broken")
-        next_step(
-            f"{counted}, {verdicts['broken']} broken: {names}. All violations: ap-data validate {shards} --format json"
-        )
+        listing = command_line("ap-data", "validate", shards, "--format", "json")
+        next_step(f"{counted}, {verdicts['broken']} broken: {names}. All violations: {listing}")
         some_failed()
-    deeper = f"Next: ap-data validate {shards} --deep" if not deep else f"Next: ap-data inspect {shards}"
-    next_step(f"{counted}. {deeper}")
+    following = ("inspect", shards) if deep else ("validate", shards, "--deep")
+    next_step(f"{counted}. Next: {command_line('ap-data', *following)}")

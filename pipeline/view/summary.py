@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -118,9 +119,9 @@ def next_command(folder: Path) -> str:
     """What these shards are for: pretraining, or fine-tuning with the recipe of their benchmark."""
     index = read_index(folder)
     if index["kind"] != "benchmark":
-        return f"ap-train pretrain -c tiny --data {folder} --out runs/pretrain"
+        return f"ap-train pretrain -c tiny --data {shlex.quote(str(folder))} --out runs/pretrain"
     recipe = "finetune_3dhp" if "3dhp" in summary_of(index, folder).protocols else "finetune_h36m"
-    return f"ap-train finetune -c {recipe} --data {folder} --out runs/finetune"
+    return f"ap-train finetune -c {recipe} --data {shlex.quote(str(folder))} --out runs/finetune"
 
 
 def _benchmark_text(s: dict[str, Any]) -> str:
