@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import textwrap
 from pathlib import Path
@@ -113,8 +112,8 @@ def _next(found: Diagnosis, config: DataConfig, out: Path) -> str:
         return f"Ready. Next: {' ; '.join(_builds(benchmarks))}"
     if found.not_given:
         return f"These inputs can be used. A build also needs --{', --'.join(found.not_given)}."
-    options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items())
-    return f"Ready. Next: ap-data build-babel {options} --out {shlex.quote(str(out))}"
+    options = [word for name, value in given.items() for word in (f"--{name}", value)]
+    return f"Ready. Next: {command_line('ap-data', 'build-babel', *options, '--out', out)}"
 
 
 def _builds(benchmarks: dict[str, Path]) -> list[str]:
@@ -125,12 +124,13 @@ def _builds(benchmarks: dict[str, Path]) -> list[str]:
     if "h36m" in benchmarks:
         starts = starts_h36m(benchmarks["h36m"])
         for place, detections in starts:
-            more = f" --detections {shlex.quote(str(detections))}" if detections else ""
+            more = ["--detections", detections] if detections else []
             name = "" if len(starts) == 1 else f"-{(detections or place).stem}"
-            commands.append(f"ap-data build-h36m --h36m {shlex.quote(str(place))}{more} --out shards-h36m{name}")
+            out = f"shards-h36m{name}"
+            commands.append(command_line("ap-data", "build-h36m", "--h36m", place, *more, "--out", out))
     if "mpi_inf_3dhp" in benchmarks:
-        folder = shlex.quote(str(benchmarks["mpi_inf_3dhp"]))
-        commands.append(f"ap-data build-3dhp --mpi-inf-3dhp {folder} --out shards-3dhp")
+        folder = benchmarks["mpi_inf_3dhp"]
+        commands.append(command_line("ap-data", "build-3dhp", "--mpi-inf-3dhp", folder, "--out", "shards-3dhp"))
     return commands
 
 

@@ -10,7 +10,7 @@ import click
 
 from cli.app import Command
 from cli.options import PathLike, data_config, input_options, split_output
-from cli.output import emit, format_option, next_step, note
+from cli.output import command_line, emit, format_option, next_step, note
 from cli.settings import Settings, config_options
 
 
@@ -43,7 +43,9 @@ def inspect(path: Path, table: str | None, where: tuple[str, ...], limit: int, f
 
     kind = kind_of(path)
     if kind == "run":
-        raise click.UsageError(f"{path} is a training run; look at it with `ap-train inspect {path}`")
+        raise click.UsageError(
+            f"{path} is a training run; look at it with `{command_line('ap-train', 'inspect', path)}`"
+        )
     if kind == "manifest" or table or where:
         manifest = path if kind == "manifest" else manifest_of(path, table or main_table(path))
         rows = select(manifest, where)

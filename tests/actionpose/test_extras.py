@@ -28,6 +28,12 @@ def test_the_table_says_what_pyproject_says():
     assert everything == f"actionpose[{','.join(sorted(EXTRAS))}]"
 
 
+def test_the_citation_and_the_package_have_one_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {PROJECT['version']}\n" in text
+    assert f"\nlicense: {PROJECT['license']}\n" in text
+
+
 def test_the_core_is_what_reads_shards():
     assert names(PROJECT["dependencies"]) == {"click", "h5py", "numpy"}
 

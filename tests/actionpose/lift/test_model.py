@@ -7,25 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 
 import actionpose as ap
 from actionpose.runs.evaluate import load_model
 from actionpose.train import checkpoint
-from cli.train import main
-from tests.makers.bert import write_tiny_bert
 from tests.makers.filmed import camera_pose, filmed
-from tests.makers.shards import make_shards, options, tiny
+from tests.makers.pretrained import pretrained_demo
 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    home = tmp_path_factory.mktemp("pretrained")
-    shards = make_shards(home / "shards", splits=("train", "val"))
-    settings = tiny("pretrain.steps=2", text=write_tiny_bert(home / "bert"))
-    done = CliRunner().invoke(main, ["pretrain", "--data", str(shards), "--out", str(home / "run"), *options(settings)])
-    assert done.exit_code == 0, done.output
-    return home / "run", shards
+    demo = pretrained_demo(tmp_path_factory.mktemp("pretrained"))
+    return demo / "pretrain", demo / "world" / "shards"
 
 
 def test_lifting_is_what_the_one_line_gives(run_folder: Path):

@@ -1,0 +1,69 @@
+"""Lines to type next survive a shell; options of other toolkits lead to settings."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from actionpose.config import check_key
+from actionpose.runs.recipe import Recipe
+from cli.app import SETTINGS
+from cli.data import main as ap_data
+from cli.output import command_line
+from cli.train import main as ap_train
+from tests.makers.places import ROOT
+from tests.makers.shards import make_shards
+
+
+def test_a_command_line_comes_back_word_by_word():
+    words = ["ap-data", "inspect", "my demo/ü 'x'", "--out", "a;b"]
+    assert shlex.split(command_line(*words)) == words
+
+
+@pytest.mark.parametrize("command", ["inspect", "validate"])
+def test_the_next_line_can_be_typed_for_a_path_with_spaces(tmp_path: Path, command: str):
+    shards = make_shards(tmp_path / "my shards")
+    last = CliRunner().invoke(ap_data, [command, str(shards)]).stderr.splitlines()[-1]
+    assert str(shards) in shlex.split(re.split("Next: |violations: ", last)[1])
+
+
+def test_no_command_puts_a_bare_path_into_a_line_to_type():
+    bare = re.compile(r"\bap-(?:data|train|lift) [^\"'`]*\{(?!command_line|where\b|folder\b)")
+    found = [
+        f"{path.name}:{number}"
+        for path in sorted((ROOT / "cli").glob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if bare.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "setting"),
+    [
+        ("pretrain", "--device", "run.device"),
+        ("finetune", "--seed", "run.seed"),
+        ("finetune", "--epochs", "finetune.epochs"),
+        ("pretrain", "--lr", "pretrain.lr"),
+        ("evaluate", "--device", "run.device"),
+    ],
+)
+def test_an_option_of_other_toolkits_names_the_setting(command: str, option: str, setting: str):
+    done = CliRunner().invoke(ap_train, [command, option, "1"])
+    assert done.exit_code == 2
+    assert f"No such option: {option}; it is a setting: -o {setting}=VALUE" in done.stderr
+
+
+def test_the_settings_named_exist():
+    for commands in SETTINGS.values():
+        for key in commands.values():
+            check_key(Recipe, key)
+
+
+def test_a_mistyped_option_still_gets_the_nearest():
+    done = CliRunner().invoke(ap_train, ["pretrain", "--dat", "x"])
+    assert "--data" in done.stderr
