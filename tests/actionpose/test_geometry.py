@@ -247,3 +247,13 @@ def test_facing_is_a_unit_vector_only_where_the_hips_are_level():
         STANDING @ np.array([[math.cos(tilt), 0, -math.sin(tilt)], [0, 1, 0], [math.sin(tilt), 0, math.cos(tilt)]]).T
     )
     assert_allclose(np.linalg.norm(facing_directions(rolled[None]), axis=-1), math.cos(tilt), atol=1e-12)
+
+
+def test_every_frame_weighs_the_same_in_the_facing_however_long_its_hips_look():
+    # Half of the frames face -y with level hips, half face +x with hips tilted so that they look a third as wide.
+    upright = np.zeros((10, 17, 3))
+    upright[:5, 1], upright[:5, 4] = (-0.1, 0, 1), (0.1, 0, 1)
+    upright[5:, 1], upright[5:, 4] = (0, -0.03, 0.9), (0, 0.03, 1.1)
+    heading, how = facing_heading(upright)
+    assert how == "mean"
+    assert abs(heading) == pytest.approx(np.pi / 4, abs=1e-6)

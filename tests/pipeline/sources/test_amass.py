@@ -194,3 +194,9 @@ def test_smplh_columns_are_smplh_whatever_the_key_of_their_rate(tmp_path):
     write_motion(tmp_path / "a_poses.npz", seconds=0.5, mocap_framerate=None, mocap_frame_rate=np.array(100.0))
     motion = read_motion(tmp_path / "a_poses.npz")
     assert (motion.fps, motion.poses.shape[1]) == (100.0, 156)
+
+
+def test_all_sixteen_betas_are_read(tmp_path):
+    shape = np.arange(1.0, 17.0)
+    write_motion(tmp_path / "a_poses.npz", seconds=0.2, betas=shape)
+    assert read_motion(tmp_path / "a_poses.npz").betas.tolist() == shape.tolist()

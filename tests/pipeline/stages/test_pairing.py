@@ -189,3 +189,10 @@ def test_whatever_a_sequence_holds_it_is_planned_or_refused_by_name(entry):
     except UserError as error:
         refused = error.message
     assert not refused or "sequence 7" in refused
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "span"), [(0.0, 1.99, (0, 60)), (0.49, 1.01, (15, 30)), (0.02, 0.02, (1, 1))]
+)
+def test_both_ends_of_a_label_are_rounded_to_the_nearest_frame(start_s, end_s, span):
+    assert Clock(30, 1000).span(start_s, end_s) == span
