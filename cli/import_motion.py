@@ -1,4 +1,4 @@
-"""`ap-data import`: motion in other formats, with a table of labels, into AMASS layout and BABEL's format."""
+"""`ap-data import`: motion in other formats, with a label table, into AMASS layout and BABEL's format."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _last_line(report: Report, out: Path | None, body: Path | None, *, dry_run: 
         return
     assert out is not None
     done = (
-        f"{counts['imported']:,} takes ({counts['hours']:.2f} h) are in {out}, each file's fate in {out}/import.jsonl."
+        f"{counts['imported']:,} takes ({counts['hours']:.2f} h) are in {out}, one line per file in {out}/import.jsonl."
     )
     where, folder = shlex.quote(str(out)), shlex.quote(str(body)) if body else "demo"
     if not labelled:
@@ -161,7 +161,7 @@ def _last_line(report: Report, out: Path | None, body: Path | None, *, dry_run: 
         return
     command = (
         f"ap-data build-babel --amass {where}/amass --babel {where}/babel --body {folder} "
-        f"--regressor {folder if not body else 'BODY'}/J_regressor_h36m.npy --out {where}/shards"
+        f"--regressor {'' if body else 'demo/'}J_regressor_h36m.npy --out {where}/shards"
     )
     splits = [split for split in ("train", "val") if counts[split]]
     if len(splits) == 1:

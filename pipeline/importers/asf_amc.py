@@ -58,10 +58,10 @@ def read_asf(path: Path) -> Skeleton:
     """Read a skeleton.
 
     Raises:
-        ItemError: no ASF, malformed, too many bones, or a hierarchy that is no tree.
+        ItemError: not an ASF, malformed, too many bones, or a hierarchy that is not a tree.
     """
     if path.stat().st_size > _MAX_ASF_BYTES:
-        raise ItemError("not ASF", f"{path.name} has {path.stat().st_size:,} bytes: no skeleton is that large")
+        raise ItemError("not ASF", f"{path.name} has {path.stat().st_size:,} bytes: too large for a skeleton")
     sections = _sections(path)
     degrees = "rad" not in " ".join(" ".join(words) for words in sections.get("units", [])).lower()
     bones = {"root": _root(path.name, sections.get("root", []), degrees)}
@@ -70,8 +70,8 @@ def read_asf(path: Path) -> Skeleton:
             raise _wrong(path.name, f"there are two bones called {bone.name}")
         bones[bone.name] = bone
     if len(bones) > MAX_JOINTS:
-        raise ItemError("too many joints", f"{path.name} has more than {MAX_JOINTS:,} bones: no human figure")
-    _hang(path.name, bones, sections.get("hierarchy", []))
+        raise ItemError("too many joints", f"{path.name} has more than {MAX_JOINTS:,} bones: not a human figure")
+    _set_parents(path.name, bones, sections.get("hierarchy", []))
     return _skeleton(bones, _in_order(path.name, bones))
 
 
@@ -83,7 +83,7 @@ def _sections(path: Path) -> dict[str, list[list[str]]]:
     """Section name → its lines in words; comments left out."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if "\0" in text or ":bonedata" not in text.lower():
-        raise ItemError("not ASF", f"{path.name} has no :bonedata: it is no Acclaim skeleton")
+        raise ItemError("not ASF", f"{path.name} has no :bonedata: not an Acclaim skeleton")
     sections: dict[str, list[list[str]]] = {}
     current: list[list[str]] = []
     for line in text.splitlines():
@@ -111,7 +111,7 @@ def _axes(name: str, words: list[str], degrees: bool) -> Floats:
     angles = _numbers(name, words, 3)
     order = words[3].upper() if len(words) > 3 else "XYZ"
     if sorted(order) != ["X", "Y", "Z"]:
-        raise _wrong(name, f"'{order[:10]}' is no order of three axes")
+        raise _wrong(name, f"'{order[:10]}' is not an order of three axes")
     turn = np.eye(3)
     for letter in order:
         axis = "XYZ".index(letter)
@@ -137,7 +137,7 @@ def _channels(name: str, words: list[str]) -> tuple[str, ...]:
     channels = tuple(word.lower() for word in words)
     known = {*_AXES, *_PLACES, "l"}
     if not set(channels) <= known or len(set(channels)) < len(channels):
-        raise _wrong(name, f"'{' '.join(words)[:40]}' are no channels (rx ry rz tx ty tz l)")
+        raise _wrong(name, f"'{' '.join(words)[:40]}' are not channels (rx ry rz tx ty tz l)")
     return channels
 
 
@@ -148,9 +148,9 @@ def _bones(name: str, lines: list[list[str]], degrees: bool) -> list[_Bone]:
         if key == "begin":
             bones.append(_Bone(""))
             if len(bones) > MAX_JOINTS:
-                raise ItemError("too many joints", f"{name} has more than {MAX_JOINTS:,} bones: no human figure")
+                raise ItemError("too many joints", f"{name} has more than {MAX_JOINTS:,} bones: not a human figure")
         elif not bones:
-            raise _wrong(name, f"'{key[:20]}' stands outside a bone")
+            raise _wrong(name, f"'{key[:20]}' is outside a bone")
         elif key == "name":
             bones[-1].name = words[0] if words else ""
         elif key == "direction":
@@ -169,17 +169,17 @@ def _bones(name: str, lines: list[list[str]], degrees: bool) -> list[_Bone]:
     return bones
 
 
-def _hang(name: str, bones: dict[str, _Bone], lines: list[list[str]]) -> None:
+def _set_parents(name: str, bones: dict[str, _Bone], lines: list[list[str]]) -> None:
     """Give each bone its parent."""
     for parent, *children in lines:
         if parent.lower() in ("begin", "end"):
             continue
         for child in (parent, *children):
             if child not in bones:
-                raise _wrong(name, f":hierarchy names '{child[:30]}', which is no bone")
+                raise _wrong(name, f":hierarchy names '{child[:30]}', which is not a bone")
         for child in children:
             if bones[child].parent or child == "root":
-                raise ItemError("cycle in the hierarchy", f"{name}: {child} hangs below two bones, or below itself")
+                raise ItemError("cycle in the hierarchy", f"{name}: {child} has two parents, or is its own ancestor")
             bones[child].parent = parent
 
 
@@ -194,10 +194,10 @@ def _in_order(name: str, bones: dict[str, _Bone]) -> list[str]:
         order.append(waiting.pop())
         waiting.extend(reversed(below.get(order[-1], [])))
     if lost := sorted(set(bones) - set(order)):
-        # Each has one parent, so what the root does not reach is loose or runs in a circle.
+        # Each has one parent, so what the root does not reach is unattached or part of a cycle.
         raise ItemError(
             "cycle in the hierarchy",
-            f"{name}: {', '.join(lost[:5])} are not reached from the root: loose, or in a circle",
+            f"{name}: {', '.join(lost[:5])} are not reached from the root: unattached, or part of a cycle",
         )
     return order
 
@@ -282,7 +282,7 @@ class _Amc:
             self.finish_frame()
             self._begin_frame(int(words[0][:12]))
         elif self._row is None:
-            raise ItemError("not AMC", f"{self.name}, line {number}: no frame number comes before the first bone")
+            raise ItemError("not AMC", f"{self.name}, line {number}: no frame number before the first bone")
         else:
             self._bone(number, words, self._row)
 
@@ -305,7 +305,7 @@ class _Amc:
         if number != self._first + len(self.rows):
             raise ItemError(
                 "frames are missing",
-                f"{self.name}: frame {number} stands where frame {self._first + len(self.rows)} should",
+                f"{self.name}: frame {number} found instead of frame {self._first + len(self.rows)}",
             )
         self._row, self._seen = np.zeros(width), set()
 
@@ -314,7 +314,7 @@ class _Amc:
         if bone not in self.skeleton.columns:
             raise ItemError("another skeleton", f"{where}: the ASF has no bone '{bone[:30]}'")
         if bone in self._seen:
-            raise ItemError("malformed", f"{where}: {bone} stands twice in a frame")
+            raise ItemError("malformed", f"{where}: {bone} occurs twice in a frame")
         first, count = self.skeleton.columns[bone]
         if len(words) - 1 != count:
             raise ItemError(

@@ -28,10 +28,10 @@ def read_bvh(path: Path, *, degrees: bool = True) -> Source:
         degrees: False when the file's angles are radians, against the format.
 
     Returns:
-        The take; `fps` is None when the file's Frame Time is no time.
+        The take; `fps` is None when the file's Frame Time is unusable.
 
     Raises:
-        ItemError: no BVH, damaged, cut short, or not a motion; the message says where.
+        ItemError: not a BVH, damaged, cut short, or not a motion; the message says where.
     """
     with open(path, "rb") as handle:
         lines = _Lines(handle, path.name)
@@ -57,7 +57,7 @@ class _Lines:
         """The words of the next line.
 
         Raises:
-            ItemError: the file ends, or this is no text.
+            ItemError: the file ends, or this is not text.
         """
         while True:
             raw = self._handle.readline(_LONGEST_LINE)
@@ -65,7 +65,7 @@ class _Lines:
             if not raw:
                 raise ItemError("cut short", f"{self.name} ends in line {self.number}, before its motion")
             if len(raw) == _LONGEST_LINE or b"\0" in raw:
-                raise ItemError("not BVH", f"{self.name}: line {self.number} is no text of a BVH header")
+                raise ItemError("not BVH", f"{self.name}: line {self.number} is not text of a BVH header")
             if words := raw.decode("utf-8", "replace").lstrip("\ufeff").split():
                 return words
 
@@ -100,7 +100,7 @@ def _hierarchy(lines: _Lines) -> tuple[tuple[Joint, ...], int]:
         elif key == "}" and open_joints:
             open_joints.pop()
         else:
-            raise lines.wrong(f"'{' '.join(words)[:40]}' has no place in a hierarchy")
+            raise lines.wrong(f"'{' '.join(words)[:40]}' does not belong in a hierarchy")
     if open_joints:
         raise lines.wrong(f"the braces of {joints[open_joints[-1]].name} are never closed")
     if not width:
@@ -111,11 +111,11 @@ def _hierarchy(lines: _Lines) -> tuple[tuple[Joint, ...], int]:
 def _new_joint(lines: _Lines, words: list[str], joints: list[Joint], open_joints: list[int], names: set[str]) -> Joint:
     key = words[0].upper()
     if len(joints) >= MAX_JOINTS:
-        raise ItemError("too many joints", f"{lines.name} has more than {MAX_JOINTS:,} joints: no human figure")
+        raise ItemError("too many joints", f"{lines.name} has more than {MAX_JOINTS:,} joints: not a human figure")
     if len(open_joints) >= _MAX_DEPTH:
         raise ItemError("too deep", f"{lines.name}: joints inside each other more than {_MAX_DEPTH} deep")
     if (key == "ROOT") != (not open_joints):
-        raise lines.wrong(f"{key} stands in the wrong place")
+        raise lines.wrong(f"{key} is in the wrong place")
     if key == "ROOT" and joints:
         raise ItemError("several figures", f"{lines.name} has more than one ROOT: give each person a file")
     if key != "END" and len(words) < 2:
@@ -153,16 +153,16 @@ def _number(lines: _Lines, word: str) -> float:
         number = float(word)
     except ValueError:
         hint = " (decimals need a point)" if "," in word else ""
-        raise lines.wrong(f"'{word[:20]}' is no number{hint}") from None
+        raise lines.wrong(f"'{word[:20]}' is not a number{hint}") from None
     if not abs(number) <= 1e6:  # also false for NaN
-        raise lines.wrong(f"{number:g} is no length of a bone")
+        raise lines.wrong(f"{number:g} is not a plausible bone length")
     return number
 
 
 def _frames(lines: _Lines) -> int:
     words = lines.next()
     if words[0].upper().rstrip(":") != "FRAMES" or not words[-1].isdecimal() or len(words[-1]) > 12:
-        raise lines.wrong(f"'{' '.join(words)[:40]}' where 'Frames: N' should stand")
+        raise lines.wrong(f"'{' '.join(words)[:40]}' instead of 'Frames: N'")
     frames = int(words[-1])
     if not 1 <= frames <= MAX_FRAMES:
         raise ItemError("absurd length", f"{lines.name} announces {frames:,} frames")
@@ -172,12 +172,12 @@ def _frames(lines: _Lines) -> int:
 def _rate(lines: _Lines) -> float | None:
     words = lines.next()
     if [word.upper().rstrip(":") for word in words[:2]] != ["FRAME", "TIME"] or len(words) != 3:
-        raise lines.wrong(f"'{' '.join(words)[:40]}' where 'Frame Time: SECONDS' should stand")
+        raise lines.wrong(f"'{' '.join(words)[:40]}' instead of 'Frame Time: SECONDS'")
     return rate_of(words[2])
 
 
 def rate_of(text: str) -> float | None:
-    """The rate in Hz behind a frame time as written; None when it is no time between frames.
+    """The rate in Hz behind a frame time as written; None when it is not plausible.
 
     Times are written with few digits: 0.033 is 30 Hz, not 30.303. So the usual rate that is written like this wins.
     """
@@ -236,5 +236,5 @@ def _no_number(name: str, words: list[bytes], before: int, width: int) -> ItemEr
         except ValueError:
             text = word[:20].decode("utf-8", "replace")
             hint = " (decimals need a point)" if "," in text else ""
-            return ItemError("malformed", f"{name}: frame {(before + number) // width}: '{text}' is no number{hint}")
-    return ItemError("malformed", f"{name}: something in its motion is no number")
+            return ItemError("malformed", f"{name}: frame {(before + number) // width}: '{text}' is not a number{hint}")
+    return ItemError("malformed", f"{name}: something in its motion is not a number")

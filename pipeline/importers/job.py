@@ -1,4 +1,4 @@
-"""A whole import: files and a table of labels into AMASS layout, BABEL's format and a manifest of every file.
+"""A whole import: files and a label table into AMASS layout, BABEL's format and a manifest of every file.
 
 OUT holds `amass/DATASET/SUBJECT/NAME_poses.npz`, `babel/{train,val}.json` and `import.jsonl`, and is there whole or
 not at all. The same files give the same bytes.
@@ -49,7 +49,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What an import came to: one row for each file, in the order of the files."""
+    """The outcome of an import: one row per file, in the order of the files."""
 
     rows: list[Json]
     unused_labels: list[str] = field(default_factory=list)
@@ -108,10 +108,10 @@ def find_files(given: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def run(job: Job) -> Report:
-    """Do it.
+    """Import the files and publish the result.
 
     Raises:
-        UserError: OUT is in use, or the table of labels does not fit the files.
+        UserError: OUT is in use, or the label table does not fit the files.
     """
     if job.out is None:
         return _report(job, list(_rows(job, None)), None)
@@ -173,7 +173,7 @@ def _rows(job: Job, folder: Path | None) -> Iterator[Json]:
 
 
 def _placed_row(row: Json, seen: dict[str, str], folder: Path | None) -> Json:
-    """Put a take in its place, unless another file is there already."""
+    """Move a take to its final path, unless an earlier file has it."""
     if row["status"] != "imported":
         return row
     motion, aside = row["motion"], row.pop("aside")
@@ -199,7 +199,7 @@ def _rejected_row(row: Json, reason: str, message: str) -> Json:
 
 
 def _one(task: tuple[int, Path, float | None, str], *, figure: Figure, options: Options, folder: Path | None) -> Json:
-    """Import one file; its arrays wait under a name of their own until all rows are in order."""
+    """Import one file; its arrays get a temporary name until all rows are in order."""
     number, path, fps, subject = task
     file = path.as_posix().encode("utf-8", "backslashreplace").decode()
     row: Json = {"file": file, "status": "imported", "reason": "", "message": "", "sha256": ""}
@@ -234,7 +234,7 @@ def _facts(path: Path, take: Imported) -> Json:
         "first_frame": take.first,
         "scale": None if take.scale is None else round(take.scale, 9),
         "checks": [finding.row() for finding in take.findings],
-        "warnings": [f.sentence for f in take.findings if f.verdict == "odd"],
+        "warnings": [f.sentence for f in take.findings if f.verdict == "warning"],
         "notes": list(take.notes),
         "unmapped": list(take.unmapped),
         "filled": list(take.filled),

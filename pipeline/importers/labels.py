@@ -1,7 +1,7 @@
 """Labels: a table of file and description, with times where there are any, into BABEL's format.
 
 Columns are named in the first row (`file, description`, and if wanted `start, end, subject, fps, category`), or there
-are two columns without a head. Comma- or tab-separated, UTF-8.
+are two columns without a header. Comma- or tab-separated, UTF-8.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEADS = {
 }
 _SUFFIXES = (".bvh", ".amc", ".asf", ".npz", ".pkl", ".npy", ".fbx", ".c3d", ".txt")
 _NAMESPACE = uuid.UUID("c4d9a1c6-6c0e-5d0a-9a55-0d6f3c1f5a10")
-ANNOTATOR = str(uuid.uuid5(_NAMESPACE, "table of labels"))
+ANNOTATOR = str(uuid.uuid5(_NAMESPACE, "label table"))
 
 Json = dict[str, Any]
 
@@ -58,7 +58,7 @@ class Labelled:
 
 
 class LabelTable:
-    """A table of labels by take.
+    """A label table by take.
 
     Args:
         path: the file.
@@ -87,7 +87,7 @@ class LabelTable:
         start, end = (self._seconds(line, row.get(name, ""), name) for name in ("start", "end"))
         if (start is None) != (end is None) or (start is not None and end is not None and not 0 <= start < end):
             raise UserError(
-                f"{self.path}, line {line}: start '{row.get('start', '')}' and end '{row.get('end', '')}' are no span",
+                f"{self.path}, line {line}: no span from '{row.get('start', '')}' to '{row.get('end', '')}'",
                 "give both in seconds, the start before the end, or neither",
             )
         categories = tuple(part.strip() for part in re.split(r"[;|]", row.get("category", "")) if part.strip())
@@ -151,7 +151,7 @@ def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
     """(line, column → text) of each row."""
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise UserError(f"{path} has {path.stat().st_size:,} bytes: no table of labels is that large")
+            raise UserError(f"{path} has {path.stat().st_size:,} bytes: too large for a label table")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "give the table with --labels FILE") from error
@@ -167,7 +167,7 @@ def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
         else:
             lines = list(enumerate(csv.reader(rows), start=1))
     except csv.Error as error:
-        raise UserError(f"{path} is no table: {error}", "save it as CSV or TSV") from error
+        raise UserError(f"{path} is not a table: {error}", "save it as CSV or TSV") from error
     lines = [(number, [cell.strip() for cell in row]) for number, row in lines if any(cell.strip() for cell in row)]
     return _named(path, lines)
 

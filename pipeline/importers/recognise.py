@@ -19,7 +19,7 @@ def kind_of(path: Path) -> str:
     """
     _check_name(path)
     if not path.is_file():
-        raise ItemError("cannot be read", f"{path.name} is no file, but a pipe, a device, or a link to nothing")
+        raise ItemError("cannot be read", f"{path.name} is not a file but a pipe, a device or a dangling link")
     try:
         with open(path, "rb") as handle:
             head = handle.read(64)
@@ -27,8 +27,8 @@ def kind_of(path: Path) -> str:
         raise ItemError("cannot be read", f"{path.name}: {error.strerror or error}") from error
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not head:
-        raise ItemError("empty", f"{path.name} has no bytes")
-    for begin, (reason, sentence) in _STRANGERS.items():
+        raise ItemError("empty", f"{path.name} is empty")
+    for begin, (reason, sentence) in _NOT_READ.items():
         if text.startswith(begin):
             raise ItemError(reason, f"{path.name} {sentence}")
     suffix = path.suffix.lower()
@@ -49,20 +49,20 @@ def _check_name(path: Path) -> None:
     """Names end up in manifests and as names of files.
 
     Raises:
-        ItemError: it is no text, or too long to be made longer.
+        ItemError: it is not UTF-8, or too long to add an ending.
     """
     try:
         length = len(path.name.encode("utf-8"))
     except UnicodeEncodeError:
         raise ItemError("odd name", f"{path.name!a} is not UTF-8: rename it") from None
     if length > _LONGEST_NAME:
-        raise ItemError("odd name", f"{path.name[:40]}… is too long a name: rename it")
+        raise ItemError("odd name", f"{path.name[:40]}… has too long a name: rename it")
 
 
 _CONVERT = (
     "convert it to BVH first, for example in Blender: File, Import, FBX, then File, Export, Motion Capture (.bvh)"
 )
-_STRANGERS = {
+_NOT_READ = {
     b"Kaydara FBX Binary": ("FBX", f"is a binary FBX, which is not read: {_CONVERT}"),
     b"; FBX": ("FBX", f"is an FBX in text form, which is not read: {_CONVERT}"),
     b"<!doctype": ("a web page", "is a web page, not motion: the download needed a login"),

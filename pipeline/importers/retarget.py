@@ -44,7 +44,7 @@ class Retargeted:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RestPose:
-    """How a figure stands at rest.
+    """A figure's rest pose.
 
     Attributes:
         turns: (J, 3, 3) global rotations of its joints, in the file's world.
@@ -61,10 +61,10 @@ class RestPose:
 
 
 def rest_pose(source: Source, mapping: JointMap) -> RestPose:
-    """How the figure stands at rest: at zero angles, in the table's axes, or in the frame that the table names.
+    """The figure's rest pose: at zero angles, by the table's axes, or from the frame that the table names.
 
     Raises:
-        ItemError: it does not stand like a person, so rotations relative to it would mean nothing.
+        ItemError: it is not a standing person, so rotations relative to it would be meaningless.
     """
     frame = mapping.table.rest_frame
     if frame is not None:
@@ -107,7 +107,7 @@ def _standing(places: Floats, mapping: JointMap) -> Floats:
         raise _not_standing(f"it does not stand along +{mapping.table.up}, which the table states")
     for side in SIDES:
         if _unit(at[f"{side}_ankle"] - at[f"{side}_hip"]) @ up > -0.7:
-            raise _not_standing("its legs do not hang below its hips")
+            raise _not_standing("its legs do not point down from its hips")
     left = _snapped(_unit_across(at["left_hip"] - at["right_hip"], up), "its hips do not lie along an axis")
     ahead = np.cross(left, up)
     toes = [at[f"{side}_foot"] - at[f"{side}_ankle"] for side in SIDES if f"{side}_foot" in at]
@@ -116,7 +116,7 @@ def _standing(places: Floats, mapping: JointMap) -> Floats:
             "sides swapped", "at rest the toes point backwards: left and right are named the wrong way round"
         )
     if (at["left_shoulder"] - at["right_shoulder"]) @ left < 0:
-        raise ItemError("sides swapped", "the shoulders' left is the hips' right")
+        raise ItemError("sides swapped", "left and right of the shoulders contradict those of the hips")
     if not np.linalg.norm(hips - ankles) > 0:
         raise _not_standing("its legs have no length")
     return np.stack([left, up, ahead])
@@ -125,7 +125,7 @@ def _standing(places: Floats, mapping: JointMap) -> Floats:
 def _not_standing(why: str) -> ItemError:
     return ItemError(
         "no rest pose",
-        f"with all angles at rest the figure does not stand like a person: {why}; give `rest_axes` or `rest_frame` in "
+        f"the rest pose is not that of a standing person: {why}; give `rest_axes` or `rest_frame` in "
         "a joint map (--joints)",
     )
 
@@ -155,9 +155,9 @@ def _snapped(vector: Floats, why: str) -> Floats:
 
 
 def retarget(source: Source, mapping: JointMap, rest: RestPose, figure: Figure) -> Retargeted:
-    """Bring a take to the body.
+    """Retarget a take to the body.
 
-    Heights stand as in the source, scaled; `floor.py` puts the feet on the floor.
+    Heights are those of the source, scaled; `floor.py` puts the feet on the floor.
 
     Raises:
         ItemError: legs without length.
@@ -211,7 +211,7 @@ def _leg(places: Floats, mapping: JointMap) -> float:
 
 
 def _fixed_turns(source: Source, mapping: JointMap, rest: RestPose, figure: Figure) -> dict[int, dict[str, Floats]]:
-    """For each source joint, the constant rotations that stand behind its own, by body joint."""
+    """For each source joint, the constant rotations to multiply its own by on the right, by body joint."""
     fixed: dict[int, dict[str, Floats]] = {}
     for name, number in mapping.joints.items():
         fixed.setdefault(number, {})[name] = (rest.axes @ rest.turns[number]).T @ _bent(
@@ -268,7 +268,7 @@ def _body_turns(seen: Placed, mapping: JointMap, fixed: dict[int, dict[str, Floa
 
 
 def _filled(name: str, parent: str, found: dict[str, Floats]) -> Floats:
-    """A joint that the source lacks follows its parent; in the spine it stands half-way to the next one above."""
+    """A joint that the source lacks follows its parent; in the spine it is half-way to the next one above."""
     above = next((n for n in ("spine1", "spine2", "spine3") if n > name and n in found), None)
     return halfway(found[parent], found[above]) if name.startswith("spine") and above else found[parent]
 

@@ -63,7 +63,7 @@ class JointMap:
     Attributes:
         table: which.
         joints: SMPL+H joint → number of the source's joint.
-        halfway: SMPL+H joint → the two source joints between whose rotations it stands.
+        halfway: SMPL+H joint → the two source joints whose rotations it is half-way between.
         rest_axes: source joint → where its axes point in a T-pose.
         unmapped: names of source joints that nothing is taken from, end sites left out.
         filled: SMPL+H joints that the source does not have.
@@ -99,7 +99,7 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
     except ValueError as error:
-        raise UserError(f"{path} is no joint map: {error}", _HINT) from error
+        raise UserError(f"{path} is not a joint map: {error}", _HINT) from error
     known = set(Table.__dataclass_fields__) - {"name"}
     if unknown := sorted(set(data) - known):
         raise UserError(f"{path}: unknown key '{unknown[0]}'", f"keys are {', '.join(sorted(known))}; {_HINT}")
@@ -117,13 +117,13 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
     axes = {str(key): str(value) for key, value in data.get("rest_axes", {}).items()}
     for name in (*joints, *halfway, *data.get("as_is", ())):
         if name not in BODY:
-            raise ValueError(f"'{name}' is no joint of the body; there are {', '.join(BODY)}")
+            raise ValueError(f"'{name}' is not a joint of the body; there are {', '.join(BODY)}")
     for name in directions:
         if name not in LIMBS:
             raise ValueError(f"rest_directions: '{name}' is none of {', '.join(LIMBS)}")
     for value in axes.values():
-        if not _AXIS.fullmatch(value) or len({axis[1] for axis in value.split()}) < 3:
-            raise ValueError(f"rest_axes: '{value}' is not like '+y +z +x'")
+        if not _AXIS.fullmatch(value) or not _right_handed(value):
+            raise ValueError(f"rest_axes: '{value}' is not three right-handed axes like '+y +z +x'")
     if missing := [name for name in REQUIRED if name not in joints]:
         raise ValueError(f"[joints] lacks {', '.join(missing)}")
     if data.get("up", "") not in ("", "y", "z"):
@@ -140,6 +140,12 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
         "fps_unsure": tuple(str(name) for name in data.get("fps_unsure", ())),
         "together": tuple(tuple(str(name) for name in group) for group in data.get("together", ())),
     }
+
+
+def _right_handed(text: str) -> bool:
+    """Whether the third axis is the first one cross the second."""
+    (s1, a), (s2, b), (s3, c) = ((1 if axis[0] == "+" else -1, "xyz".index(axis[1])) for axis in text.split())
+    return len({a, b, c}) == 3 and s1 * s2 * s3 == (1 if (b - a) % 3 == 1 else -1)
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -181,7 +187,7 @@ def candidates(source: Source, table: Table | None = None) -> list[JointMap]:
         there = ", ".join(joint.name for joint in source.joints if not joint.name.endswith(":end"))
         raise ItemError(
             "joints cannot be named",
-            f"no joint can be named {', '.join(missing)}; the figure has {there[:600]}; write a joint map and give it "
+            f"no joint can be named {', '.join(missing)}; the figure has {there[:600]}; write a joint map and pass it "
             "with --joints",
         )
     return sorted(found, key=lambda mapping: (mapping.table.name == "generic", -len(mapping.joints)))

@@ -113,7 +113,7 @@ class _Members:
                 if header.dtype.hasobject or header.bytes > 8 * 200 * MAX_FRAMES:
                     raise ItemError("malformed", f"{self.path.name}: {name} has {header.dtype} {header.shape}")
                 return archive.read(name)
-        except (NpzError, KeyError) as error:
+        except (NpzError, KeyError, OSError) as error:  # a damaged directory sends zipfile before the file's beginning
             raise ItemError("damaged", f"{self.path.name}: {name}: {error}") from error
 
     def has(self, *names: str) -> bool:
@@ -124,7 +124,7 @@ class _Members:
         """The first of the names that is there, as finite float64.
 
         Raises:
-            ItemError: none is, or it is no array of ordinary numbers.
+            ItemError: none is, or it is not an array of ordinary numbers.
         """
         name = next((name for name in names if name in self._names), None)
         if name is None:
@@ -153,7 +153,7 @@ class _Members:
 
 def _pickle(path: Path) -> Mapping[str, Any]:
     if path.stat().st_size > _MAX_PICKLE_BYTES:
-        raise ItemError("too long", f"{path.name} has {path.stat().st_size:,} bytes: no take is that large")
+        raise ItemError("too long", f"{path.name} has {path.stat().st_size:,} bytes: too large for a take")
     try:
         loaded = load_pickle(path)
     except UserError as error:
@@ -190,12 +190,12 @@ def _flat(members: _Members, array: Floats) -> Floats:
     """(T, 3 J) axis-angle from that, from (T, J, 3), or from rotation matrices (T, J, 3, 3)."""
     if array.ndim == 4 and array.shape[2:] == (3, 3):
         if np.abs(array @ array.swapaxes(2, 3) - np.eye(3)).max() > 1e-2:
-            raise ItemError("malformed", f"{members.path.name}: its 3 x 3 matrices are no rotations")
+            raise ItemError("malformed", f"{members.path.name}: its 3 x 3 matrices are not rotations")
         array = rotation_vectors(array)
     if array.ndim == 3 and array.shape[2] == 3:
         array = array.reshape(len(array), -1)
     if array.ndim != 2 or array.shape[1] % 3:
-        raise ItemError("wrong width", f"{members.path.name}: poses of shape {array.shape} are no axis-angle vectors")
+        raise ItemError("wrong width", f"{members.path.name}: poses of shape {array.shape} are not axis-angle vectors")
     return array
 
 

@@ -1,4 +1,4 @@
-"""A captured figure as its file holds it: a tree of joints, one row of channel values a frame; forward kinematics.
+"""A captured figure as stored in its file: a tree of joints, one row of channel values a frame; forward kinematics.
 
 BVH and ASF/AMC differ in spelling only: both are a tree of offsets and, for each joint, rotations about coordinate
 axes that are multiplied in a fixed order. Everything after the parsers sees one `Source`.
@@ -24,7 +24,7 @@ MAX_FRAMES = 3_000_000
 MAX_VALUES = 60_000_000
 """Half a gigabyte of channel values: an hour of a hundred-channel figure at 120 Hz."""
 MAX_NUMBER = 1e6
-"""Larger positions and angles are no motion, in whatever unit."""
+"""Positions and angles beyond this are not motion in any unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Joint:
         name: as in the file; end sites have their parent's name and `:end`.
         parent: its number in the list, -1 for the root.
         offset: (3,) from the parent, in the parent's frame, in the file's unit.
-        places: (axis, column) of translation channels; they stand in place of the offset.
+        places: (axis, column) of translation channels; they replace the offset.
         turns: (axis, column) of rotation channels, in the order in which their matrices are multiplied.
         frame: (3, 3) the axes in which the rotations are given, in the figure's frame; None for the figure's own.
     """
@@ -145,14 +145,14 @@ def checked_values(joints: tuple[Joint, ...], values: Floats, *, degrees: bool, 
         frame, column = (int(n) for n in np.argwhere(~sound)[0])
         kind = "huge numbers" if np.isfinite(values[frame, column]) else "not finite"
         raise ItemError(
-            kind, f"{where}: frame {frame} has {values[frame, column]:g} in channel {column}, which is no motion"
+            kind, f"{where}: frame {frame} has {values[frame, column]:g} in channel {column}, which cannot be motion"
         )
     largest = float(np.abs(values[:, turning]).max(initial=0.0))
     if degrees and 0 < largest <= 2 * np.pi + 0.01:
         raise ItemError(
             "angles look like radians",
-            f"{where}: no angle exceeds {largest:.3f}: as degrees the figure would stand like a statue; if they are "
-            "radians, import it with --angles radians",
+            f"{where}: no angle exceeds {largest:.3f}: in degrees the figure would hardly move; if they are "
+            "radians, use --angles radians",
         )
     if not degrees and largest > 8 * np.pi:
         raise ItemError(

@@ -1,4 +1,4 @@
-"""One file to one take on the body: recognised by content, read, retargeted, put on the floor, checked."""
+"""From one file to one take on the body: recognise, read, retarget, put on the floor, check."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SUBJECTS = re.compile(r"(?P<a>subject\d+)|^(?P<b>\d+)_\d+|_(?P<c>d\d\d)_")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the user decides for all files of an import; empty and None mean: find out.
+    """What the user sets for all files of an import; empty or None means: detect.
 
     Attributes:
         table: the joint map, instead of the one that fits.
@@ -89,14 +89,14 @@ class Imported:
 def import_file(
     path: Path, figure: Figure, options: Options, *, fps: float | None = None, subject: str = ""
 ) -> Imported:
-    """Bring one file to the body.
+    """Import one file and retarget it to the body.
 
     Args:
         path: the file.
         figure: the body.
         options: what was decided for all files.
-        fps: the rate that the table of labels gives, if any.
-        subject: the subject that the table of labels gives, if any.
+        fps: the rate that the label table gives, if any.
+        subject: the subject that the label table gives, if any.
 
     Raises:
         ItemError: it cannot be imported, or a check rejects it; the message says why.
@@ -114,7 +114,7 @@ def import_file(
             "too long", f"{path.name} needs more memory than there is; cut it into shorter takes"
         ) from error
     for finding in take.findings:
-        if finding.verdict == "rejects":
+        if finding.verdict == "rejected":
             raise ItemError(f"check {finding.check}", f"{path.name}: {finding.sentence}")
     return take
 
@@ -123,7 +123,7 @@ def _source(path: Path, kind: str, options: Options) -> Source:
     if kind == "bvh":
         return read_bvh(path, degrees=options.degrees is not False)
     if kind == "asf":
-        raise ItemError("a skeleton", f"{path.name} is the skeleton of AMC files, no motion by itself")
+        raise ItemError("a skeleton", f"{path.name} is the skeleton of AMC files, not a motion by itself")
     return read_amc(path, read_asf(options.asf or asf_beside(path)), degrees=options.degrees)
 
 
@@ -153,7 +153,7 @@ def _captured(
     first = _lead_in(source, mapping)
     source = replace(source, values=source.values[first:])
     if source.frames < 2:
-        raise ItemError("no frames", f"{path.name} has {source.frames + first} frames: no motion")
+        raise ItemError("no frames", f"{path.name} has {source.frames + first} frame: not a motion")
     moved = retarget(source, mapping, rest, figure)
     table = mapping.table
     take = _finished(
@@ -202,16 +202,15 @@ def _rate(
     """Rate in Hz, where it is from, and notes.
 
     Raises:
-        ItemError: nobody states one.
+        ItemError: nothing gives a rate.
     """
     own = table.fps_by_subject.get(subject.lstrip("0"), table.fps)
-    ways = (("--fps", option), ("table of labels", labelled), ("file", source.fps), (f"table {table.name}", own))
+    ways = (("--fps", option), ("label table", labelled), ("file", source.fps), (f"table {table.name}", own))
     where, rate = next(((where, rate) for where, rate in ways if rate), ("", 0.0))
     if not 1 <= rate <= MAX_FPS:
         raise ItemError(
             "no frame rate",
-            f"{path.name} states no time between frames that makes sense; say its rate with --fps, or in a column "
-            "fps of the table of labels",
+            f"{path.name} has no usable frame time; give its rate with --fps, or in a column fps of the label table",
         )
     unsure = where.startswith("table ") and source.fps is None and subject.lstrip("0") in table.fps_unsure
     note = f"subject {subject} has takes of 60 and of 120 Hz and the file states no rate: {rate:g} is a guess"
@@ -219,7 +218,7 @@ def _rate(
 
 
 def _lead_in(source: Source, mapping: JointMap) -> int:
-    """Frames at the beginning that are no capture: those the table names, when the file begins at rest."""
+    """Number of frames before the capture: as the table states, if the file starts in the rest pose."""
     lead = mapping.table.lead_in
     if not lead or source.frames <= lead + 1:
         return 0
@@ -240,7 +239,7 @@ def _lead_note(first: int) -> list[str]:
 
 
 def subject_of(path: Path, table: Table | None) -> str:
-    """Who moves: by the table's pattern, else by patterns of known databases, else the file's folder."""
+    """The subject: by the table's pattern, else by patterns of known databases, else from the file's folder."""
     if table and table.subject_name:
         return folder_name(table.subject_name)
     if table and table.subject and (found := re.search(table.subject, path.stem)):
@@ -257,18 +256,18 @@ def folder_name(text: str) -> str:
 
 def _smpl(path: Path, figure: Figure, options: Options, fps: float | None, subject: str) -> Imported:
     motion = read_smpl(path, figure, up=options.up)
-    ways: Mapping[str, float | None] = {"--fps": options.fps, "table of labels": fps, "file": motion.fps}
+    ways: Mapping[str, float | None] = {"--fps": options.fps, "label table": fps, "file": motion.fps}
     where, rate = next(((where, rate) for where, rate in ways.items() if rate), ("", 0.0))
     if not 1 <= rate <= MAX_FPS:
         raise ItemError("no frame rate", f"{path.name} states no rate between 1 and {MAX_FPS:g} Hz; give --fps")
     if len(motion.poses) < 2:
-        raise ItemError("no frames", f"{path.name} has {len(motion.poses)} frame: no motion")
+        raise ItemError("no frames", f"{path.name} has {len(motion.poses)} frame: not a motion")
     places = joint_places(figure, motion.poses, motion.trans)
     moved = Retargeted(
         poses=motion.poses, trans=motion.trans, scale=1.0, bone_angles={}, upright=ankles_to_shoulders(places)
     )
     if motion.betas.any():
-        # Of another build than the figure's: where its soles are is not known here.
+        # Another build than the figure's: the height of its soles is unknown here.
         options = replace(options, floor="keep")
     take = _finished(path, moved, snap_rate(rate), figure, options, list(motion.notes), places)
     return replace(
@@ -294,7 +293,7 @@ def _finished(
     places: Floats | None = None,
     up_known: bool = True,
 ) -> Imported:
-    """Without flips, on the floor, checked."""
+    """Cut flips, put the take on the floor, and check it."""
     places = joint_places(figure, moved.poses, moved.trans) if places is None else places
     run, dropped = clean_run(places, fps)
     if run.start == run.stop:

@@ -1,6 +1,6 @@
 """Checks on an imported take: does it move like a person, on its feet, at the rate it states?
 
-Each check gives a verdict, a number and a sentence; `rejects` is the verdict of takes that are not written.
+Each check gives a verdict, a number and a sentence; a take with the verdict `rejected` is not written.
 
 Legend: T frames, B = 22 body joints.
 """
@@ -51,7 +51,7 @@ _MASS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One check: `ok`, `odd` (imported, with a warning) or `rejects`; `value` in the unit of the sentence."""
+    """One check: `ok`, `warning` (imported all the same) or `rejected`; `value` in the unit of the sentence."""
 
     check: str
     verdict: str
@@ -66,7 +66,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Take:
-    """What the checks look at: places (T, B, 3) metres, world with z up, and facts from retargeting.
+    """The input of the checks: places (T, B, 3) metres, world with z up, and facts from retargeting.
 
     `up_known`: the axis that is up is a fact of the database or was given, so that people may lie as they like.
     """
@@ -113,7 +113,7 @@ def clean_run(places: Floats, fps: float) -> tuple[slice, str]:
 def _motion(take: Take) -> Finding:
     reach = float(np.linalg.norm(take.places - take.places[:1], axis=2).max())
     if reach < STILLEST:
-        return Finding(check="motion", verdict="rejects", value=reach, sentence="nothing moves")
+        return Finding(check="motion", verdict="rejected", value=reach, sentence="nothing moves")
     return Finding(check="motion", verdict="ok", value=reach, sentence=f"joints move by up to {reach:.2f} m")
 
 
@@ -124,9 +124,9 @@ def _bones(take: Take) -> Finding:
     wrong = angle > LARGEST_ANGLE
     return Finding(
         check="bones",
-        verdict="rejects" if wrong else "ok",
+        verdict="rejected" if wrong else "ok",
         value=angle,
-        sentence=f"the bone at {name} is {angle:.1f} degrees from the source's on average"
+        sentence=f"the bone at {name} deviates from the source's by {angle:.1f} degrees on average"
         + ("; the joint map's rest pose is wrong" if wrong else ", the most of all limbs"),
     )
 
@@ -138,10 +138,12 @@ def _up(take: Take) -> Finding:
     if not lying:
         return Finding(check="up", verdict="ok", value=up, sentence=sentence)
     if take.up_known:
-        return Finding(check="up", verdict="odd", value=up, sentence=f"{sentence}: a person who lies, swims or hangs")
+        return Finding(
+            check="up", verdict="warning", value=up, sentence=f"{sentence}: a person who lies, swims or hangs"
+        )
     return Finding(
         check="up",
-        verdict="rejects",
+        verdict="rejected",
         value=up,
         sentence=f"{sentence}: another axis is up, or the person lies; say which axis is up with --up",
     )
@@ -155,7 +157,7 @@ def _sides(take: Take) -> Finding:
     mean = float(agree.mean())
     return Finding(
         check="sides",
-        verdict="ok" if mean > 0 else "rejects",
+        verdict="ok" if mean > 0 else "rejected",
         value=mean,
         sentence=f"left hips and left shoulders are on one side (cosine {mean:.2f})"
         if mean > 0
@@ -166,20 +168,22 @@ def _sides(take: Take) -> Finding:
 def _feet(take: Take) -> Finding:
     floor = take.floor
     if floor.height is None:
-        return Finding(check="feet", verdict="odd", value=None, sentence="no foot ever stands still: heights are kept")
+        return Finding(
+            check="feet", verdict="warning", value=None, sentence="no foot is ever planted: heights are kept"
+        )
     if abs(floor.height + floor.shift) > 1e-9:
         return Finding(
             check="feet",
-            verdict="odd",
+            verdict="warning",
             value=floor.height,
-            sentence=f"feet stand {floor.height:.2f} m from the source's zero: stairs, or another origin; heights are "
-            "kept (--floor fit puts them on the floor)",
+            sentence=f"feet are planted {floor.height:.2f} m from the source's zero (stairs, another origin); heights "
+            "are kept (--floor fit puts them on the floor)",
         )
     return Finding(
         check="feet",
-        verdict="ok" if floor.sunk < 0.15 else "odd",
+        verdict="ok" if floor.sunk < 0.15 else "warning",
         value=floor.shift,
-        sentence=f"heights shifted by {floor.shift:.3f} m; a foot stands in {floor.planted:.0%} of frames; soles "
+        sentence=f"heights shifted by {floor.shift:.3f} m; a foot is planted in {floor.planted:.0%} of frames; soles "
         f"sink by {floor.sunk:.2f} m at most",
     )
 
@@ -202,10 +206,10 @@ def _gravity(take: Take) -> Finding:
     ):
         if low <= g <= high:
             # One flight may be a swing or a climb; several that all agree are a clock.
-            verdict = "rejects" if len(falls) > 1 and all(low <= fall <= high for fall in falls) else "odd"
+            verdict = "rejected" if len(falls) > 1 and all(low <= fall <= high for fall in falls) else "warning"
             advice = f"{sentence}, not 9.8: the rate of {take.fps:g} Hz is probably {what} the true one (--fps {fps:g})"
             return Finding(check="gravity", verdict=verdict, value=g, sentence=advice)
-    return Finding(check="gravity", verdict="odd", value=g, sentence=f"{sentence}, not 9.8")
+    return Finding(check="gravity", verdict="warning", value=g, sentence=f"{sentence}, not 9.8")
 
 
 def flights(take: Take) -> list[float]:

@@ -1,4 +1,4 @@
-"""ASF and AMC of careless and hostile hands: hierarchies that are no trees, missing frames, other skeletons."""
+"""Malformed ASF and AMC files: hierarchies that are not trees, missing frames, other skeletons."""
 
 from __future__ import annotations
 
@@ -90,21 +90,21 @@ def test_the_first_channel_acts_first(tmp_path: Path):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("thigh shin", "thigh shin\n    shin thigh", "below two bones, or below itself"),
-        ("root thigh\n    thigh shin", "thigh shin\n    shin thigh", "loose, or in a circle"),
+        ("thigh shin", "thigh shin\n    shin thigh", "has two parents, or is its own ancestor"),
+        ("root thigh\n    thigh shin", "thigh shin\n    shin thigh", "unattached, or part of a cycle"),
         ("root thigh\n    thigh shin", "root thigh", "shin are not reached"),
-        ("    thigh shin", "    thigh knee", "names 'knee', which is no bone"),
-        ("    thigh shin", "    thigh thigh", "below itself"),
+        ("    thigh shin", "    thigh knee", "names 'knee', which is not a bone"),
+        ("    thigh shin", "    thigh thigh", "its own ancestor"),
         ("name shin", "name thigh", "two bones called thigh"),
         ("direction 0 -1 0", "direction 0 0 0", "lacks a name or a direction"),
         ("direction 0 -1 0", "direction 0 x 0", "should be 3 numbers"),
         ("direction 0 -1 0", "direction 0 nan 0", "of ordinary size"),
-        ("axis 0 90 0 XYZ", "axis 0 90 0 XXZ", "no order of three axes"),
-        ("dof rx\n", "dof rw\n", "are no channels"),
+        ("axis 0 90 0 XYZ", "axis 0 90 0 XXZ", "not an order of three axes"),
+        ("dof rx\n", "dof rw\n", "are not channels"),
         (":bonedata", ":bones", "no :bonedata"),
     ],
 )
-def test_what_is_wrong_with_a_skeleton_is_said(tmp_path: Path, old: str, new: str, sentence: str):
+def test_errors_in_a_skeleton_are_named(tmp_path: Path, old: str, new: str, sentence: str):
     assert old in ASF
     with pytest.raises(ItemError) as caught:
         read(tmp_path, asf=ASF.replace(old, new, 1))
@@ -114,21 +114,21 @@ def test_what_is_wrong_with_a_skeleton_is_said(tmp_path: Path, old: str, new: st
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("\n2\n", "\n4\n", "frame 4 stands where frame 2 should"),
-        ("\n2\n", "\n1\n", "frame 1 stands where frame 2 should"),
+        ("\n2\n", "\n4\n", "frame 4 found instead of frame 2"),
+        ("\n2\n", "\n1\n", "frame 1 found instead of frame 2"),
         ("shin 0\n", "", "frame 1 lacks shin"),
         ("shin 0\n", "shin 0 1\n", "shin has 2 values, the ASF has 1"),
-        ("shin 0\n", "shin 0\nshin 0\n", "stands twice"),
+        ("shin 0\n", "shin 0\nshin 0\n", "occurs twice"),
         ("shin 0\n", "tail 0\n", "no bone 'tail'"),
         ("shin 0\n", "shin x\n", "are numbers"),
         ("shin 0\n", "shin nan\n", "frame 0 has nan"),
         ("root 1", "root 1e30", "1e+30"),
-        ("1\nroot", "root", "no frame number comes before"),
+        ("1\nroot", "root", "no frame number before"),
         (AMC, ":DEGREES\n", "has no frames"),
         ("shin 90\n", "", "frame 2 lacks shin"),
     ],
 )
-def test_what_is_wrong_with_a_motion_is_said(tmp_path: Path, old: str, new: str, sentence: str):
+def test_errors_in_a_motion_are_named(tmp_path: Path, old: str, new: str, sentence: str):
     assert old in AMC
     with pytest.raises(ItemError) as caught:
         read(tmp_path, amc=AMC.replace(old, new, 1))

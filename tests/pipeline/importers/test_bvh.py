@@ -1,4 +1,4 @@
-"""BVH files of careless and hostile hands: each gets a sentence, soon, and in little memory."""
+"""Malformed and hostile BVH files: each is refused with a sentence, quickly and in little memory."""
 
 from __future__ import annotations
 
@@ -88,30 +88,30 @@ def test_rates_come_from_times_written_with_few_digits(text: str, hz: float | No
     ("old", "new", "sentence"),
     [
         ("HIERARCHY", "HELLO", "does not begin with HIERARCHY"),
-        ("ROOT Hips", "JOINT Hips", "JOINT stands in the wrong place"),
-        ("JOINT Spine", "ROOT Spine", "ROOT stands in the wrong place"),
+        ("ROOT Hips", "JOINT Hips", "JOINT is in the wrong place"),
+        ("JOINT Spine", "ROOT Spine", "ROOT is in the wrong place"),
         ("JOINT Spine", "JOINT Hips", "two joints called Hips"),
         ("  OFFSET 0 90 0", "  OFFSET 0 90", "has 2 numbers, not 3"),
-        ("  OFFSET 0 90 0", "  OFFSET 0 nan 0", "no length of a bone"),
-        ("  OFFSET 0 90 0", "  OFFSET 0 1e300 0", "no length of a bone"),
+        ("  OFFSET 0 90 0", "  OFFSET 0 nan 0", "not a plausible bone length"),
+        ("  OFFSET 0 90 0", "  OFFSET 0 1e300 0", "not a plausible bone length"),
         ("CHANNELS 3", "CHANNELS 2", "CHANNELS of Spine"),
         ("CHANNELS 3", "CHANNELS three", "CHANNELS of Spine"),
         ("Yposition", "Qposition", "neither position nor rotation"),
-        ("Frames: 2", "Frames: two", "where 'Frames: N' should stand"),
+        ("Frames: 2", "Frames: two", "instead of 'Frames: N'"),
         ("Frames: 2", "Frames: 0", "announces 0 frames"),
         ("Frames: 2", "Frames: 999999999999", "announces 999,999,999,999 frames"),
         ("Frames: 2", "Frames: 2999999", "ends in frame 2"),
         ("Frames: 2", "Frames: 1", "holds more"),
-        ("Frame Time:", "Time:", "where 'Frame Time"),
+        ("Frame Time:", "Time:", "instead of 'Frame Time"),
         ("0 90 0\n1 2 3", "0 90\n1 2 3", "ends in frame 1"),
-        ("0 90 0\n1 2 3", "0 x 0\n1 2 3", "frame 0: 'x' is no number"),
+        ("0 90 0\n1 2 3", "0 x 0\n1 2 3", "frame 0: 'x' is not a number"),
         ("1 2 3 0", "1,5 2 3 0", "decimals need a point"),
         ("1 2 3 0", "nan 2 3 0", "frame 1 has nan"),
         ("1 2 3 0", "inf 2 3 0", "frame 1 has inf"),
         ("1 2 3 0", "1e40 2 3 0", "1e+40"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, old: str, new: str, sentence: str):
+def test_errors_name_the_place(tmp_path: Path, old: str, new: str, sentence: str):
     assert old in SMALL
     with pytest.raises(ItemError) as caught:
         read_bvh(written(tmp_path, SMALL.replace(old, new, 1)))
@@ -158,7 +158,7 @@ def test_a_million_joints_are_refused_at_the_first_too_many(tmp_path: Path):
 @pytest.mark.parametrize(
     "junk", [b"\0" * 1000, b"HIERARCHY\n" + b"x" * 100_000, b"HIERARCHY\n" + bytes(range(256)) * 50]
 )
-def test_what_is_no_text_is_refused(tmp_path: Path, junk: bytes):
+def test_binary_content_is_refused(tmp_path: Path, junk: bytes):
     with pytest.raises(ItemError):
         read_bvh(written(tmp_path, junk))
 

@@ -154,14 +154,14 @@ def test_an_own_joint_map_and_names_of_folders_are_taken(captured: Path, tmp_pat
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        (('pelvis = "hip"', 'hips = "hip"'), "'hips' is no joint of the body"),
+        (('pelvis = "hip"', 'hips = "hip"'), "'hips' is not a joint of the body"),
         (('pelvis = "hip"\n', ""), "lacks pelvis"),
         (("lead_in = 7", "lead_out = 7"), "unknown key 'lead_out'"),
         (("hip = [0.0, -0.9950", "hip = [0.0, -0.1"), "direction of length one"),
-        (("[joints]", "[joints"), "is no joint map"),
+        (("[joints]", "[joints"), "is not a joint map"),
     ],
 )
-def test_what_is_wrong_with_a_joint_map_is_said(captured: Path, tmp_path: Path, changed, sentence: str):
+def test_errors_in_a_joint_map_are_named(captured: Path, tmp_path: Path, changed, sentence: str):
     text = (Path(__file__).parents[3] / "pipeline/importers/skeletons/cgspeed.toml").read_text()
     assert changed[0] in text
     (tmp_path / "map.toml").write_text(text.replace(*changed, 1))

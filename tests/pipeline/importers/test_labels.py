@@ -63,15 +63,15 @@ def test_the_end_of_the_path_decides_between_takes_of_one_name(tmp_path: Path):
         ("", "is empty"),
         ("a,b,c\n", "3 columns and no row of heads"),
         ("file,description\n,walk\n", "line 2: no file"),
-        ("file,description,start,end\na,walk,1,\n", "line 2: start '1' and end ''"),
-        ("file,description,start,end\na,walk,2,1\n", "are no span"),
+        ("file,description,start,end\na,walk,1,\n", "line 2: no span from '1' to ''"),
+        ("file,description,start,end\na,walk,2,1\n", "no span from '2' to '1'"),
         ("file,description,start,end\na,walk,x,1\n", "start is 'x'"),
         ("file,description,start,end\na,walk,nan,1\n", "start is 'nan'"),
         ("file,description,fps\na,walk,-3\n", "fps is '-3'"),
         (f"a,{'walk ' * 1000}\n", "characters"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said_with_its_line(tmp_path: Path, text: str, sentence: str):
+def test_errors_in_a_table_name_the_line(tmp_path: Path, text: str, sentence: str):
     with pytest.raises(UserError) as caught:
         table(tmp_path, text)
     assert sentence in caught.value.message

@@ -1,4 +1,4 @@
-"""One person, written as the figures of many makers, comes back as the same motion; figures that cannot are refused."""
+"""One person written as many makers' figures is imported as the same motion; unusable figures are refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actionpose.errors import UserError
 from pipeline.engine.item import ItemError
 from pipeline.importers.bvh import read_bvh
 from pipeline.importers.figure import NUMBER, joint_places, load_figure
@@ -27,7 +28,7 @@ def distances(take, person: Person) -> np.ndarray:
 
 
 @pytest.mark.parametrize("order", ["ZXY", "ZYX", "YXZ", "XYZ"])
-def test_a_person_comes_back_whatever_the_order_of_angles(tmp_path: Path, order: str):
+def test_motion_is_recovered_for_every_order_of_angles(tmp_path: Path, order: str):
     person = jumper()
     take = import_file(write_bvh(tmp_path / "a.bvh", person, order=order), FIGURE, Options())
     assert distances(take, person).max() < 0.5
@@ -35,7 +36,7 @@ def test_a_person_comes_back_whatever_the_order_of_angles(tmp_path: Path, order:
 
 
 @pytest.mark.parametrize("name", HAS_ALL)
-def test_a_person_comes_back_from_each_makers_figure(tmp_path: Path, name: str):
+def test_motion_is_recovered_from_each_makers_figure(tmp_path: Path, name: str):
     person = jumper()
     path = write_bvh(tmp_path / "a.bvh", person, name, unit={"xsens": 100.0}.get(name, 1.0))
     take = import_file(path, FIGURE, Options(table=tables()[name]))
@@ -44,7 +45,7 @@ def test_a_person_comes_back_from_each_makers_figure(tmp_path: Path, name: str):
     assert max(f.value or 0 for f in take.findings if f.check == "bones") < 0.1
 
 
-def test_the_cgspeed_figure_comes_back_without_what_it_lacks(tmp_path: Path):
+def test_motion_is_recovered_from_the_cgspeed_figure_up_to_joints_it_lacks(tmp_path: Path):
     # Its spine1, collars and toes do not turn by themselves, so neither may the person's.
     person = jumper()
     vectors = person.poses.reshape(-1, 22, 3).copy()
@@ -56,7 +57,7 @@ def test_the_cgspeed_figure_comes_back_without_what_it_lacks(tmp_path: Path):
     assert distances(take, person).max() < 0.5
 
 
-def test_asf_and_amc_come_back_with_their_own_axes(tmp_path: Path):
+def test_motion_is_recovered_from_asf_and_amc_with_their_own_axes(tmp_path: Path):
     person = jumper(fps=120.0)
     vectors = person.poses.reshape(-1, 22, 3).copy()
     vectors[:, NUMBER["neck"]] = 0  # half-way between two joints of the ASF, which the maker leaves out
@@ -66,7 +67,7 @@ def test_asf_and_amc_come_back_with_their_own_axes(tmp_path: Path):
     assert distances(take, person).max() < 0.5
 
 
-def test_figures_are_told_apart_by_how_they_stand_where_names_are_the_same(tmp_path: Path):
+def test_figures_with_the_same_names_are_distinguished_by_their_rest_pose(tmp_path: Path):
     person = jumper(seconds=1.0)
     for name in ("mixamo", "lafan1", "cgspeed", "xsens"):
         assert import_file(write_bvh(tmp_path / f"{name}.bvh", person, name), FIGURE, Options()).skeleton == name
@@ -125,7 +126,7 @@ def test_a_rest_frame_stands_in_for_a_rest_pose(tmp_path: Path):
     table = read_table(tmp_path / "map.toml")
     take = import_file(tmp_path / "a.bvh", FIGURE, Options(table=table))
     assert distances(take, person).max() < 0.5
-    with pytest.raises(ItemError, match="does not stand like a person"):
+    with pytest.raises(ItemError, match="is not that of a standing person"):
         import_file(tmp_path / "a.bvh", FIGURE, Options(table=replace(table, rest_frame=None)))
 
 
@@ -145,7 +146,7 @@ def test_joints_that_nobody_can_name_are_listed(tmp_path: Path):
         import_file(tmp_path / "a.bvh", FIGURE, Options())
 
 
-def test_what_is_not_mapped_and_what_is_filled_is_said(tmp_path: Path):
+def test_unmapped_and_filled_joints_are_listed(tmp_path: Path):
     names = {b: n[0] for b, n in tables()["mixamo"].joints.items() if b not in ("left_collar", "head")}
     (tmp_path / "a.bvh").write_text(bvh_text(jumper(1.0), Build(names=names)).replace("RightShoulder", "Tail"))
     take = import_file(tmp_path / "a.bvh", FIGURE, Options())
@@ -166,6 +167,14 @@ def test_every_shipped_table_names_what_a_body_needs():
         assert table.about
         assert set(table.joints) <= set(BODY)
     assert {"cgspeed", "cmu_asf", "mixamo", "lafan1", "100style", "xsens"} <= set(tables())
+
+
+@pytest.mark.parametrize("axes", ["+x +y -z", "+x +x +z", "x y z", "+x +y"])
+def test_axes_that_mirror_the_figure_are_refused(tmp_path: Path, axes: str):
+    joints = "".join(f'{body} = "{body}"\n' for body in BODY)
+    (tmp_path / "map.toml").write_text(f'[joints]\n{joints}[rest_axes]\npelvis = "{axes}"\n')
+    with pytest.raises(UserError, match="right-handed"):
+        read_table(tmp_path / "map.toml")
 
 
 def test_the_path_is_scaled_by_the_legs(tmp_path: Path):

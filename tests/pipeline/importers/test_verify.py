@@ -43,7 +43,7 @@ def test_a_rate_that_gravity_contradicts_is_refused_with_the_likely_one(tmp_path
 def test_one_flight_alone_only_warns(tmp_path: Path):
     person = jumper()
     short = replace(person, poses=person.poses[:130], trans=person.trans[:130])
-    assert found(imported(tmp_path, short, fps=120), "gravity").verdict == "odd"
+    assert found(imported(tmp_path, short, fps=120), "gravity").verdict == "warning"
 
 
 def test_somebody_who_stays_on_the_floor_proves_no_rate(tmp_path: Path):
@@ -76,9 +76,9 @@ def test_lying_people_are_imported_where_the_vertical_is_known_and_asked_about_w
     lying = replace(person, poses=poses)
     with pytest.raises(ItemError, match="--up"):
         imported(tmp_path, lying)
-    assert found(imported(tmp_path, lying, up="y"), "up").verdict == "odd"
+    assert found(imported(tmp_path, lying, up="y"), "up").verdict == "warning"
     known = import_file(write_bvh(tmp_path / "01_01.bvh", lying, "cgspeed"), FIGURE, Options())
-    assert found(known, "up").verdict == "odd"
+    assert found(known, "up").verdict == "warning"
 
 
 def test_an_axis_that_is_given_must_be_the_figures(tmp_path: Path):
@@ -101,12 +101,12 @@ def test_planted_feet_are_put_on_the_floor(tmp_path: Path, height: float):
     assert found(take, "feet").value == pytest.approx(-height, abs=1e-3)
 
 
-def test_a_far_floor_is_kept_and_said_unless_asked_otherwise(tmp_path: Path):
+def test_a_far_floor_is_kept_with_a_warning_unless_asked_otherwise(tmp_path: Path):
     person = jumper()
     raised = replace(person, trans=person.trans + np.array([0, 0, 0.9]))
     kept = imported(tmp_path, raised)
     assert np.abs(kept.trans - raised.trans).max() < 1e-3
-    assert found(kept, "feet").verdict == "odd"
+    assert found(kept, "feet").verdict == "warning"
     assert "0.90 m" in found(kept, "feet").sentence
     assert np.abs(imported(tmp_path, raised, floor="fit").trans - person.trans).max() < 1e-3
     assert np.abs(imported(tmp_path, raised, floor="keep").trans - raised.trans).max() < 1e-3
@@ -139,4 +139,4 @@ def test_no_rate_anywhere_asks_for_one(tmp_path: Path):
     with pytest.raises(ItemError, match="--fps"):
         import_file(path, FIGURE, Options())
     assert import_file(path, FIGURE, Options(fps=60)).fps == 60
-    assert import_file(path, FIGURE, Options(), fps=60.0).fps_from == "table of labels"
+    assert import_file(path, FIGURE, Options(), fps=60.0).fps_from == "label table"
