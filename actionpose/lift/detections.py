@@ -26,6 +26,9 @@ LARGEST_CONFIDENCE = 10.0
 
 LOWEST_CONFIDENCE = -0.05
 
+FURTHEST = 1e7
+"""No picture has so many pixels on a side; what lies further out is damaged."""
+
 
 @dataclass(kw_only=True)
 class Detections:
@@ -93,11 +96,13 @@ def clean(points: Floats, confidence: Floats | None, source: str) -> tuple[Float
     """
     notes: list[str] = []
     where = np.asarray(points, dtype=np.float64)
-    finite = np.asarray(np.isfinite(where).all(axis=-1))
+    finite = np.asarray((np.abs(np.nan_to_num(where, nan=np.inf)) < FURTHEST).all(axis=-1))
     if not finite.all():
         notes.append(f"{(~finite).sum()} joints without finite coordinates count as hidden")
     where = np.where(finite[..., None], where, 0.0)
     placed = finite & (where != 0).any(axis=-1)
+    if confidence is not None:
+        _refuse_3d(where, np.asarray(confidence, np.float64), placed, source)
     sure = np.ones(placed.shape) if confidence is None else _confidence(confidence, placed, source, notes)
     sure = np.where(placed, sure, 0.0)
     if where.size and not placed.any():
@@ -106,7 +111,45 @@ def clean(points: Floats, confidence: Floats | None, source: str) -> tuple[Float
             f"{source}: the coordinates {what}, so no joint was detected in any frame",
             "look at the detector's own output first",
         )
+    if placed.sum() > 1 and (np.ptp(where[placed], axis=0) == 0).all():
+        x, y = where[placed][0]
+        raise UserError(
+            f"{source}: every joint of every frame lies at ({x:g}, {y:g})", "look at the detector's own output first"
+        )
     return np.where((sure > 0)[..., None], where, 0.0).astype(np.float32), sure.astype(np.float32), notes
+
+
+IN_PIXELS = 20.0
+"""Coordinates beyond are pixels, and no depth in metres or screen units lies beside them."""
+
+LOOSE, RIGID_SHARE = 0.015, 0.25
+"""In a picture bones deviate from their mean length by more than the first; in 3D by less than this share of that. A
+confidence in place of depth never makes lengths steadier."""
+
+
+def _refuse_3d(points: Floats, third: Floats, placed: NDArray[np.bool_], source: str) -> None:
+    """Notice a third coordinate in place of a confidence: with it, neighbouring joints keep their distance.
+
+    Raises:
+        UserError: the third numbers are coordinates.
+    """
+    if not placed.any() or np.abs(points[placed]).max() > IN_PIXELS:
+        return
+    if not np.isfinite(third).any():
+        return
+    # A pelvis at the origin of root-relative poses looks like a joint that was not found.
+    whole = (placed.sum(axis=1) >= points.shape[1] - 1) & np.isfinite(third).all(axis=1)
+    coordinate = float(np.nanmax(third)) > 1.05 or float(np.nanmin(third)) < LOWEST_CONFIDENCE
+    if not coordinate and whole.sum() >= 10 and points.shape[1] > 3:
+        steps = np.diff(np.concatenate([points, third[..., None]], axis=-1)[whole], axis=1)
+        flat, solid = (np.linalg.norm(steps[..., :axes], axis=-1) for axes in (2, 3))
+        spread, held = (v.std(axis=0) / np.maximum(v.mean(axis=0), 1e-9) for v in (flat, solid))
+        coordinate = int(((held < RIGID_SHARE * spread) & (spread > LOOSE)).sum()) >= 3
+    if coordinate:
+        raise UserError(
+            f"{source}: the third number of a joint is a coordinate and no confidence, so these are 3D poses",
+            "they need no lifting; give the 2D keypoints: x, y and, if known, confidence",
+        )
 
 
 def _confidence(confidence: Floats, placed: NDArray[np.bool_], source: str, notes: list[str]) -> Floats:
@@ -143,7 +186,7 @@ def frame_of(name: Any, source: str) -> int:
     """
     if isinstance(name, bool):
         name = str(name)
-    if isinstance(name, float) and name == int(name):
+    if isinstance(name, float) and name.is_integer():
         name = int(name)
     if isinstance(name, str):
         stem = name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix("_keypoints.json")

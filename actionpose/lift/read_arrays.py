@@ -73,6 +73,8 @@ def read_npz(path: Path, objects: Objects | None = None) -> Detections:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     except (ValueError, EOFError, KeyError, MemoryError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"{path} is damaged, or holds Python objects", "save plain arrays with numpy.savez") from error
+    if "pose3d_cam" in names and np.ndim(members.get("pose2d", 0)) == 4:
+        return _projected(members, str(path))
     lifted = sorted(names & set(LIFTED_KEYS))
     if lifted and not names & set(KEYPOINT_KEYS):
         raise UserError(f"{path} holds 3D poses ({', '.join(lifted)}): it is lifted already", "give the 2D keypoints")
@@ -82,6 +84,14 @@ def read_npz(path: Path, objects: Objects | None = None) -> Detections:
             "name the array keypoints: numpy.savez(FILE, keypoints=(T,17,2), scores=(T,17))",
         )
     return from_members(members, str(path), "arrays (.npz)")
+
+
+def _projected(members: dict[str, Any], source: str) -> Detections:
+    """What `ap-data project-2d` writes: (V, T, 17, 2), V views of one person, of which the first is read."""
+    views = members["pose2d"]
+    found = from_members({**members, "pose2d": views[0]}, source, "views of ap-data project-2d")
+    found.notes.append(f"of {len(views)} views the first is read")
+    return found
 
 
 def _small_enough(size: int, path: Path) -> None:
@@ -101,9 +111,9 @@ def from_members(members: Mapping[str, Any], source: str, kind: str) -> Detectio
     name = next(key for key in KEYPOINT_KEYS if key in members)
     points = np.asarray(members[name])
     score = next((np.asarray(members[key]) for key in SCORE_KEYS if key in members), None)
-    if score is not None and score.shape == (*points.shape[:-1], 1):
+    if points.ndim and score is not None and score.shape == (*points.shape[:-1], 1):
         score = score[..., 0]
-    if score is not None and points.shape[-1] == 2 and score.shape == points.shape[:-1]:
+    if points.ndim and score is not None and points.shape[-1] == 2 and score.shape == points.shape[:-1]:
         points = np.concatenate([points, score[..., None]], axis=-1)
     found = from_array(points, source, kind)
     if found.names is None and "joint_names" in members:
@@ -111,8 +121,9 @@ def from_members(members: Mapping[str, Any], source: str, kind: str) -> Detectio
         found.names = names if len(names) == found.points.shape[1] else None
     if points.ndim == 3:
         _beside(found, members, source)
-    if "fps" in members and np.ndim(members["fps"]) == 0 and 0 < float(members["fps"]) < 10_000:
-        found.fps = float(members["fps"])
+    rate = np.asarray(members.get("fps", np.nan))
+    if rate.ndim == 0 and rate.dtype.kind in "fiu" and 0.1 <= float(rate) <= 10_000:
+        found.fps = float(rate)
     return found
 
 

@@ -295,16 +295,31 @@ def _mediapipe(content: Any, path: Path) -> Detections | None:
 
     def people() -> Iterable[Person]:
         for number, frame in enumerate(frames):
+            if not isinstance(frame, Mapping):
+                continue
             at = frame_of(frame.get("frame", frame.get("frame_id", number)), str(path))
-            marks = frame.get(key) or []
-            for one in marks if marks and isinstance(marks[0], list) else [marks]:
-                if len(one):
-                    xy = np.array([[m.get("x", np.nan), m.get("y", np.nan)] for m in one], np.float64)
-                    yield Person(at, xy, np.array([m.get("visibility", 1.0) for m in one], np.float64))
+            marks = frame.get(key)
+            if not isinstance(marks, list) or not marks:
+                continue
+            for one in marks if isinstance(marks[0], list) else [marks]:
+                if isinstance(one, list) and one:
+                    yield _landmarks(one, at, path)
 
     found = collect(people(), path, "MediaPipe landmarks")
     found.units = "normalised"
     return found
+
+
+def _landmarks(marks: Sequence[Any], frame: int, path: Path) -> Person:
+    """One person of MediaPipe's; a landmark that is null is hidden."""
+    try:
+        rows = [(m.get("x"), m.get("y"), m.get("visibility", 1.0)) if m else (None, None, 0.0) for m in marks]
+        numbers = np.array(rows, dtype=np.float64)
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"{path}, frame {frame}: a landmark is no object of x, y and visibility", "save the landmarks again"
+        ) from error
+    return Person(frame, numbers[:, :2], numbers[:, 2])
 
 
 def _rtmlib(content: Any, path: Path) -> Detections | None:

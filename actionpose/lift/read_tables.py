@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def read_table(path: Path) -> Detections:
 def _numbers(path: Path, skip: int) -> Floats:
     """Cells below the header; empty ones are NaN."""
     try:
-        return np.genfromtxt(path, delimiter=",", skip_header=skip, dtype=np.float64, encoding="utf-8", ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # no rows are the callers' business
+            return np.genfromtxt(path, delimiter=",", skip_header=skip, dtype=np.float64, encoding="utf-8", ndmin=2)
     except ValueError as error:
         raise UserError(f"{path}: rows of unequal length: {str(error).splitlines()[0]}", "export it again") from error
 

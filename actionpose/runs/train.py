@@ -114,7 +114,12 @@ def train(
     about = {
         "command": command,
         "recipe": to_dict(recipe),
-        "data": {"folder": str(data.resolve()), "fingerprint": shards.fingerprint, "kind": shards.kind},
+        "data": {
+            "folder": str(data.resolve()),
+            "fingerprint": shards.fingerprint,
+            "kind": shards.kind,
+            "fps": float(shards.fps),  # what lifting resamples to, wherever the checkpoint goes
+        },
         "versions": {"actionpose": version, "torch": torch.__version__},
         "argv": argv,
     }

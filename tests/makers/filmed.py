@@ -18,6 +18,7 @@ from actionpose.model.action_pose import ActionPose, PoolingConfig
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.text_encoder import TextConfig
 from actionpose.runs.recipe import InitConfig, Recipe
+from actionpose.skeleton import BONES
 from actionpose.train import checkpoint
 from tests.makers.walker import walking
 
@@ -29,6 +30,16 @@ def camera_pose(frames: int = 40, *, view: str = "yaw+030", **walk) -> np.ndarra
     """(T, 17, 3) metres in the camera's frame, pelvis in place."""
     world = walking(frames, speed=0.0, **walk).astype(np.float64)
     return to_camera(world, camera_matrix(view))
+
+
+def rigid(poses: np.ndarray) -> np.ndarray:
+    """The same directions with the first frame's bone lengths, relative to the pelvis."""
+    out = np.zeros_like(poses)
+    for parent, child in BONES:
+        bone = poses[:, child] - poses[:, parent]
+        long = np.linalg.norm(bone, axis=-1, keepdims=True)
+        out[:, child] = out[:, parent] + bone / long * long[0]
+    return out
 
 
 def filmed(poses: np.ndarray, layout: str, *, scale: float = PIXELS_PER_METRE, at=(640.0, 400.0)) -> np.ndarray:

@@ -19,7 +19,7 @@ from actionpose.export.write import export_clip
 from actionpose.lift.result import Lifted, save
 from actionpose.skeleton import BONES, JOINT_NAMES
 from cli.lift import main
-from tests.makers.filmed import camera_pose
+from tests.makers.filmed import camera_pose, rigid
 
 FRAMES = 30
 
@@ -37,16 +37,6 @@ def lifted(**changes: object) -> Lifted:
         scale_2d=np.full(FRAMES, 200.0, np.float32), fps=25.0,
     )  # fmt: skip
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
-
-
-def rigid(poses: np.ndarray) -> np.ndarray:
-    """The same directions with the first frame's bone lengths, relative to the pelvis."""
-    out = np.zeros_like(poses)
-    for parent, child in BONES:
-        bone = poses[:, child] - poses[:, parent]
-        long = np.linalg.norm(bone, axis=-1, keepdims=True)
-        out[:, child] = out[:, parent] + bone / long * long[0]
-    return out
 
 
 def expected(result: Lifted) -> np.ndarray:

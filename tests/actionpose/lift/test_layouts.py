@@ -18,7 +18,8 @@ from actionpose.lift.recognise import name_joints
 from actionpose.skeleton import JOINT_NAMES
 from pipeline.demo.body import body_arrays, demo_regressor
 from pipeline.untrusted.pickles import load_objects
-from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed, truth_2d
+from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed, rigid, truth_2d
+from tests.makers.walker import walking
 
 POSES = camera_pose(24, wave=True)
 LIMBS = [j for j, name in enumerate(JOINT_NAMES) if name.startswith(("left", "right"))]
@@ -260,6 +261,21 @@ def three_d(p: Path) -> Path:
     return save(p / "x.npy", lambda f: np.save(f, POSES - POSES[:, :1]))
 
 
+def three_d_above_ground(p: Path) -> Path:
+    """Metres from the floor, z up: all of it in 0 to 2, most of it in 0 to 1."""
+    return save(p / "x.npz", lambda f: np.savez(f, keypoints=walking(60)))
+
+
+def three_d_small(p: Path) -> Path:
+    """3D whose third coordinate lies in 0 to 1, as confidences do."""
+    poses = 0.3 * rigid(POSES)
+    return save(p / "x.npy", lambda f: np.save(f, poses - np.array([0, 0, poses[..., 2].min()])))
+
+
+def one_place(p: Path) -> Path:
+    return save(p / "x.npy", lambda f: np.save(f, np.ones((5, 17, 3))))
+
+
 def three_d_result(p: Path) -> Path:
     return save(p / "x.npz", lambda f: np.savez(f, poses_3d=POSES))
 
@@ -285,7 +301,10 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a truncated JSON": (truncated, "is cut short: it ends in the middle"),
     "a JSON nested without end": (nested, "nested too deeply"),
     "a hand": (hand, "a hand has 21"),
-    "3D in place of 2D": (three_d, "if these are 3D poses they are lifted already"),
+    "3D in place of 2D": (three_d, "so these are 3D poses"),
+    "3D above the ground": (three_d_above_ground, "so these are 3D poses"),
+    "3D in a small unit": (three_d_small, "so these are 3D poses"),
+    "joints at one place": (one_place, "every joint of every frame lies at (1, 1)"),
     "a lifted result": (three_d_result, "it is lifted already"),
     "NaN": (not_numbers, "are all NaN"),
     "all zeros": (zeros, "are all zero"),
@@ -333,6 +352,14 @@ def test_frames_count_by_the_numbers_in_their_names(tmp_path: Path):
     for t in (3, 4, 5):
         (folder / f"clip_{t:012d}_keypoints.json").unlink()
     assert np.unique(read_keypoints([folder]).frame).tolist() == [0, 1, 2, *range(6, 24)]
+
+
+def test_views_of_project_2d_are_read_one_by_one(tmp_path: Path):
+    views = np.stack([POSES[..., :2], -POSES[..., :2]])
+    np.savez(tmp_path / "p.npz", pose2d=views, pose3d_cam=np.zeros((2, 24, 17, 3)), fps=30.0, joint_names=JOINT_NAMES)
+    found = read_keypoints([tmp_path / "p.npz"])
+    assert (len(found), found.fps) == (24, 30.0)
+    assert "of 2 views the first is read" in found.notes
 
 
 def test_videopose3d_files_are_read_through_a_safe_opener_alone(tmp_path: Path):
