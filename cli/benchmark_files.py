@@ -44,11 +44,11 @@ def build_h36m(
     from pipeline.h36m import build as reader
 
     opened = reader.open_h36m(h36m, cameras, detections)
-    tell_files(opened.files, (*opened.notes, *opened.problems), format if dry_run else "")
+    report_files(opened.files, (*opened.notes, *opened.problems), format if dry_run else "")
     if dry_run:
         next_step(f"Nothing was written. Next: the same without --dry-run makes {opened.videos:,} videos of it.")
         return
-    tell_written(reader.build_h36m(opened, out), format)
+    report_written(reader.build_h36m(opened, out), format)
 
 
 @click.command("build-3dhp", cls=Command)
@@ -83,18 +83,18 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
 
     used = chosen(mpi_inf_3dhp, annotation)
     remarks = [f"{looked.file.path.name}: {problem}" for looked in used for problem in looked.file.problems]
-    tell_files([looked.file for looked in used], remarks, format if dry_run else "")
+    report_files([looked.file for looked in used], remarks, format if dry_run else "")
     if dry_run:
         videos = sum(looked.file.counts["videos"] for looked in used)
         next_step(f"Nothing was written. Next: the same without --dry-run makes {videos:,} videos of it.")
         return
-    tell_written(build(used, out), format)
+    report_written(build(used, out), format)
 
 
 # --- output shared by all benchmarks' commands ----------------------------------------------------
 
 
-def tell_files(files: Sequence[BenchmarkFile], remarks: Sequence[str], format: str) -> None:
+def report_files(files: Sequence[BenchmarkFile], remarks: Sequence[str], format: str) -> None:
     """Which files these are, which protocols they permit, and what is unusual about them.
 
     Args:
@@ -124,7 +124,7 @@ def _row(file: BenchmarkFile) -> dict[str, str]:
     return {**row, "fingerprint": file.sha256.removeprefix("sha256:")[:16]}
 
 
-def tell_written(written: Written, format: str) -> None:
+def report_written(written: Written, format: str) -> None:
     """What was built, what was not and why, and what to type next; status 1 if a video was rejected."""
     summary, out = written.summary, written.folder
     if format != "table":

@@ -90,9 +90,9 @@ def index(settings: Settings, amass: str | None, work: Path, **run: Any) -> None
 
 def _one_or_all(file: Path | None, output: Path | None, work: Path | None) -> None:
     if file is not None and output is None:
-        raise click.UsageError("give the file for the result of FILE: -o OUT.npz")
+        raise click.UsageError("give the file for the result of FILE: --output OUT.npz")
     if file is None and work is None:
-        raise click.UsageError("give one FILE and -o OUT.npz, or --work DIR to run over everything")
+        raise click.UsageError("give one FILE and --output OUT.npz, or --work DIR to run over everything")
 
 
 @click.command(cls=Command)
@@ -111,7 +111,7 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
     frame_times (seconds).
 
     \b
-    ap-data keypoints walk_poses.npz --body BODY --regressor R.npy -o walk.npz
+    ap-data keypoints walk_poses.npz --body BODY --regressor R.npy --output walk.npz
     ap-data keypoints --amass AMASS --body BODY --regressor R.npy --work work --workers 4
     """
     settings, output = split_output(settings, output)
@@ -153,7 +153,7 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
     from the camera, pose2d_screen in screen units, and the view table (views, cameras, heading).
 
     \b
-    ap-data project-2d walk.npz --views front,side -o walk.2d.npz
+    ap-data project-2d walk.npz --views front,side --output walk.2d.npz
     """
     settings, output = split_output(settings, output)
     run = {name: given.pop(name) for name in RUN_NAMES}

@@ -76,7 +76,7 @@ def _short(row: dict[str, Any], width: int = 48) -> dict[str, Any]:
 @click.argument("path", type=PathLike)
 @config_options("pipeline")
 @click.option(
-    "--output", type=PathLike, help="A .png (or .glb for a motion); also `-o FILE`. Without it: drawn in the terminal."
+    "--output", type=PathLike, help="A .png (or .glb for a motion). Without it: drawn in the terminal."
 )
 @click.option("--clip", default="", metavar="ID", help="Clip or motion of a shard folder.")
 @click.option("--label", default="", metavar="TEXT", help="First clip of a shard folder with this label.")
@@ -96,9 +96,9 @@ def preview(
     """Draw one motion: a clip of a shard folder, a file of keypoints, or a motion file with its body.
 
     \b
-    ap-data preview shards --label 'transit from walk to sit' -o sit.png
+    ap-data preview shards --label 'transit from walk to sit' --output sit.png
     ap-data preview walk.npz
-    ap-data preview AMASS/KIT/3/walk_poses.npz --body BODY --regressor R.npy -o walk.png
+    ap-data preview AMASS/KIT/3/walk_poses.npz --body BODY --regressor R.npy --output walk.png
     """
     from pipeline.stages.build import check_inputs
     from pipeline.view.find import find_clip, show_body, show_clip
@@ -107,7 +107,7 @@ def preview(
     config = data_config(settings, **inputs)
     if config.inputs.body:
         if output is None:
-            raise click.UsageError("a body is drawn into a file: -o OUT.png or -o OUT.glb")
+            raise click.UsageError("a body is drawn into a file: --output OUT.png or OUT.glb")
         check_inputs(config, ("body",) if output.suffix == ".glb" else ("body", "regressor"), "preview")
         note(show_body(path, config, output, frame))
     else:

@@ -132,7 +132,7 @@ def build_for(config: DataConfig, out: Path, work: Path | None, options: RunOpti
     return Build(config, work or out.with_name(out.name + ".stages"), out, options)
 
 
-OUTPUT_HELP = "The file to write, for one FILE; also `-o FILE.npz`."
+OUTPUT_HELP = "The file to write, for one FILE."
 _OVERRIDE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+=")
 
 
