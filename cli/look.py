@@ -75,9 +75,7 @@ def _short(row: dict[str, Any], width: int = 48) -> dict[str, Any]:
 @click.command(cls=Command)
 @click.argument("path", type=PathLike)
 @config_options("pipeline")
-@click.option(
-    "--output", type=PathLike, help="A .png (or .glb for a motion). Without it: drawn in the terminal."
-)
+@click.option("--output", type=PathLike, help="A .png (or .glb for a motion). Without it: drawn in the terminal.")
 @click.option("--clip", default="", metavar="ID", help="Clip or motion of a shard folder.")
 @click.option("--label", default="", metavar="TEXT", help="First clip of a shard folder with this label.")
 @click.option("--views", default="front,side", show_default=True, metavar="LIST", help="Views to draw.")

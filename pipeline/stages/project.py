@@ -97,8 +97,8 @@ def project_file(source: Path, output: Path, config: ProjectConfig) -> dict[str,
 
 
 _MAKE = (
-    "make one with `ap-data keypoints MOTION.npz … --output FILE.npz`, or from an array (T, 17, 3) in metres, Human3.6M's "
-    "order: numpy.savez(FILE, keypoints=array, fps=30)"
+    "make one with `ap-data keypoints MOTION.npz … --output FILE.npz`, or from an array (T, 17, 3) in metres, in "
+    "Human3.6M's order: numpy.savez(FILE, keypoints=array, fps=30)"
 )
 
 
