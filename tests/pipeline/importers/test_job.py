@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from actionpose.shards import ShardSet
 from cli.data import main
 from pipeline.sources.amass import read_motion
 from tests.makers.captured import jumper, write_asf_amc, write_bvh
+from tests.makers.worlds import World
 
 LABELS = "file\tdescription\tstart\tend\n01_01\tjump, balance\n02_01\tstand\t0\t1\n02_01\tjump\t1\t1.5\n03_01\twave\n"
 
@@ -208,6 +210,19 @@ def test_takes_of_one_person_leave_val_empty_and_the_last_line_says_how_to_go_on
     assert 'pairs.splits=["train"]' in done.stderr.splitlines()[-1]
     assert _babel(tmp_path / "o", "val") == {}
     assert "2 takes of the table have no file" in done.stderr
+
+
+def test_an_import_builds_into_shards(captured: Path, tmp_path: Path, world: World):
+    files = [captured / "01_01.bvh", captured / "02_01.bvh", captured / "03_01.amc"]
+    run(*files, "--labels", captured / "labels.tsv", "--out", tmp_path / "o")
+    folders = ["--amass", tmp_path / "o/amass", "--babel", tmp_path / "o/babel"]
+    body = ["--body", world.config.inputs.body, "--regressor", world.config.inputs.regressor]
+    words = ["build-babel", *folders, *body, "--out", tmp_path / "shards"]
+    built = CliRunner().invoke(main, [str(word) for word in words])
+    assert built.exit_code == 0, built.output
+    pairs = ShardSet(tmp_path / "shards").pairs
+    # "jump" of the second take lasts half a second, 15 frames at 30 Hz: long enough for a pair.
+    assert sorted(pairs["text"]) == ["jump", "jump balance", "stand", "wave"]
 
 
 def test_imported_motion_is_finite_and_small(captured: Path, tmp_path: Path):
