@@ -11,7 +11,7 @@
 
 `import actionpose` loads nothing else; each name loads what it needs when it is first used (PEP 562). Shards and
 metrics need numpy and h5py alone. A package that is missing is a `MissingPackageError` with the line that installs it;
-whatever a user can put right is a `UserError`.
+whatever a user can fix is a `UserError`.
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ class TooMuch(Exception):
 class Encoder:
     """Writes arrays to a file as they come, and returns the rest as JSON values.
 
-    Texts, numbers and None stand for themselves; everything else is a list that begins with one letter.
+    Texts, numbers and None are kept as they are; everything else is a list that begins with one letter.
     """
 
     def __init__(self, out: BinaryIO) -> None:

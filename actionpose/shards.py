@@ -109,7 +109,7 @@ def _write_frames(file: h5py.File, name: str, frames: int, motions: Table, array
         motions["motion_id"], motions["start"], motions["stop"], arrays, strict=True
     ):
         if array.shape != (stop - start, N_JOINTS, 3):
-            raise UserError(f"{motion_id}: {name} has shape {array.shape}, announced were {stop - start} frames")
+            raise UserError(f"{motion_id}: {name} has shape {array.shape}, but {stop - start} frames were announced")
         if not np.isfinite(array).all():
             raise UserError(f"{motion_id}: {name} holds values that are not finite")
         target[start:stop] = array
@@ -291,7 +291,7 @@ class ShardSet:
         for row in self.index["shards"]:
             path = self._checked_path(row)
             if sha256_file(path) != row["sha256"]:
-                raise UserError(f"{path} does not have the checksum {INDEX} says", "copy it again, or build it again")
+                raise UserError(f"{path} does not have the checksum in {INDEX}", "copy it again, or build it again")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}}

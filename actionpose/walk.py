@@ -26,7 +26,7 @@ def walk(root: Path, depth: int | None = None) -> Iterator[Path | Unreadable]:
     """Every file below a folder, and every folder that cannot be read.
 
     Files of a folder come before those of its subfolders, in order of name. Links to folders are followed, but last,
-    and only to folders not entered before: the place where a folder really stands wins over a link to it, and a loop
+    and only to folders not entered before: the place where a folder really is wins over a link to it, and a loop
     ends. A link to `root` or to a folder above it is not followed.
 
     Args:

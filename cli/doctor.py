@@ -117,7 +117,7 @@ def _next(found: Diagnosis, config: DataConfig, out: Path) -> str:
 
 
 def _builds(benchmarks: dict[str, Path]) -> list[str]:
-    """One command for each build that the files permit, each with a folder of its own."""
+    """One command for each build that the files permit, each with its own folder."""
     from pipeline.doctor.benchmarks import starts_h36m
 
     commands = []

@@ -95,7 +95,7 @@ def _named(names: Sequence[str], subjects: NDArray[Any], full: NDArray[Any], key
             near = difflib.get_close_matches(name, known + sorted(set(subjects.tolist())), n=3, cutoff=0.4)
             raise UserError(
                 f"{key}: no motion has the subject '{name}'",
-                "there is: " + ", ".join(near or [*known[:10], *(["…"] if len(known) > 10 else [])]),
+                "known: " + ", ".join(near or [*known[:10], *(["…"] if len(known) > 10 else [])]),
             )
         hit |= found
     return hit

@@ -1,6 +1,6 @@
 """What pretraining taught a model about actions: search, naming and a linear probe over labelled clips.
 
-The unit is a clip. Its windows and views are encoded each by itself, and their vectors averaged (embeddings to unit
+The unit is a clip. Its windows and views are encoded separately, and their vectors averaged (embeddings to unit
 length again), so that a long clip counts once and a gallery holds no near copies. Retrieval, naming and probe of a
 split share one pass over it.
 

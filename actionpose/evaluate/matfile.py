@@ -54,7 +54,7 @@ def stored_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, ValueError, KeyError, TypeError, struct.error, zlib.error) as error:
         raise UserError(
             f"{path} cannot be read as a Matlab file of plain arrays: {error}",
-            "write it with save(…) in Matlab or scipy.io.savemat, one array for each sequence; or hand over an .npz",
+            "write it with save(…) in Matlab or scipy.io.savemat, one array for each sequence; or give an .npz",
         ) from error
 
 
@@ -68,7 +68,7 @@ def _read_hdf5(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"'{name}' is not a numeric array")
             linked = not isinstance(file.get(name, getlink=True), h5py.HardLink)
             if linked or item.is_virtual or item.external:
-                raise ValueError(f"'{name}' stands in another file")
+                raise ValueError(f"'{name}' is stored in another file")
             arrays[name] = np.asarray(item[()]).T
         return arrays
 

@@ -200,14 +200,14 @@ def _resolve(shards: ShardSet, found: Predictions, rules: Rules, wanted: NDArray
     protocol = protocol_of(shards, rules.protocol or str(about.get("protocol", "")), wanted)
     if protocol.name == "orthographic":
         raise UserError(
-            f"{shards.folder} holds projected motion, which has no fixed frames to hand over",
+            f"{shards.folder} holds projected motion, which has no fixed frames to predict",
             "measure a run with `ap-train evaluate`, or give benchmark shards",
         )
     if about.get("fingerprint", shards.fingerprint) != shards.fingerprint:
         raise UserError(
             f"{found.path} was made from other shards ({about['fingerprint'][:15]}…) than {shards.folder} "
             f"({shards.fingerprint[:15]}…)",
-            "score it on those it was made from",
+            "score it with the shards it was made from",
         )
     drop = rules.drop_tails if rules.drop_tails is not None else about.get("drop_tails")
     return _Resolved(
@@ -277,7 +277,7 @@ def _chosen(
     raise UserError(
         f"{found.path}: {name} has {len(poses)} frames; the video has {whole}, of which {len(frames)} count by "
         f"{ways.protocol.name} ({ways.windowing}, T = {ways.size}{', tails dropped' if ways.drop_tails else ''})",
-        "hand over all frames or those that count; --window, --windowing and --keep-tails change which do",
+        "give all frames or those that count; --window, --windowing and --keep-tails change which do",
     )
 
 
@@ -292,7 +292,7 @@ def _doubt(found: Predictions, predicted: NDArray[np.floating], target: NDArray[
     p = predicted - predicted[:, ROOT : ROOT + 1]
     mine = float(mpjpe(p, target).mean())
     if float(mpjpe(1000 * p, target).mean()) < 0.5 * mine:
-        raise UserError(f"{found.path}: the poses seem to be metres", "hand over millimetres")
+        raise UserError(f"{found.path}: the poses seem to be metres", "give millimetres")
     other = np.argsort(MPI_3DHP_ORDER) if found.joints == "3dhp" else np.asarray(MPI_3DHP_ORDER)
     q = predicted[:, other] - predicted[:, other[:1]]
     theirs = float(mpjpe(q, target).mean())
@@ -319,7 +319,7 @@ class Kept:
         if shards.kind != "benchmark":
             raise UserError(
                 f"{shards.folder} holds projected motion; predictions are written for benchmark shards",
-                "leave --predictions out",
+                "omit --predictions",
             )
         self.shards = shards
         self.videos: dict[str, NDArray[np.floating]] = {}

@@ -118,7 +118,7 @@ def protocol_of(shards: ShardSet, asked: str = "", chosen: NDArray[np.bool_] | N
         UserError: a name that there is not, or one the shards do not permit.
     """
     if asked and asked not in PROTOCOLS:
-        raise UserError(f"there is no protocol '{asked}'", "there is: " + ", ".join(PROTOCOLS))
+        raise UserError(f"there is no protocol '{asked}'", "known: " + ", ".join(PROTOCOLS))
     permitted = permitted_by(shards, chosen)
     if not permitted:
         for row in _rows(shards, chosen):

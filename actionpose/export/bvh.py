@@ -1,6 +1,6 @@
 """BVH: a skeleton of fixed bones in a fixed rest pose, and its rotations over time.
 
-The rest pose stands with the arms out (T-pose), y up, facing +z; units are centimetres. Each bone is turned by a joint
+The rest pose has the arms out (T-pose), y up, facing +z; units are centimetres. Each bone is turned by a joint
 of its own, so every bone has exactly the direction it was lifted with: pelvis and thorax, where three bones meet, have
 a joint of length zero for each (`pelvis_left`, …). Bones have the median length over the clip; a lifted skeleton that
 changes its lengths is made rigid, and how far that moves joints is measured.

@@ -1,4 +1,4 @@
-"""Which writer a file's ending stands for."""
+"""The writer for a file's ending."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def export_clip(lifted: Lifted, path: Path, person: int | None = None) -> Notes:
         person: whom, in formats of one person.
 
     Raises:
-        UserError: an ending that stands for no format of clips; hidden joints; several people.
+        UserError: an ending that is not a format of clips; hidden joints; several people.
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":

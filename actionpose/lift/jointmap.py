@@ -1,11 +1,11 @@
-"""A joint map: a TOML file in which users say which joints of their own detector stand for ours.
+"""A joint map: a TOML file in which users map the joints of their own detector to ours.
 
     [joints]
     left_hip = "hipL"              # a name in the file, or the number of a column
     pelvis = ["hipL", "hipR"]      # the middle of several
     nose = 3
 
-Left of the sign stand our names: the 17 of Human3.6M, and left_ear, right_ear, left_eye, right_eye, neck.
+Left of the sign are our names: the 17 of Human3.6M, and left_ear, right_ear, left_eye, right_eye, neck.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _ours(path: Path, name: str) -> str:
     if name not in NAMES:
         near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
         advice = f"did you mean '{near[0]}'?" if near else "names: " + ", ".join(NAMES)
-        raise UserError(f"{path}: '{name}' is none of our joints", advice)
+        raise UserError(f"{path}: '{name}' is not one of our joints", advice)
     return name
 
 

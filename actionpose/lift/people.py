@@ -1,4 +1,4 @@
-"""Detections to people: by the file's own ids, or by how alike poses of neighbouring frames are.
+"""Detections to people: by the file's own ids, or by the similarity of poses in neighbouring frames.
 
 Likeness is COCO's object keypoint similarity (OKS): 1 for the same pose at the same place, near 0 for another person.
 Frame by frame, people and detections are matched by SciPy's optimal assignment, so the order in a frame does not count.
@@ -37,7 +37,7 @@ SPEED = 3.0
 """Tolerances grow by this factor for each second that a person was out of sight, for what they moved meanwhile."""
 
 SAME = 0.85
-"""Two detections of one frame as alike as this are one person detected twice."""
+"""Two detections of one frame with at least this similarity are one person detected twice."""
 
 
 @dataclass(frozen=True, kw_only=True)

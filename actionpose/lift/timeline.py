@@ -81,7 +81,7 @@ def make_track(
     order = np.lexsort((-confidence.sum(axis=1), frame))
     first = np.append(True, np.diff(frame[order]) > 0)
     if not first.all():
-        notes.append(f"person {person}: {(~first).sum()} frames stand there twice; the surer of each counts")
+        notes.append(f"person {person}: {(~first).sum()} frames occur twice; the one with higher confidence is used")
     keep = order[first]
     seen = confidence[keep].any(axis=1)
     if not seen.all():

@@ -34,7 +34,7 @@ class LiftOptions:
 
     Attributes:
         layout: a layout by name; None: recognised.
-        joint_map: a TOML file that says which joints stand for ours.
+        joint_map: a TOML file that maps joints to ours.
         fps: frames a second of the film; None: what the file says, else the model's own rate.
         size: width and height of the picture in pixels; None: what the file says.
         units: "auto", "pixels", "normalised" or "screen".

@@ -41,7 +41,7 @@ def mean_token(tokens: list[Tensor], valid_BT: Tensor | None) -> Tensor:
 
 
 def thin(count_B: Tensor, frames: int, step: int, phase_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Every `step`-th frame of clips, each from a phase of its own.
+    """Every `step`-th frame of clips, each from its own phase.
 
     Args:
         count_B: int64, valid frames of each clip; they come first.

@@ -72,7 +72,7 @@ class PoseConfig:
 
     frame_step: int = setting(
         1,
-        "the encoder reads every n-th frame: a clip is taken apart into n interleaved ones, each lifted by itself, so "
+        "the encoder reads every n-th frame: a clip is split into n interleaved ones, each lifted separately, so "
         "that attention spans n times as long at the same cost. Training learns from one of them at a time. Not in "
         "the paper, whose 243 frames are 8 seconds; a small model's 27 are less than one",
     )

@@ -87,7 +87,9 @@ def read_pose_state(path: str | os.PathLike[str]) -> State:
     """
     names = rename(_read(Path(path)))
     if any(re.match(r"layers\.\d+\.(att|graph)_(spatial|temporal)\.", name) for name in names):
-        raise UserError(f"{path} holds MotionAGFormer, another network", "use a MotionBERT (DSTformer) checkpoint")
+        raise UserError(
+            f"{path} holds MotionAGFormer, which is a different network", "use a MotionBERT (DSTformer) checkpoint"
+        )
     if "joints_embed.weight" not in names or not any(name.startswith("blocks_st.") for name in names):
         found = ", ".join(sorted(names)[:3]) or "no tensors"
         raise UserError(

@@ -304,6 +304,6 @@ def _reading() -> str:
         "only where protocol and frames are the same.</p>"
         "<p><b>A pair</b> is a text for a span of motion. <b>A transition</b> runs from the start of one action to the "
         "end of the next; where it changes is the coloured band above the slider.</p>"
-        "<p>With the real data at hand:</p>"
+        "<p>With the real data:</p>"
         f"<pre>{text(NEXT_COMMANDS)}</pre>"
     )

@@ -299,8 +299,8 @@ def with_encoder_of_init(resolved: Resolved[Recipe]) -> Recipe:
     wrong = differences({k: theirs.get(k) for k in asked}, asked)
     if wrong:
         raise UserError(
-            f"{path} holds another pose encoder than the recipe asks for: pose." + "; pose.".join(wrong),
-            "leave the pose settings out (they are taken from the run), or start from other weights",
+            f"{path} holds a different pose encoder than the recipe asks for: pose." + "; pose.".join(wrong),
+            "omit the pose settings (they are taken from the run), or start from other weights",
         )
     pose = from_dict(PoseConfig, theirs, where=str(path))
     if recipe.data.clip_frames > pose.max_frames:

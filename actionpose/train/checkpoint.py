@@ -213,7 +213,7 @@ def _load(path: Path, meta: Mapping[str, Any]) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"{path} is missing", advice)
     if sha256_file(path) != meta["files"][path.name]:
-        raise UserError(f"{path} is damaged: its checksum is not the one {META} says", advice)
+        raise UserError(f"{path} is damaged: its checksum differs from the one in {META}", advice)
     try:
         return load_file(path)
     except SafetensorError as error:

@@ -1,7 +1,7 @@
 """Fitting the two heads to a settled token: a few hundred steps with both encoders left as they are.
 
 While the encoder learns, its token moves, and the heads run after it: they end with half of what a straight line
-reads from the same token. Once it stands still, its values for many clips can be computed once and the heads be
+reads from the same token. Once it no longer changes, its values for many clips can be computed once and the heads be
 finished in seconds.
 
 Shape suffixes: N clips, J joints, C pose features, E text features, U distinct texts, B clips of a step.

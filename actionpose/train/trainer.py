@@ -280,7 +280,7 @@ class Trainer:
         raise UserError(
             f"step {step}: {' and '.join(names)} is not a finite number. The batch: samples {ids.tolist()}; {shown}",
             "the last checkpoint is from before; continue from it with --resume and a smaller learning rate "
-            "(-o pretrain.lr=… or finetune.lr=…), or look at the samples named",
+            "(-o pretrain.lr=… or finetune.lr=…), or check the samples named above",
         )
 
     def _stop_reason(self) -> str:

@@ -73,7 +73,7 @@ def folder_names(rows: Sequence[MotionRow]) -> list[Finding]:
 
 
 def _two_names(twice: Mapping[str, list[str]], takes: Mapping[tuple[str, str, str], set[str]]) -> Finding:
-    """Datasets that stand under several names: harmless where the folders complete each other, copies where not."""
+    """Datasets that exist under several names: harmless where the folders complete each other, copies where not."""
     both = Counter(key[0] for key, names in takes.items() if len(names) > 1)
     copies = {name: both[facts.canonical_dataset(name)] for name in twice}
     lines = [

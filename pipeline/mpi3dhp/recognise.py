@@ -81,7 +81,7 @@ class Looked:
             yield "annot3 permits no protocol with published numbers on univ_annot3 (P-STMO, MotionAGFormer)"
         videos = self.contents.videos
         if n := sum(order == "h36m" for order in self.orders):
-            yield f"joints of {n} videos stand in Human3.6M order already and are not permuted"
+            yield f"joints of {n} videos are in Human3.6M order already and are not permuted"
         if n := sum(self.metres):
             yield f"the 3D of {n} videos is in metres and is multiplied by 1,000"
         if n := sum(video.valid is None for video in videos) if self.contents.split == "test" else 0:
@@ -153,7 +153,7 @@ class Found:
 
 
 def find(place: Path) -> Found:
-    """Look at every candidate; a converted file stands before the official ones of the same split.
+    """Look at every candidate; a converted file takes precedence over the official ones of the same split.
 
     Raises:
         UserError: no such place.

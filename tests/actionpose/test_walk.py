@@ -44,7 +44,7 @@ def test_a_linked_folder_from_elsewhere_is_followed_once(tmp_path: Path):
     ]
 
 
-def test_what_cannot_be_looked_into_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_cannot_be_looked_into_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root = tree(tmp_path / "r")
     os.symlink("/proc", root / "system")
     scandir = os.scandir

@@ -145,7 +145,7 @@ def test_status_and_dry_run_touch_nothing(world, shards, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_corrupted_motion_ends_with_status_1_and_says_how_to_go_on(world, tmp_path):
+def test_a_corrupted_motion_ends_with_status_1_and_says_how_to_continue(world, tmp_path):
     shutil.copytree(world.root, tmp_path / "w")
     other = World(tmp_path / "w")
     path = walk(other)

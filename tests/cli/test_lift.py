@@ -30,7 +30,7 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(main, ["run", *map(str, words)])
 
 
-def test_a_file_becomes_poses_and_what_it_was_taken_for_is_said(model: Path, clip: Path, tmp_path: Path):
+def test_a_file_becomes_poses_and_what_it_was_taken_for_is_reported(model: Path, clip: Path, tmp_path: Path):
     done = run(clip, "--model", model, "--fps", 25, "-o", tmp_path / "o.npz")
     assert done.exit_code == 0, done.output
     assert "COCO results JSON, 30 frames: COCO, 17 joints" in done.stderr

@@ -440,7 +440,7 @@ def test_the_best_checkpoint_is_measured_when_asked_for(shards, bert, tmp_path):
     assert len(read_lines(cell / "pretrain" / "results.jsonl")) == 1
 
 
-def test_without_matplotlib_there_is_a_table_and_the_lack_is_said(done, arguments, tmp_path, monkeypatch):
+def test_without_matplotlib_there_is_a_table_and_the_lack_is_reported(done, arguments, tmp_path, monkeypatch):
     out = tmp_path / "grid"
     shutil.copytree(done[0], out)
     (out / "ablation.png").unlink()

@@ -87,7 +87,7 @@ def test_balanced_asks_for_each_label_itself():
     assert always_walk.balanced[1] == always_walk.frequent_balanced[1] == 50
 
 
-def test_labels_that_are_all_alike_name_nothing():
+def test_labels_that_are_all_equal_name_nothing():
     assert zero_shot(np.ones((6, 2)), np.ones((6, 2)), np.eye(6, dtype=bool)).top == {1: 0.0, 5: 0.0}
 
 

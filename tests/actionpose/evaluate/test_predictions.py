@@ -210,7 +210,7 @@ def test_metres_are_refused(mpi, tmp_path):
     np.savez(tmp_path / "m.npz", **{name: pose / 1000 for name, pose in truth(mpi).items()})
     done = run("score", tmp_path / "m.npz", "--data", mpi)
     assert done.exit_code == 1
-    assert "hand over millimetres" in done.stderr
+    assert "give millimetres" in done.stderr
 
 
 # --- the hand-over to Matlab ------------------------------------------------------------------

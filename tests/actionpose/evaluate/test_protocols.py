@@ -183,7 +183,7 @@ def test_an_action_counts_once_however_long_it_is(tmp_path):
     assert [row["mpjpe_mm"] for row in rows[2:]] == [result["mpjpe_mm"], result["frame_mpjpe_mm"]]
 
 
-def test_damaged_takes_are_left_out_and_said_so(h36m):
+def test_damaged_takes_are_excluded_and_listed(h36m):
     result, table = measured(h36m)
     assert table.skipped == {"h36m/s_09_act_04_subact_01_ca_01": "damaged ground truth"}
     assert result["skipped"] == table.skipped

@@ -53,7 +53,7 @@ def test_equal_texts_count_as_the_same_text():
     assert result["text_to_motion"].chance[1] == pytest.approx(100 * (2 / 3 + 1 / 3) / 2)
 
 
-def test_embeddings_that_are_all_alike_score_last():
+def test_embeddings_that_are_all_equal_score_last():
     result = text_motion_retrieval(np.ones((20, 3)), np.ones((20, 3)), np.eye(20, dtype=bool))
     for direction in result.values():
         assert direction.recall == {1: 0.0, 5: 0.0, 10: 0.0}

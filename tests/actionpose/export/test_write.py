@@ -67,7 +67,7 @@ def test_bvh_has_a_fixed_rest_pose_with_the_arms_out(tmp_path: Path):
     assert at["head"][1] > at["pelvis"][1] > at["left_ankle"][1]
 
 
-def test_bones_that_change_their_length_become_rigid_and_it_is_said(tmp_path: Path):
+def test_bones_that_change_their_length_become_rigid_and_it_is_reported(tmp_path: Path):
     result = lifted()
     noise = np.random.default_rng(0).normal(0, 0.01, result.poses_3d.shape).astype(np.float32)
     notes = export_clip(dataclasses.replace(result, poses_3d=result.poses_3d + noise), tmp_path / "o.bvh")
@@ -160,7 +160,7 @@ def test_a_world_with_z_up_becomes_y_up_too(tmp_path: Path):
     assert clip_of(world).poses == pytest.approx(clip_of(camera).poses, abs=1e-6)
 
 
-def test_missing_frames_are_interpolated_and_it_is_said():
+def test_missing_frames_are_interpolated_and_it_is_reported():
     result = lifted()
     keep = np.setdiff1d(np.arange(FRAMES), [10, 11])
     rows = {name: getattr(result, name)[keep] for name in

@@ -43,7 +43,7 @@ def test_poses_of_shards_come_back_as_the_network_gives_them(pretrained):
     np.testing.assert_allclose(model.lift_screen(np.stack([whole, whole]))[1], expected, atol=1e-5)
 
 
-def test_clips_of_any_length_and_any_company_embed_alike(pretrained):
+def test_clips_of_any_length_and_any_company_embed_the_same_way(pretrained):
     model = ap.load(pretrained[0])
     rng = np.random.default_rng(0)
     clips = [rng.normal(size=(frames, 17, 3)).astype(np.float32) for frames in (3, model.frames, 2 * model.frames + 5)]

@@ -48,7 +48,7 @@ def test_the_result_does_not_depend_on_size_and_place_in_the_picture(source: Lif
     assert mm(lift(moved, source, fps=30, units="pixels").poses_3d, expected) < 3
 
 
-def test_unit_and_direction_of_y_are_recognised_and_said(source: LiftModel):
+def test_unit_and_direction_of_y_are_recognised_and_reported(source: LiftModel):
     expected = lift(CLIP, source, fps=30)
     assert "coordinates are pixels" in expected.verdicts[1]
     share = CLIP / (WIDTH, HEIGHT, 1)
@@ -229,7 +229,7 @@ def test_hidden_joints_are_left_out_or_completed_and_flagged(source: LiftModel):
     assert (full.valid.sum(axis=1) == 16).all()
 
 
-def test_prediction_goes_on_after_the_last_frame(source: LiftModel):
+def test_prediction_continues_after_the_last_frame(source: LiftModel):
     result = lift(CLIP, source, fps=30, predict=0.4)
     assert result.frame_index.tolist() == list(range(52))
     assert result.predicted.tolist() == [False] * 40 + [True] * 12

@@ -89,7 +89,7 @@ def test_without_a_text_model_only_the_pose_encoder_is_built(text_config):
         ActionPose(PoseConfig(class_token=False, dim_feat=16, heads=2), text_config)
 
 
-def test_the_pose_encoder_starts_alike_with_and_without_text(text_config):
+def test_the_pose_encoder_starts_the_same_way_with_and_without_text(text_config):
     torch.manual_seed(5)
     plain = ActionPose(POSE).pose.state_dict()
     torch.manual_seed(5)
@@ -119,7 +119,7 @@ class TestStandardisedToken:
     def tokens(count, seed=0):
         return 3.0 + 0.01 * torch.randn(count, 17, 16, generator=torch.Generator().manual_seed(seed))
 
-    def test_clips_that_are_nearly_alike_come_out_apart(self):
+    def test_clips_that_are_nearly_equal_come_out_apart(self):
         plain, ours = (PosePool(16, 17, PoolingConfig(dim=20, dropout=0, standardise=on)) for on in (False, True))
         token = self.tokens(32)
         cosine = [(pool(token) @ pool(token).T).mean().item() for pool in (plain, ours)]

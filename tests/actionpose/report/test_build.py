@@ -149,7 +149,7 @@ def test_every_number_of_the_headline_is_the_shards(report: tuple[Any, str], sha
     assert opened.fingerprint in report[1]
 
 
-def test_reasons_of_failures_and_dropped_transitions_are_told(report: tuple[Any, str]) -> None:
+def test_reasons_of_failures_and_dropped_transitions_are_reported(report: tuple[Any, str]) -> None:
     for reason in (
         "not a zip file",
         "no frames",
@@ -274,7 +274,7 @@ def test_the_caveat_can_be_left_out_for_real_data(shards: Path, runs: list[Path]
     assert "say nothing about" not in (tmp_path / "r.html").read_text() + summary_text(summary)
 
 
-def test_missing_files_are_told_and_a_torn_last_line_is_not(runs: list[Path], report: tuple[Any, str]) -> None:
+def test_missing_files_are_reported_and_a_torn_last_line_is_not(runs: list[Path], report: tuple[Any, str]) -> None:
     assert read_run(runs[1]).notes == ()
     assert any("gone: the run folder" in note for note in report[0].notes)
     assert "gone is not there" in report[1]

@@ -94,7 +94,7 @@ def test_clips_of_one_text_share_being_right():
     assert loss(heads(), settled(), 0, TEXTS, 2 * TEXTS) == pytest.approx(0.0, abs=1e-6)  # three clips, one text
 
 
-def test_with_heads_all_alike_the_loss_is_that_of_guessing():
+def test_with_heads_all_equal_the_loss_is_that_of_guessing():
     given, (pose_pool, text_pool) = settled(), heads()
     torch.nn.init.zeros_(pose_pool.mix.weight)
     torch.nn.init.ones_(pose_pool.mix.bias)

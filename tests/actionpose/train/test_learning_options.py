@@ -58,7 +58,7 @@ def test_a_run_on_a_cosine_keeps_its_length_when_it_is_resumed(shards, tmp_path)
         train("finetune", recipe(*COSINE, "finetune.steps=6"), shards, tmp_path / "run", resume=True)
 
 
-def test_a_run_older_than_a_setting_goes_on_with_its_default(shards, tmp_path):
+def test_a_run_older_than_a_setting_continues_with_its_default(shards, tmp_path):
     same = ("finetune.eval_every=0",)
     train("finetune", recipe(*same, "finetune.steps=1"), shards, tmp_path / "run")
     file = tmp_path / "run/config.json"

@@ -287,7 +287,7 @@ def test_resumed_in_a_new_process_equals_uninterrupted_bit_for_bit(shards, bert,
     assert states[0] == states[1]
 
 
-def test_sigterm_saves_and_the_run_goes_on_from_there(shards, tmp_path):
+def test_sigterm_saves_and_the_run_continues_from_there(shards, tmp_path):
     given = ["finetune", "--data", str(shards), "--out", str(tmp_path / "run")]
     command = [*PROGRAM, *given, *options(tiny("finetune.epochs=100000", "finetune.eval_every=0"))]
     process = subprocess.Popen(
@@ -372,7 +372,7 @@ def test_an_occupied_folder_is_refused_with_advice(shards, tmp_path):
         train("finetune", recipe("finetune.steps=1"), shards, tmp_path / "used")
 
 
-def test_a_time_budget_ends_a_run_that_can_go_on(shards, tmp_path):
+def test_a_time_budget_ends_a_run_that_can_continue(shards, tmp_path):
     more = ("finetune.epochs=100000", "finetune.eval_every=0", "run.budget_minutes=0.01")
     made = train("finetune", recipe(*more), shards, tmp_path / "run")
     assert made["reason"] == "budget"

@@ -200,7 +200,7 @@ def test_a_name_with_dots_does_not_reach_through_an_allowed_one(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x80\x02}q\x00(X", b"\x80\x02cnumpy\nndarray\n)R.", b"I1\n."])
-def test_damaged_files_are_said_to_be_damaged(tmp_path, content):
+def test_damaged_files_are_reported_to_be_damaged(tmp_path, content):
     path = tmp_path / "m.pkl"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"no pickle, cut short, or damaged|not the members"):

@@ -98,7 +98,7 @@ def test_every_finding_that_is_not_ok_says_what_to_do(tdhp: Path, h36m: Path, tm
 # --- MPI-INF-3DHP -------------------------------------------------------------------------------
 
 
-def test_3dhp_files_are_told_by_content_with_protocol_counts_and_checksum(tdhp: Path, tmp_path: Path):
+def test_3dhp_files_are_recognised_by_content_with_protocol_counts_and_checksum(tdhp: Path, tmp_path: Path):
     shutil.copy(tdhp / "data_train_3dhp.npz", tmp_path / "one.npz")
     shutil.copy(tdhp / "data_test_3dhp.npz", tmp_path / "other.npz")
     items, _, _ = report("--mpi-inf-3dhp", tmp_path)

@@ -84,7 +84,7 @@ def test_a_gender_matters_when_motions_need_it(own):
 # --- the regressor ----------------------------------------------------------------------------
 
 
-def test_leg_order_is_found_by_geometry_and_said(own):
+def test_leg_order_is_found_by_geometry_and_reported(own):
     matrix = np.load(own / "regressor.npy")
     np.save(own / "spin.npy", np.asfortranarray(matrix[list(SPIN_ORDER)]))
     report = doctor("--body", own / "body", "--regressor", own / "spin.npy")

@@ -24,7 +24,7 @@ def clip(motion_id: str, start: int) -> ClipRow:
     )
 
 
-def test_rows_of_a_motion_are_found_though_ids_begin_alike_and_interleave(tmp_path):
+def test_rows_of_a_motion_are_found_though_ids_begin_the_same_way_and_interleave(tmp_path):
     ids = ("KIT/1/a", "KIT/1/a b", "KIT/1/a#1", "KIT/1/ä")
     rows = [clip(motion_id, start) for motion_id in ids for start in (0, 30, 60)]
     write_rows(tmp_path / "clips.jsonl", rows)

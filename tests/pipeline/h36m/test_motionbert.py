@@ -121,7 +121,7 @@ def problems_of(path):
     return " | ".join(open_h36m(path).problems)
 
 
-def test_what_does_not_fit_together_is_told(demo, tmp_path):
+def test_what_does_not_fit_together_is_reported(demo, tmp_path):
     data = loaded(demo)
     assert "published file 566,920" in problems_of(demo / PICKLE)
     data["test"]["joints_2.5d_image"] = data["test"]["joints_2.5d_image"] * np.float32(1.1)

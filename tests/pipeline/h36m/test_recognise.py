@@ -16,7 +16,7 @@ from tests.makers.h36m import PICKLE, dumped, loaded, run
 # --- what the files are -----------------------------------------------------------------------
 
 
-def test_files_are_told_by_content_whatever_they_are_called(demo, tmp_path):
+def test_files_are_recognised_by_content_whatever_they_are_called(demo, tmp_path):
     for name in os.listdir(demo):
         anonymous = tmp_path / "download (1)"
         anonymous.write_bytes((demo / name).read_bytes())
@@ -61,7 +61,7 @@ def test_another_file_is_refused_by_its_name_with_what_to_get(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-def test_a_folder_of_clips_is_told_as_such(tmp_path):
+def test_a_folder_of_clips_is_recognised(tmp_path):
     (tmp_path / "H36M-243" / "train").mkdir(parents=True)
     dumped(tmp_path / "H36M-243/train/00000000.pkl", {"data_input": np.zeros((2, 17, 3)), "data_label": np.zeros(1)})
     assert "a folder of clips" in run("--h36m", tmp_path / "H36M-243", "--out", tmp_path / "o").stderr

@@ -118,7 +118,7 @@ def test_valid_flags_are_read_in_every_shape_and_type(form: Callable[[np.ndarray
     assert looked.file.counts == plain.file.counts
 
 
-def test_one_spoilt_video_is_recorded_with_its_reason_and_the_others_go_on(files: Path, tmp_path: Path):
+def test_one_unusable_video_is_recorded_with_its_reason_and_the_others_continue(files: Path, tmp_path: Path):
     def damage(data: dict[str, Any]) -> dict[str, Any]:
         data["S1 Seq1"][0]["0"]["data_3d"] = data["S1 Seq1"][0]["0"]["data_3d"][:-3]
         data["S1 Seq1"][0]["2"].pop("data_2d")

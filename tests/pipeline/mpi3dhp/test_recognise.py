@@ -29,7 +29,7 @@ def test_counts_that_differ_from_the_published_files_are_named_with_both_numbers
     assert f"TS1 {int(test['TS1']['valid'].sum())} instead of 603" in problems["test"]
 
 
-def test_annot3_is_told_from_univ_annot3_by_geometry_and_permits_no_protocol(filmed: ShardSet, tmp_path: Path):
+def test_annot3_is_distinguished_from_univ_annot3_by_geometry_and_permits_no_protocol(filmed: ShardSet, tmp_path: Path):
     write_demo_3dhp(tmp_path / "metric", filmed, annotation="metric")
     looks = chosen(tmp_path / "metric")
     assert [x.kind for x in looks] == ["metric", "metric"]

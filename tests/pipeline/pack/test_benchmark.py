@@ -76,7 +76,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("reason", BAD)
-def test_what_does_not_fit_is_rejected_with_its_reason_and_the_others_go_on(tmp_path, reason):
+def test_what_does_not_fit_is_rejected_with_its_reason_and_the_others_continue(tmp_path, reason):
     written = write(tmp_path / "s", [video(1), BAD[reason](video(2)), video(3)])
     assert written.failures == {"build-made": {reason: 1}}
     assert list(ShardSet(tmp_path / "s").motions["motion_id"]) == ["h36m/1", "h36m/3"]

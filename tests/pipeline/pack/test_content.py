@@ -106,19 +106,19 @@ def test_the_distance_of_sketches_is_that_of_motions(seed: int, size: float):
 # --- not the same -----------------------------------------------------------------------------
 
 
-def test_another_source_rate_is_told():
+def test_another_source_rate_is_reported():
     frames = moving(120)
     assert "120 frames here, 60 there" in why(frames, frames[::2])
 
 
-def test_a_rate_wrong_by_less_than_a_frame_in_all_is_told_by_the_poses():
+def test_a_rate_wrong_by_less_than_a_frame_in_all_is_reported_by_the_poses():
     """Half a per cent off: as many frames, each a little too late."""
     fine = moving(1000)
     late = np.stack([fine[int(i * 1.01)] for i in range(900)])
     assert why(fine[:900], late).startswith("poses differ")
 
 
-def test_swapped_legs_are_told_and_located():
+def test_swapped_legs_are_reported_and_located():
     frames = moving()
     swapped = frames[:, [0, 4, 5, 6, 1, 2, 3, *range(7, 17)]]
     assert "right leg" in why(frames, swapped)
@@ -127,18 +127,18 @@ def test_swapped_legs_are_told_and_located():
 
 
 @pytest.mark.parametrize("shift", [1, -1])
-def test_one_frame_of_shift_is_told_even_of_someone_who_hardly_moves(shift: int):
+def test_one_frame_of_shift_is_reported_even_of_someone_who_hardly_moves(shift: int):
     calm = (REST + (moving(121) - REST) / 30).astype(np.float32)  # a millimetre to and fro
     assert why(calm[:-1], np.roll(calm, shift, axis=0)[:-1]).startswith("poses differ")
 
 
 @pytest.mark.parametrize(("unit", "wording"), [(100, "100 times"), (1000, "1e+03 times"), (0.0254, "0.025")])
-def test_other_units_are_told_as_such(unit: float, wording: str):
+def test_other_units_are_reported_as_such(unit: float, wording: str):
     frames = moving()
     assert wording in why(frames, frames * np.float32(unit))
 
 
-def test_another_regressor_is_told():
+def test_another_regressor_is_reported():
     model = synthetic_body(320)
     vertices = model.v_template[None] + moving(60)[:, :1].astype(np.float64)
     a, b = (np.einsum("kv,tvc->tkc", synthetic_regressor(model, seed=seed), vertices) for seed in (0, 1))
@@ -158,7 +158,7 @@ def test_values_that_are_no_numbers_are_a_difference():
     assert "right leg" in why(moving(), frames) or "times" in why(moving(), frames)
 
 
-def test_another_target_rate_is_told():
+def test_another_target_rate_is_reported():
     assert difference(row(moving()), row(moving(), fps=25.0))[0] == "30 Hz here, 25 Hz there"
 
 
@@ -191,6 +191,6 @@ def test_a_row_cannot_hold_a_pose():
     assert len(sketch(moving(1))) == 20 < 51
 
 
-def test_nothing_to_compare_with_is_said(tmp_path: Path):
+def test_nothing_to_compare_with_is_reported(tmp_path: Path):
     with pytest.raises(UserError, match="there is no"):
         read_content(tmp_path / "content.jsonl")

@@ -113,7 +113,7 @@ def test_a_capped_build_is_valid_and_current(capped: Build):
     assert [row.state for row in Build(capped.config, capped.work, capped.out).status()] == ["current"] * 6
 
 
-def test_a_pair_that_is_there_and_said_to_be_left_out_is_broken(plain: Build, tmp_path: Path):
+def test_a_pair_that_is_there_and_listed_as_left_out_is_broken(plain: Build, tmp_path: Path):
     build = with_cap(plain, tmp_path / "shards")
     path = build.out / "manifests/dropped.jsonl"
     kept = str(ShardSet(build.out).pairs["pair_id"][0])

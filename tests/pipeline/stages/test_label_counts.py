@@ -72,7 +72,7 @@ def test_a_motion_known_to_be_stored_at_twice_its_rate_is_planned_at_its_true_le
     assert clock.stretch == pytest.approx(2, rel=1e-6)
 
 
-def test_how_far_a_build_can_be_off_is_said(tmp_path):
+def test_how_far_a_build_can_be_off_is_reported(tmp_path):
     # Four seconds are 120 frames at 30 Hz, whichever of CMU's two rates the file is stored at.
     sure = sequence(1, "CMU/CMU/01/a_poses.npz", 4.0, annotation(label("walk", 0, 4)), None)
     # The last label ends with the file: whether it keeps 15 frames depends on the frames the file really has.

@@ -112,12 +112,12 @@ def test_a_folder_that_is_none_is_an_error_not_a_verdict(tmp_path: Path):
         validate(tmp_path)
 
 
-def test_a_stray_shard_is_told(shards: Path):
+def test_a_stray_shard_is_reported(shards: Path):
     shutil.copy(shards / "val-00000.h5", shards / "val-00001.h5")
     assert "val-00001.h5 is not in the index" in broken(shards)["files"]
 
 
-def test_a_summary_that_miscounts_is_told(shards: Path):
+def test_a_summary_that_miscounts_is_reported(shards: Path):
     index = json.loads((shards / INDEX).read_text())
     index["summary"]["pairs"] += 1
     (shards / INDEX).write_text(json.dumps(index))
@@ -167,17 +167,17 @@ def test_each_slip_in_a_table_breaks_its_check(check: str, column: str, change: 
         ("verdicts", "dropped", "reason", ""),
     ],
 )
-def test_manifests_that_tell_another_story_are_told(check: str, table: str, column: str, value: Any, shards: Path):
+def test_manifests_that_tell_another_story_are_reported(check: str, table: str, column: str, value: Any, shards: Path):
     with_rows(shards, table, lambda rows: rows[0].update({column: value}))
     assert check in broken(shards)
 
 
-def test_a_pair_that_vanished_without_a_reason_is_told(shards: Path):
+def test_a_pair_that_vanished_without_a_reason_is_reported(shards: Path):
     with_rows(shards, "pairs", lambda rows: rows.append({**rows[-1], "pair_id": "zzz"}))
     assert "zzz: not in the shards" in broken(shards)["verdicts"]
 
 
-def test_an_unsorted_manifest_is_told(shards: Path):
+def test_an_unsorted_manifest_is_reported(shards: Path):
     with_rows(shards, "clips", lambda rows: rows.reverse())
     assert list(broken(shards)) == ["ids"]
 
@@ -240,7 +240,7 @@ def test_frames_changed_behind_the_index_fail_the_checksum(shards: Path):
     assert "val-00000.h5" in broken(shards, deep=True)["checksums"]
 
 
-def test_headings_that_are_not_those_of_the_frames_are_told(shards: Path):
+def test_headings_that_are_not_those_of_the_frames_are_reported(shards: Path):
     turned = with_frames(shards, lambda f: f[..., [1, 0, 2]] * np.array([-1, 1, 1]), turn=False)
     assert set(broken(turned, deep=True)) == {"turned", "content"}
 
