@@ -35,7 +35,7 @@ def main() -> None:
 def _input_options(body: F) -> F:
     options: list[Callable[[F], F]] = [
         click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Joints in the file [default: recognised]."),
-        click.option("--joint-map", type=PathLike, metavar="TOML", help="How the joints of your detector map to Human3.6M's."),
+        click.option("--joint-map", type=PathLike, metavar="TOML", help="Map from your joints to Human3.6M's."),
         click.option("--fps", type=float, metavar="F", help="Frames a second of the film [default: the file's]."),
         click.option("--image-size", nargs=2, type=float, metavar="W H", help="Width and height of the picture."),
         click.option(
