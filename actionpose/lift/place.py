@@ -34,6 +34,11 @@ METRES = np.array([length for _, _, length in _MEASURED])
 COUNTED = 3
 """The third longest bone counts: a bone in a picture is at most its true length, and single ones may be off."""
 
+BELOW_PELVIS = np.array(
+    (0.0, 0.0, 0.38, 0.82, 0.0, 0.38, 0.82, -0.30, -0.54, -0.64, -0.81, -0.49, -0.24, -0.02, -0.49, -0.24, -0.02)
+)
+"""How far below the pelvis each joint is in people who stand, metres: films of upper bodies show no pelvis."""
+
 HIGH_S, HIGH_SHARE = 4.0, 80
 """Over so many seconds the size is the value that this share (per cent) of the frames stay below."""
 
@@ -86,18 +91,26 @@ def to_model(points: Floats, confidence: Floats, sizes: Floats, unit: float) -> 
         unit: the model's screen units for a metre.
     """
     hidden = confidence <= 0
-    centre = _centre(points, confidence)
+    centre = _centre(points, confidence, sizes)
     screen = (points - centre) * (unit / sizes)[:, None, None]
-    screen -= _centre(screen, confidence)
+    screen -= _centre(screen, confidence, np.full(len(sizes), unit))
     return np.concatenate([np.where(hidden[..., None], 0.0, screen), confidence[..., None]], axis=-1)
 
 
-def _centre(points: Floats, confidence: Floats) -> Floats:
-    """Mean place of the pelvis where it is seen; else of all joints that are."""
+def _centre(points: Floats, confidence: Floats, metre: Floats) -> Floats:
+    """Mean place of the pelvis where it is seen; where it never is, where it is in people who stand.
+
+    Args:
+        points: (T, 17, 2).
+        confidence: (T, 17).
+        metre: (T,) length of a metre in the points' unit.
+    """
     with_root = confidence[:, ROOT] > 0
     if with_root.any():
         return points[with_root, ROOT].mean(axis=0)
-    seen = points[confidence > 0]
+    below = points.copy()
+    below[..., 1] -= BELOW_PELVIS * metre[:, None]
+    seen = below[confidence > 0]
     return seen.mean(axis=0) if len(seen) else np.zeros(2)
 
 

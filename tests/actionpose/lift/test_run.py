@@ -13,6 +13,7 @@ from actionpose.errors import UserError
 from actionpose.lift import detector_files as files
 from actionpose.lift.detections import Detections
 from actionpose.lift.layouts import COCO_17
+from actionpose.lift.place import to_model
 from actionpose.lift.result import as_dict, load, save
 from actionpose.lift.run import lift, lift_detections
 from actionpose.lift.sanity import check_result
@@ -20,7 +21,7 @@ from actionpose.lift.scale import stature
 from actionpose.lift.source import LiftModel
 from actionpose.lift.understand import LiftOptions, understand
 from actionpose.skeleton import JOINT_NAMES
-from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed
+from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed, truth_2d
 
 POSES = camera_pose(40, wave=True)
 CLIP = filmed(POSES, "coco-17").astype(np.float32)
@@ -46,6 +47,20 @@ def test_the_result_does_not_depend_on_size_and_place_in_the_picture(source: Lif
     expected = lift(CLIP, source, fps=30).poses_3d
     moved = filmed(POSES, "coco-17", scale=250 * scale, at=at).astype(np.float32)
     assert mm(lift(moved, source, fps=30, units="pixels").poses_3d, expected) < 3
+
+
+def test_an_upper_body_lies_where_it_does_with_the_rest_of_the_person():
+    points, confidence = truth_2d(camera_pose(40)), np.ones((40, 17))
+    sizes = np.full(40, 250.0)
+    whole = to_model(points, confidence, sizes, 0.298)
+    upper = [
+        JOINT_NAMES.index(n)
+        for n in JOINT_NAMES
+        if n.endswith(("shoulder", "elbow", "wrist", "thorax", "nose", "head"))
+    ]
+    confidence[:, [j for j in range(17) if j not in upper]] = 0
+    alone = to_model(points, confidence, sizes, 0.298)
+    assert np.linalg.norm(alone[:, upper, :2] - whole[:, upper, :2], axis=-1).max() < 0.1 * 0.298  # 10 cm
 
 
 def test_unit_and_direction_of_y_are_recognised_and_reported(source: LiftModel):
