@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,27 +14,30 @@ from cli.options import DATA_HELP, PathLike, dry_run_option
 from cli.output import command_line, emit, format_option, next_step, note
 from cli.settings import Settings, config_options
 
+if TYPE_CHECKING:
+    from actionpose.evaluate.result import Result
+
 PROTOCOL_HELP = "h36m-b, h36m-a, 3dhp or orthographic; by default the one that the shards are for."
 SCORED = ("h36m-b", "h36m-a", "3dhp")
 WINDOWINGS = ("stitched", "chunks", "every-frame", "centre")
 
 
-def show_result(row: Mapping[str, Any], format: str) -> None:
-    """Print a result row: a table with the numbers and the conditions they depend on, or everything as JSON."""
+def show_result(result: Result, format: str) -> None:
+    """Print a result: a table with the numbers and the conditions they depend on, or everything as JSON."""
     from actionpose.evaluate.scoring import conditions, table_rows
 
-    emit(row if format == "json" else table_rows(row), format)
+    emit(result.to_json() if format == "json" else table_rows(result), format)
     if format == "table":
         click.echo()
-        emit(conditions(row), format)
+        emit(conditions(result), format)
 
 
-def in_words(row: Mapping[str, Any]) -> str:
-    """The headline of a result row with its protocol."""
-    numbers = f"MPJPE {row['mpjpe_mm']:.1f} mm, P-MPJPE {row['p_mpjpe_mm']:.1f} mm"
-    if "pck" in row:
-        numbers = f"MPJPE {row['mpjpe_mm']:.1f} mm, PCK {row['pck']:.1f}, AUC {row['auc']:.1f}"
-    return f"{numbers} ({row['protocol']}, average {row['average']}, {row['frames']} frames)"
+def in_words(result: Result) -> str:
+    """The headline of a result with its protocol."""
+    numbers = f"MPJPE {result.mpjpe_mm:.1f} mm, P-MPJPE {result.p_mpjpe_mm:.1f} mm"
+    if result.pck is not None:
+        numbers = f"MPJPE {result.mpjpe_mm:.1f} mm, PCK {result.pck:.1f}, AUC {result.auc:.1f}"
+    return f"{numbers} ({result.protocol}, average {result.average}, {result.frames} frames)"
 
 
 # --- evaluate ---------------------------------------------------------------------------------
@@ -87,7 +90,7 @@ def evaluate(
         emit({"checkpoint": str(found.path), "data": str(data), **cut}, format)
         next_step(f"nothing was measured or written; without --dry-run this adds a line to {run}")
         return
-    row = evaluate.evaluate(
+    result = evaluate.evaluate(
         run,
         data,
         recipe,
@@ -96,12 +99,12 @@ def evaluate(
         commit=toolkit_commit(),
         predictions=predictions,
     )
-    show_result(row, format)
-    if format == "table" and (rows := table_rows(row)):
+    show_result(result, format)
+    if format == "table" and (rows := table_rows(result.to_json())):
         click.echo()
         emit(rows, format)
     following = command_line("ap-train", "inspect", found.path.parent.parent)
-    next_step(f"{in_words(row)} of {found.path}. Next: {following}")
+    next_step(f"{in_words(result)} of {found.path}. Next: {following}")
 
 
 # --- score ------------------------------------------------------------------------------------
@@ -157,12 +160,13 @@ def score(
         protocol=protocol or "", split=split or "", windowing=windowing or "", clip_frames=window, drop_tails=drop_tails
     )
     shards = ShardSet(data)
-    row = score_predictions(shards, read_predictions(predictions, joints), rules)
-    row |= {"data": str(data), "version": toolkit_version(), "commit": toolkit_commit() or None}
-    show_result(row, format)
-    if row.get("doubt"):
-        note(str(row["doubt"]))
-    next_step(f"{in_words(row)} of {predictions}. Quote the protocol with the number: docs/evaluation.md")
+    scored = score_predictions(shards, read_predictions(predictions, joints), rules)
+    commit = toolkit_commit() or None
+    result = dataclasses.replace(scored, data=str(data), version=toolkit_version(), commit=commit)
+    show_result(result, format)
+    if result.doubt:
+        note(result.doubt)
+    next_step(f"{in_words(result)} of {predictions}. Quote the protocol with the number: docs/evaluation.md")
 
 
 # --- robustness -------------------------------------------------------------------------------

@@ -320,12 +320,12 @@ class _Work:
             return "budget"
         self.say(f"{name}: measuring")
         recipe = self.grid.recipe("finetune", cell.row, cell.seed)
-        row = evaluation.evaluate(
+        result = evaluation.evaluate(
             found.path, self.grid.target, _as_trained(found, recipe), argv=self.argv, version=self.version
         )
         about = {"row": cell.row.name, "seed": cell.seed, "key": self.grid.key(found)}
-        write_text(cell.folder / RESULT, json.dumps({**row, **about}, indent=1, ensure_ascii=False) + "\n")
-        self.say(f"{name}: MPJPE {row['mpjpe_mm']:.2f} mm; {duration(time.monotonic() - self.started)} since the start")
+        write_text(cell.folder / RESULT, json.dumps({**result.to_json(), **about}, indent=1, ensure_ascii=False) + "\n")
+        self.say(f"{name}: MPJPE {result.mpjpe_mm:.2f} mm; {duration(time.monotonic() - self.started)} since the start")
         return "done"
 
     def _measure_pretraining(self, cell: Cell, name: str) -> str:

@@ -6,11 +6,11 @@ of the difference; its spread says how sure a change is, which the spread of a r
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actionpose.ablation.settings import LABELS
+from actionpose.runs.seeds import mean_and_spread, paired
 
 METRICS = ("mpjpe_mm", "p_mpjpe_mm", "pck", "auc")
 """Numbers of an evaluation that a table may have; those that no cell has are left out."""
@@ -43,31 +43,23 @@ def summarise(cells: Cells, rows: Sequence[str], seeds: Sequence[int], against: 
     by_row = {row: {int(c["seed"]): c for c in cells if c["row"] == row and c["seed"] in seeds} for row in rows}
     table = []
     for row in rows:
-        mine, theirs = by_row[row], by_row[against]
-        shared = [seed for seed in seeds if seed in mine and seed in theirs] if row != against else []
+        mine = {seed: by_row[row][seed] for seed in seeds if seed in by_row[row]}
+        theirs = by_row[against] if row != against else {}
         line: dict[str, Any] = {
             "row": row,
             "n": len(mine),
-            "pairs": len(shared),
-            "seeds": [seed for seed in seeds if seed in mine],
+            "pairs": len(mine.keys() & theirs.keys()),
+            "seeds": list(mine),
             "missing": [seed for seed in seeds if seed not in mine],
         }
         for name in names:
-            values = [float(cell[name]) for cell in mine.values()]
-            changes = [float(mine[seed][name]) - float(theirs[seed][name]) for seed in shared]
-            line[name], line[f"{name}_sd"] = mean_and_spread(values)
-            line[f"{name}_change"], line[f"{name}_change_sd"] = mean_and_spread(changes)
-            line[f"{name}_lower"] = sum(change < 0 for change in changes)
+            values, others = ({seed: float(cell[name]) for seed, cell in side.items()} for side in (mine, theirs))
+            change = paired(values, others)
+            line[name], line[f"{name}_sd"] = mean_and_spread(list(values.values()))
+            line[f"{name}_change"], line[f"{name}_change_sd"] = change.mean, change.spread
+            line[f"{name}_lower"] = change.lower
         table.append(line)
     return table
-
-
-def mean_and_spread(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation; None without values, and for the spread of one."""
-    return (
-        statistics.fmean(values) if values else None,
-        statistics.stdev(values) if len(values) > 1 else None,
-    )
 
 
 # --- for people -------------------------------------------------------------------------------

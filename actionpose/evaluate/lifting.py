@@ -33,6 +33,7 @@ from actionpose.evaluate.protocols import (
     valid_frames,
     windowing_of,
 )
+from actionpose.evaluate.result import Result
 from actionpose.evaluate.scoring import Scores, score_video
 from actionpose.shards import ShardSet
 from actionpose.skeleton import N_JOINTS, ROOT
@@ -297,26 +298,23 @@ def predicted_units(table: ScoredTable, motion: int, config: EvalConfig, unit: N
     return unit if legacy is None else legacy
 
 
-def summarise(scores: Scores, table: ScoredTable) -> dict[str, Any]:
-    """Scores as a result row (`scoring.summarise`), with the conditions of the protocol.
+def summarise(scores: Scores, table: ScoredTable) -> Result:
+    """Scores as a result (`scoring.summarise`), with the conditions of the protocol.
 
     Raises:
         UserError: no frame was scored.
     """
     motions = np.unique(table.motion).tolist()
-    return {
-        **scoring.summarise(scores, table.shards, table.protocol, views=table.views),
-        **(
-            scoring.stated(table.shards, motions)
-            if table.stored_2d
-            else {"source_2d": f"projected, {table.config.detections}"}
-        ),
-        "clip_frames": table.config.clip_frames,
-        "windowing": table.windowing,
-        "drop_tails": table.drop_tails,
-        "skipped": table.skipped,
-        "left_out": table.left_out,
-    }
+    projected: dict[str, Any] = {"source_2d": f"projected, {table.config.detections}"}
+    return dataclasses.replace(
+        scoring.summarise(scores, table.shards, table.protocol, views=table.views),
+        **(scoring.stated(table.shards, motions) if table.stored_2d else projected),
+        clip_frames=table.config.clip_frames,
+        windowing=table.windowing,
+        drop_tails=table.drop_tails,
+        skipped=table.skipped,
+        left_out=table.left_out,
+    )
 
 
 # --- baselines --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ handed to MPI-INF-3DHP's Matlab code: an array (3, 17, 1, n) for each sequence.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from actionpose.errors import UserError
 from actionpose.evaluate import matfile, scoring
 from actionpose.evaluate.metrics import JointOrder, human36m_order, mpjpe
 from actionpose.evaluate.protocols import Protocol, counted_frames, protocol_of, skip_reason, valid_frames, windowing_of
+from actionpose.evaluate.result import Result
 from actionpose.files import atomic_path
 from actionpose.plain_npz import read_plain_npz
 from actionpose.shards import ShardSet
@@ -136,8 +138,8 @@ class _Resolved:
     drop_tails: bool
 
 
-def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> dict[str, Any]:
-    """The result row of a predictions file, by the same code as a run's.
+def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> Result:
+    """The result of a predictions file, by the same code as a run's.
 
     An array holds either all frames of its video or those that count, in order.
 
@@ -154,22 +156,23 @@ def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> dic
     valid = {motion: len(valid_frames(shards, motion)) for motion in kept}
     scores, doubt = _score_videos(shards, found, counted, ways)
     stored = scoring.stated(shards, kept)
-    return {
-        **scoring.summarise(scores, shards, ways.protocol),
+    carried: dict[str, Any] = {key: found.about[key] for key in CARRIED if key in found.about}
+    stored["source_2d"] = str(found.about.get("source_2d", f"not stated (shards: {stored['source_2d']})"))
+    return dataclasses.replace(
+        scoring.summarise(scores, shards, ways.protocol),
         **stored,
-        "source_2d": str(found.about.get("source_2d", f"not stated (shards: {stored['source_2d']})")),
-        "clip_frames": ways.size if ways.windowing in ("stitched", "chunks") else found.about.get("clip_frames"),
-        "windowing": ways.windowing,
-        "drop_tails": ways.drop_tails,
-        "skipped": {str(names[m]): reason for m, reason in reasons.items() if reason},
-        "left_out": sum(valid[motion] - len(np.unique(frames)) for motion, frames in counted.items()),
-        "fingerprint": shards.fingerprint,
-        "split": split,
-        "predictions": str(found.path),
-        "joints": found.joints,
-        **{key: found.about[key] for key in CARRIED if key in found.about},
-        **({"doubt": doubt} if doubt else {}),
-    }
+        clip_frames=ways.size if ways.windowing in ("stitched", "chunks") else found.about.get("clip_frames"),
+        windowing=ways.windowing,
+        drop_tails=ways.drop_tails,
+        skipped={str(names[m]): reason for m, reason in reasons.items() if reason},
+        left_out=sum(valid[motion] - len(np.unique(frames)) for motion, frames in counted.items()),
+        fingerprint=shards.fingerprint,
+        split=split,
+        predictions=str(found.path),
+        joints=found.joints,
+        doubt=doubt or None,
+        **carried,
+    )
 
 
 CARRIED = ("flip_tta", "legacy_ts56", "run", "checkpoint")
@@ -305,7 +308,7 @@ def _doubt(found: Predictions, predicted: NDArray[np.floating], target: NDArray[
 # --- what a run hands over --------------------------------------------------------------------
 
 
-class Kept:
+class Recorder:
     """Collects a run's scored poses while it is measured, for `write_predictions`.
 
     Args:
@@ -335,6 +338,6 @@ ABOUT_KEYS = (
 )  # fmt: skip
 
 
-def about_predictions(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a predictions file says of itself, from the result row it belongs to."""
-    return {key: row[key] for key in ABOUT_KEYS if row.get(key) is not None}
+def about_predictions(result: Result) -> dict[str, Any]:
+    """What a predictions file states about itself, from the result it belongs to."""
+    return {key: value for key in ABOUT_KEYS if (value := getattr(result, key)) is not None}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.evaluate import ambiguous, metrics
 from actionpose.evaluate.protocols import SCENES, Protocol
+from actionpose.evaluate.result import Result
 from actionpose.shards import ShardSet
 from actionpose.skeleton import ROOT
 
@@ -111,10 +112,8 @@ def _root_relative(pose: NDArray[Any]) -> Floats:
 # --- means ------------------------------------------------------------------------------------
 
 
-def summarise(
-    scores: Scores, shards: ShardSet, protocol: Protocol, *, views: Sequence[str] = ("camera",)
-) -> dict[str, Any]:
-    """Scores as a result row: the protocol's headline, and means by action, dataset, sequence and view.
+def summarise(scores: Scores, shards: ShardSet, protocol: Protocol, *, views: Sequence[str] = ("camera",)) -> Result:
+    """Scores as a result: the protocol's headline, and means by action, dataset, sequence and view.
 
     Raises:
         UserError: no frame was scored.
@@ -127,31 +126,35 @@ def summarise(
     everyone = _mean(scores, protocol, shards)
     actions = _groups(scores, protocol, shards, motions["action"])
     headline = _mean_of(actions.values()) if protocol.by_action and actions else everyone
-    row = {
+    groups: dict[str, Any] = {}
+    if protocol.name == "3dhp":
+        scene = {subject: name for name, subjects in SCENES.items() for subject in subjects}
+        names = np.asarray([scene.get(str(subject), "") for subject in motions["subject"]], dtype=object)
+        sequences = _groups(scores, protocol, shards, motions["subject"])
+        groups = {
+            "sequences": sequences,
+            "sequence_mean": _mean_of(sequences.values()),
+            "scenes": _groups(scores, protocol, shards, names),
+        }
+    return Result(
         **{key: headline[key] for key in everyone if key != "frames"},
-        "frames": len(scores.error),
-        "motions": len(np.unique(scores.motion)),
-        "protocol": protocol.name,
-        "title": protocol.title,
-        "average": f"of the {protocol.average}" if headline is not everyone else "over frames",
-        "frame_mpjpe_mm": everyone["mpjpe_mm"],
-        "frame_p_mpjpe_mm": everyone["p_mpjpe_mm"],
-        "ambiguous": {
+        frames=len(scores.error),
+        motions=len(np.unique(scores.motion)),
+        protocol=protocol.name,
+        title=protocol.title,
+        average=f"of the {protocol.average}" if headline is not everyone else "over frames",
+        frame_mpjpe_mm=everyone["mpjpe_mm"],
+        frame_p_mpjpe_mm=everyone["p_mpjpe_mm"],
+        ambiguous={
             "mpjpe_mm": _float(scores.ambiguous),
             "ordered": _float(100.0 * scores.ordered.astype(np.float64)),
             "limbs": len(scores.ambiguous),
         },
-        "actions": actions,
-        "datasets": _groups(scores, protocol, shards, motions["dataset"]),
-        "views": {name: _mean(scores, protocol, shards, view=n) for n, name in enumerate(views) if n in scores.view},
-    }
-    if protocol.name == "3dhp":
-        row["sequences"] = _groups(scores, protocol, shards, motions["subject"])
-        row["sequence_mean"] = _mean_of(row["sequences"].values())
-        scene = {subject: name for name, subjects in SCENES.items() for subject in subjects}
-        names = np.asarray([scene.get(str(subject), "") for subject in motions["subject"]], dtype=object)
-        row["scenes"] = _groups(scores, protocol, shards, names)
-    return row
+        actions=actions,
+        datasets=_groups(scores, protocol, shards, motions["dataset"]),
+        views={name: _mean(scores, protocol, shards, view=n) for n, name in enumerate(views) if n in scores.view},
+        **groups,
+    )
 
 
 def _mean(
@@ -205,29 +208,30 @@ def _mean_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 # --- for people -------------------------------------------------------------------------------
 
 
-def table_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def table_rows(result: Result) -> list[dict[str, Any]]:
     """A result as rows: for Human3.6M its actions, for MPI-INF-3DHP its sequences, and both kinds of mean."""
-    columns = [key for key in COLUMNS if result.get(key) is not None]
+    headline = result.to_json()
+    columns = [key for key in COLUMNS if headline.get(key) is not None]
 
     def row(what: str, means: Mapping[str, Any]) -> dict[str, Any]:
         return {"what": what, **{key: means[key] for key in columns if key in means}, "frames": means["frames"]}
 
-    if result["average"] == "of the action means":
-        frame_mean = {"mpjpe_mm": result["frame_mpjpe_mm"], "p_mpjpe_mm": result["frame_p_mpjpe_mm"]}
+    if result.average == "of the action means":
+        frame_mean = {"mpjpe_mm": result.frame_mpjpe_mm, "p_mpjpe_mm": result.frame_p_mpjpe_mm}
         return [
-            *(row(name, means) for name, means in result["actions"].items()),
-            row("mean of actions", result),
-            {"what": "mean of frames", **frame_mean, "frames": result["frames"]},
+            *(row(name, means) for name, means in result.actions.items()),
+            row("mean of actions", headline),
+            {"what": "mean of frames", **frame_mean, "frames": result.frames},
         ]
-    if "sequences" in result:
+    if result.sequences is not None and result.scenes is not None and result.sequence_mean is not None:
         return [
-            *(row(name, means) for name, means in result["sequences"].items()),
-            *(row(name, means) for name, means in result["scenes"].items()),
-            row("all frames", result),
-            row("mean of sequences", result["sequence_mean"]),
+            *(row(name, means) for name, means in result.sequences.items()),
+            *(row(name, means) for name, means in result.scenes.items()),
+            row("all frames", headline),
+            row("mean of sequences", result.sequence_mean),
         ]
-    groups = [(kind, name, means) for kind in ("views", "datasets", "actions") for name, means in result[kind].items()]
-    return [row("all", result), *(row(f"{kind.removesuffix('s')} {name}", means) for kind, name, means in groups)]
+    groups = (("view", result.views), ("dataset", result.datasets), ("action", result.actions))
+    return [row("all", headline), *(row(f"{k} {name}", means) for k, many in groups for name, means in many.items())]
 
 
 COLUMNS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "pck", "auc", "velocity_mm", "velocity_mm_s", "acceleration_mm")
@@ -240,15 +244,15 @@ CONDITIONS = (
 """What a number cannot be compared without."""
 
 
-def conditions(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The conditions of a result row, without which its numbers cannot be compared."""
-    shown = {key: result[key] for key in CONDITIONS if result.get(key) is not None}
-    if "skipped" in result:
-        shown["skipped"] = f"{len(result['skipped'])} videos"
+def conditions(result: Result) -> dict[str, Any]:
+    """The conditions of a result, without which its numbers cannot be compared."""
+    shown = {key: value for key in CONDITIONS if (value := getattr(result, key)) is not None}
+    if result.skipped is not None:
+        shown["skipped"] = f"{len(result.skipped)} videos"
     return shown
 
 
-def stated(shards: ShardSet, motions: Iterable[int]) -> dict[str, str]:
+def stated(shards: ShardSet, motions: Iterable[int]) -> dict[str, Any]:
     """Where the videos have their 2D from, their ground truth and their unit: each answer once, in words."""
     videos = [shards.videos[motion] for motion in motions]
     return {key: ", ".join(sorted({getattr(v, key) for v in videos})) for key in ("source_2d", "target", "unit_from")}

@@ -256,12 +256,11 @@ def _curve_order(name: str) -> tuple[float, str]:
 def _last_lines(runs: Sequence[Run]) -> str:
     rows = []
     for run in runs:
-        steps = [row for row in run.log if "step" in row and "event" not in row]
+        steps = [row for row in run.log if "losses" in row]
         if not steps:
             continue
         last = steps[-1]
-        cells = [last.get(key) for key in ("step", "epoch", "clips_per_s")]
-        shown = [number(float(c)) if isinstance(c, int | float) else "–" for c in cells]
+        shown = [number(float(last[key])) for key in ("step", "epoch", "clips_per_s")]
         rows.append((text(run.name), text(run.task or "–"), *shown))
     return table(("run", "task", "steps", "epoch", "clips/s, last"), rows, numeric=(2, 3, 4)) if rows else ""
 

@@ -56,7 +56,7 @@ def error_cells(rows: Sequence[ResultRow]) -> Cells:
             _fixed(row.mpjpe_mm),
             _fixed(row.p_mpjpe_mm),
             *(_fixed(row.extra.get(name)) for name in extra),
-            _count(row.frames),
+            f"{row.frames:,}",
             NONE if row.seed is None else str(row.seed),
             row.protocol,
         )
@@ -66,21 +66,19 @@ def error_cells(rows: Sequence[ResultRow]) -> Cells:
 
 
 def rank_cells(rows: Sequence[RetrievalRow]) -> Cells:
-    """Each search, and a blind draw under it."""
+    """Each search, and a random draw under it."""
     head = ("run", "search", *(f"R@{k} %" for k in RECALLS), "median rank", "among", "seed")
     body: list[tuple[str, ...]] = []
     for row in rows:
         search = ", ".join(part for part in (row.direction, row.split) if part)
         seed = NONE if row.seed is None else str(row.seed)
-        body.append((row.run, search, *_recalls(row.recall), _rank(row.median_rank), _count(row.candidates), seed))
-        if row.chance_recall or row.chance_median_rank is not None:
-            blind = (*_recalls(row.chance_recall), _rank(row.chance_median_rank))
-            body.append(("", "  by chance", *blind, "", ""))
+        body.append((row.run, search, *_recalls(row.recall), _rank(row.median_rank), f"{row.candidates:,}", seed))
+        body.append(("", "  by chance", *_recalls(row.chance_recall), _rank(row.chance_median_rank), "", ""))
     return Cells(head=head, rows=body, numeric=frozenset(range(2, len(head))))
 
 
 def action_cells(rows: Sequence[ResultRow]) -> Cells | None:
-    """Actions against runs, MPJPE in millimetres; None when no run tells."""
+    """Actions against runs, MPJPE in millimetres; None where no motion has an action."""
     with_actions = [row for row in rows if row.actions]
     if not with_actions:
         return None
@@ -97,10 +95,6 @@ def _fixed(value: float | None) -> str:
     return NONE if value is None else f"{value:.1f}"
 
 
-def _count(value: int | None) -> str:
-    return NONE if value is None else f"{value:,}"
-
-
 def _rank(value: float | None) -> str:
     return NONE if value is None else number(value)
 
@@ -111,22 +105,22 @@ def _recalls(recall: Mapping[int, float]) -> list[str]:
 
 def gain_sentence(gain: Difference) -> str:
     """What pretraining changed, in one sentence that also says how sure it is."""
-    change = gain.change_mm
-    seeds = (
-        f"means over {gain.seeds_with} and {gain.seeds_without} runs"
-        if gain.seeds_with > 1 or gain.seeds_without > 1
-        else "one run each, so the noise between seeds is not known"
-    )
-    aligned = ""
-    if gain.with_p_mm is not None and gain.without_p_mm is not None:
-        change_p = gain.with_p_mm - gain.without_p_mm
-        aligned = f" and the P-MPJPE {abs(change_p):.1f} mm {_lower(change_p)}"
+    change, change_p = gain.change_mm, gain.with_p_mm - gain.without_p_mm
     share = f"{100 * change / gain.without_mm:+.1f}".replace("-", "−")
     return (
         f"With pretraining the MPJPE is {abs(change):.1f} mm {_lower(change)} "
-        f"({gain.with_mm:.1f} against {gain.without_mm:.1f} mm, {share} %){aligned}. "
-        f"Protocol {gain.protocol}; {seeds}."
+        f"({gain.with_mm:.1f} against {gain.without_mm:.1f} mm, {share} %) and the P-MPJPE {abs(change_p):.1f} mm "
+        f"{_lower(change_p)}. Protocol {gain.protocol}; {_how_sure(gain)}."
     )
+
+
+def _how_sure(gain: Difference) -> str:
+    if gain.paired.spread is not None:
+        seeds, lower = len(gain.paired.seeds), gain.paired.lower
+        return f"paired over {seeds} seeds, standard deviation {gain.paired.spread:.1f} mm, lower in {lower}"
+    if gain.paired.seeds:
+        return f"one pair of runs (seed {gain.paired.seeds[0]}), so the noise between seeds is not known"
+    return f"means over {gain.runs_with} and {gain.runs_without} runs that share no seed, so nothing is paired"
 
 
 def _lower(change: float) -> str:
@@ -161,7 +155,7 @@ def _parts(rows: Sequence[ResultRow], gains: Sequence[Difference], retrieval: Se
     if retrieval:
         yield (
             '<p class="note">R@k: how often a right answer is among the first k. By chance: the same for a '
-            "blind draw.</p>"
+            "random draw.</p>"
         )
         yield rank_cells(retrieval).html()
     else:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from actionpose import charts
-from actionpose.ablation.table import mean_and_spread
 from actionpose.config import differences, to_dict
 from actionpose.errors import UserError
 from actionpose.files import publish_folder, write_text
 from actionpose.robustness.curves import RobustRecipe, measure_robustness, robust_table
 from actionpose.robustness.perturb import CURVES, NAMED
 from actionpose.runs import evaluate as evaluation
+from actionpose.runs.seeds import mean_and_spread
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.runtime import start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from actionpose.data.batches import detector
 from actionpose.data.samples import motion_samples
 from actionpose.evaluate.embeddings import what_it_learned
 from actionpose.evaluate.lifting import ScoredTable, held_out, mean_pose_lift, score, summarise
-from actionpose.evaluate.predictions import Kept, about_predictions, write_predictions
+from actionpose.evaluate.predictions import Recorder, about_predictions, write_predictions
+from actionpose.evaluate.result import Result
 from actionpose.jsonl import append_line
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs.folder import CONFIG, RESULTS
@@ -49,7 +51,7 @@ def evaluate(
     version: str,
     commit: str = "",
     predictions: Path | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """Measure a run's best (else latest) checkpoint, or a named one, and add a line to `results.jsonl`.
 
     Args:
@@ -66,41 +68,50 @@ def evaluate(
     """
     found, shards = checkpoint.find(run), ShardSet(data)
     table = held_out(shards, recipe.data, recipe.eval)
-    kept = Kept(shards) if predictions else None
+    recorder = Recorder(shards) if predictions else None
     with start(recipe.run) as runtime:
         model = load_model(found).to(runtime.device)
         detect = detector(recipe.data)
-        result = summarise(score(model.lift, table, recipe.eval, runtime, detect=detect, keep=kept), table)
-        if recipe.eval.baselines:
-            result["baselines"] = _baselines(recipe, shards, table, runtime)
-        learned = _learned(found, recipe, shards, runtime)
-    row = {
-        **result,
-        "fingerprint": shards.fingerprint,
-        "data": str(data),
+        measured = summarise(score(model.lift, table, recipe.eval, runtime, detect=detect, keep=recorder), table)
+        measured = dataclasses.replace(
+            measured,
+            baselines=_baselines(recipe, shards, table, runtime) if recipe.eval.baselines else None,
+            **_learned(found, recipe, shards, runtime),
+        )
+    result = dataclasses.replace(
+        measured,
+        **_conditions(found, recipe, table),
+        data=str(data),
+        run=str(run),
+        command=" ".join(argv),
+        version=version,
+        commit=commit or None,
+        time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        predictions=str(predictions) if predictions else None,
+    )
+    if predictions and recorder:
+        write_predictions(predictions, recorder.videos, about_predictions(result))
+    home = found.path.parent.parent
+    if (home / CONFIG).is_file():
+        append_line(home / RESULTS, result.to_json())
+    return result
+
+
+def _conditions(found: checkpoint.Checkpoint, recipe: Recipe, table: ScoredTable) -> dict[str, Any]:
+    """What was measured and how, as fields of a result."""
+    legacy = recipe.eval.legacy_ts56 and table.protocol.name == "3dhp"
+    return {
+        "fingerprint": table.shards.fingerprint,
         "split": table.config.split,
-        "run": str(run),
         "checkpoint": found.path.name,
         "step": found.step,
-        "command": " ".join(argv),
         "trained_by": found.meta["command"],
         "pretrained": bool(found.meta["recipe"]["init"]["pose"]),
         "seed": found.meta["recipe"]["run"]["seed"],
         "flip_tta": recipe.eval.flip_tta,
-        **({"legacy_ts56": True} if recipe.eval.legacy_ts56 and table.protocol.name == "3dhp" else {}),
+        "legacy_ts56": True if legacy else None,
         "detections": "stored" if table.stored_2d else recipe.data.detections,
-        "version": version,
-        "commit": commit or None,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        **learned,
     }
-    if predictions and kept:
-        row["predictions"] = str(predictions)
-        write_predictions(predictions, kept.videos, about_predictions(row))
-    home = found.path.parent.parent
-    if (home / CONFIG).is_file():
-        append_line(home / RESULTS, row)
-    return row
 
 
 def _baselines(recipe: Recipe, shards: ShardSet, table: ScoredTable, runtime: Runtime) -> dict[str, dict[str, float]]:
@@ -112,8 +123,8 @@ def _baselines(recipe: Recipe, shards: ShardSet, table: ScoredTable, runtime: Ru
     }
     rows = {}
     for name, lift in lifts.items():
-        row = summarise(score(lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
-        rows[name] = {"mpjpe_mm": row["mpjpe_mm"], "p_mpjpe_mm": row["p_mpjpe_mm"]}
+        found = summarise(score(lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
+        rows[name] = {"mpjpe_mm": found.mpjpe_mm, "p_mpjpe_mm": found.p_mpjpe_mm}
     return rows
 
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actionpose.config import differences, flat, to_toml
 from actionpose.errors import UserError
 from actionpose.files import write_text
 from actionpose.jsonl import read_lines
-from actionpose.train import checkpoint
 
-CONFIG, CONFIG_TOML, RESULTS = "config.json", "config.toml", "results.jsonl"
+if TYPE_CHECKING:
+    from actionpose.train.checkpoint import Checkpoint
+
+CONFIG, CONFIG_TOML, LOG, RESULTS = "config.json", "config.toml", "log.jsonl", "results.jsonl"
 
 LENGTH = tuple(f"{stage}.{key}" for stage in ("pretrain", "finetune") for key in ("epochs", "steps"))
 FREE = (
@@ -31,9 +33,7 @@ FREE = (
 run's length is one of them unless the learning rate falls towards its end."""
 
 
-def open_run(
-    out: Path, about: Mapping[str, Any], *, resume: bool, defaults: Mapping[str, Any]
-) -> checkpoint.Checkpoint | None:
+def open_run(out: Path, about: Mapping[str, Any], *, resume: bool, defaults: Mapping[str, Any]) -> Checkpoint | None:
     """Make the run folder, or find the checkpoint to resume from; None means: from the start.
 
     Args:
@@ -45,6 +45,8 @@ def open_run(
     Raises:
         UserError: the folder is in use, or was made from other data or settings.
     """
+    from actionpose.train import checkpoint  # here: who only reads a folder does not wait for torch
+
     used = out.is_dir() and any(out.iterdir())
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file", "give another folder to --out")
@@ -107,8 +109,10 @@ def read_config(run: Path) -> dict[str, Any]:
 
 def inspect(run: Path) -> dict[str, Any]:
     """What is in a run folder: command, data, progress, losses, checkpoints, results."""
+    from actionpose.train import checkpoint
+
     config = read_config(run)
-    rows = read_lines(run / "log.jsonl")
+    rows = read_lines(run / LOG)
     steps = [row for row in rows if "losses" in row]
     found = checkpoint.latest(run)
     best = checkpoint.find(run) if found else None

@@ -1,12 +1,11 @@
-"""What a report says about training runs, read from their folders without loading the trainer.
+"""What a report says about runs: their curves, their results as rows, and with against without pretraining.
 
-A run folder may be young, old or broken: whatever is missing becomes a note instead of an error, since a report
-is most wanted when something went wrong.
+A run folder may be young or broken: whatever is missing becomes a note instead of an error, since a report is most
+wanted when something went wrong.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,22 +13,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-CONFIG, LOG, RESULTS = "config.json", "log.jsonl", "results.jsonl"
-_NOT_LOSSES = {"step", "epoch", "lr", "seed", "rank", "time", "wall_s", "eta_s", "elapsed_s", "epochs", "steps"}
+from actionpose.errors import UserError
+from actionpose.evaluate.result import Result
+from actionpose.jsonl import appended_lines
+from actionpose.runs.folder import LOG, RESULTS, read_config
+from actionpose.runs.seeds import Change, paired
+
 RECALLS = (1, 5, 10)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalRow:
-    """How often a motion's own text is among the first k, in per cent, with its chance level."""
+    """How often a motion's own text is among the first k, in percent, and chance beside it."""
 
     run: str
     seed: int | None
     direction: str
     split: str
-    candidates: int | None
+    candidates: int
     recall: dict[int, float]
-    median_rank: float | None
+    median_rank: float
     chance_recall: dict[int, float]
     chance_median_rank: float | None
 
@@ -39,16 +42,16 @@ class ResultRow:
     """One evaluation of a lifting run: errors in millimetres.
 
     `stage` is what trained it (pretrain, finetune, or baseline for what was not trained); `pretrained` tells whether
-    fine-tuning began from trained weights, None where that is not asked or not known. `data` and `conditions` name
-    what has to be equal for two rows to be compared.
+    fine-tuning began from trained weights, None where that is not asked. `data` and `conditions` name what has to be
+    equal for two rows to be compared.
     """
 
     run: str
     stage: str
     pretrained: bool | None
     mpjpe_mm: float
-    p_mpjpe_mm: float | None
-    frames: int | None
+    p_mpjpe_mm: float
+    frames: int
     protocol: str
     data: str
     seed: int | None
@@ -59,18 +62,24 @@ class ResultRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """With against without pretraining, under one protocol on the same frames; means over seeds."""
+    """With against without pretraining, under one protocol on the same frames.
+
+    Means are over the runs that are compared: those of the seeds that both sides have, or where they share none, all.
+
+    Attributes:
+        paired: the change in MPJPE seed by seed; without seeds where the sides share none.
+        runs_with: how many runs `with_mm` is the mean of; so is `runs_without`.
+    """
 
     protocol: str
-    frames: int | None
+    frames: int
     with_mm: float
     without_mm: float
-    with_p_mm: float | None
-    without_p_mm: float | None
-    seeds_with: int
-    seeds_without: int
-    spread_with: float | None
-    spread_without: float | None
+    with_p_mm: float
+    without_p_mm: float
+    paired: Change
+    runs_with: int
+    runs_without: int
 
     @property
     def change_mm(self) -> float:
@@ -80,11 +89,10 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run folder as far as it could be read."""
+    """One run folder as far as it could be read; `task` is pretrain or finetune."""
 
     name: str
     task: str
-    config: dict[str, Any]
     log: list[dict[str, Any]]
     results: list[ResultRow]
     retrieval: list[RetrievalRow]
@@ -94,231 +102,129 @@ class Run:
         """Loss name (and `lr`, and the validation error) → steps and values, in the order the log has them."""
         found: dict[str, tuple[list[float], list[float]]] = {}
         for row in self.log:
-            if not _is_number(row.get("step")):
-                continue
-            for name, value in (_losses(row) if "event" not in row else _validation(row)).items():
+            for name, value in _values(row).items():
                 steps, values = found.setdefault(name, ([], []))
                 steps.append(float(row["step"]))
-                values.append(value)
+                values.append(math.nan if value is None else value)  # null: not finite; a gap shows where
         return found
 
 
+def _values(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """What of a log row is drawn."""
+    if "losses" in row:
+        return {**row["losses"], "lr": row["lr"]}
+    return {"validation MPJPE, mm": row["mpjpe_mm"]} if row.get("event") == "eval" else {}
+
+
 def read_run(folder: Path) -> Run:
-    """Read a run folder; what is missing or unreadable is listed in `notes`."""
-    notes: list[str] = []
+    """Read a run folder; `notes` name what is not there or not readable."""
     if not folder.is_dir():
-        return Run(
-            name=folder.name, task="", config={}, log=[], results=[], retrieval=[],
-            notes=(f"the run folder {folder} is not there",),
-        )  # fmt: skip
-    config = _read_config(folder / CONFIG, notes)
-    log = _read_lines(folder / LOG, notes)
-    evaluations = _read_lines(folder / RESULTS, notes)
-    results, retrieval = [], []
-    for row in evaluations:
-        results += _result(folder.name, row, config)
-        retrieval += _retrieval(folder.name, row, config)
+        note = f"the run folder {folder} is not there"
+        return Run(name=folder.name, task="", log=[], results=[], retrieval=[], notes=(note,))
+    notes: list[str] = []
+    try:
+        task = str(read_config(folder)["command"])
+    except UserError as error:
+        task = ""
+        notes.append(error.message)
+    log = _lines(folder / LOG, f"{LOG} is not there", notes)
+    found = [(number, row) for number, row in enumerate(_lines(folder / RESULTS, "not evaluated yet", notes), 1)]
+    results = [result for number, row in found if (result := _result(row, number, notes)) is not None]
+    rows = (row for result in results for row in _rows(folder.name, result))
     return Run(
         name=folder.name,
-        task=_task(config, log),
-        config=config,
+        task=task,
         log=log,
-        results=_latest(results, lambda r: (r.run, r.stage, r.protocol, r.data, r.conditions)),
-        retrieval=_latest(retrieval, lambda r: (r.direction, r.split)),
+        results=_latest(rows, lambda r: (r.run, r.stage, r.protocol, r.data, r.conditions)),
+        retrieval=_latest((r for x in results for r in _retrieval(folder.name, x)), lambda r: (r.direction, r.split)),
         notes=tuple(notes),
     )
 
 
-def _read_config(path: Path, notes: list[str]) -> dict[str, Any]:
+def _lines(path: Path, absent: str, notes: list[str]) -> list[dict[str, Any]]:
+    """Rows of a file as far as they can be read."""
+    if not path.is_file():
+        notes.append(absent)
+    rows: list[dict[str, Any]] = []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        notes.append(f"{path.name} is not there")
-        return {}
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        notes.append(f"{path.name} cannot be read: {error}")
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _read_lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """JSON objects, one a line; a torn last line is what a killed run leaves and is dropped in silence."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        notes.append("not evaluated yet" if path.name == RESULTS else f"{path.name} is not there")
-        return []
-    rows, damaged = [], 0
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line) if line.strip() else None
-        except json.JSONDecodeError:
-            damaged += number < len(lines)
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    if damaged:
-        notes.append(f"{path.name} has {damaged} damaged line{'s' if damaged > 1 else ''}, left out")
+        rows.extend(appended_lines(path))
+    except UserError as error:
+        notes.append(f"{error.message}; what follows it is left out")
     return rows
 
 
-def _latest(rows: Iterable[Any], key: Any) -> list[Any]:
-    """The last row of each key: a new evaluation replaces an earlier one."""
-    return list({key(row): row for row in rows}.values())
-
-
-# --- one line of the log ----------------------------------------------------------------------
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _losses(row: Mapping[str, Any]) -> dict[str, float]:
-    """Losses and the learning rate of a log row, nested under `losses` or flat with a telling name."""
-    found: dict[str, float] = {}
-    nested = row.get("losses")
-    if isinstance(nested, Mapping):
-        # The log writes null for a loss that is not finite; a gap in the curve shows where.
-        found |= {str(k): math.nan if v is None else float(v) for k, v in nested.items() if v is None or _is_number(v)}
-    else:
-        found |= {
-            k: float(v)
-            for k, v in row.items()
-            if _is_number(v)
-            and k not in _NOT_LOSSES
-            and ("loss" in k or k in ("total", "position", "velocity", "align"))
-        }
-    if _is_number(row.get("lr")):
-        found["lr"] = float(row["lr"])
-    return found
-
-
-def _validation(row: Mapping[str, Any]) -> dict[str, float]:
-    error = _float(row.get("mpjpe_mm")) if row.get("event") == "eval" else None
-    return {} if error is None else {"validation MPJPE, mm": error}
-
-
-def _find(config: object, key: str) -> Any:
-    """The first value of a key, looked for at the top, then inside."""
-    if not isinstance(config, Mapping):
+def _result(row: Mapping[str, Any], number: int, notes: list[str]) -> Result | None:
+    try:
+        return Result.from_json(row)
+    except ValueError as error:
+        notes.append(f"{RESULTS}: line {number} is left out: {error}")
         return None
-    if key in config:
-        return config[key]
-    return next((v for inner in config.values() if (v := _find(inner, key)) is not None), None)
 
 
-def _task(config: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> str:
-    if isinstance(config.get("command"), str):
-        return str(config["command"])
-    aligned = any("align" in name for row in log[:3] for name in _losses(row))
-    return "pretrain" if aligned else ""
+def _latest(rows: Iterable[Any], key: Any) -> list[Any]:
+    """The last row of each key: evaluating again replaces what was found before."""
+    return list({key(row): row for row in rows}.values())
 
 
 # --- one evaluation ---------------------------------------------------------------------------
 
 _CONDITIONS = ("split", "flip_tta", "detections", "windowing", "clip_frames", "source_2d")
-"""Entries of a result row that may differ inside a protocol; numbers are compared where all of them agree."""
+"""Fields of a result that may differ inside a protocol; numbers are compared where all of them agree."""
 
 
-def _result(run: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> list[ResultRow]:
-    """The row of a run, and those of the baselines that were measured with it."""
-    if (error := _float(row.get("mpjpe_mm"))) is None:
-        return []
-    stage = str(row.get("trained_by") or config.get("command") or "")
+def _rows(run: str, result: Result) -> list[ResultRow]:
+    """The row of a run, and those of the baselines that were measured on the same frames without training."""
+    stage = result.trained_by or ""
+    extra = {"pck": result.pck, "auc": result.auc}
     measured = ResultRow(
         run=run,
         stage=stage,
-        pretrained=None if stage == "pretrain" else _pretrained(row, config),
-        mpjpe_mm=error,
-        p_mpjpe_mm=_float(row.get("p_mpjpe_mm")),
-        frames=_int(row.get("frames")),
-        protocol=str(row.get("protocol") or "not named"),
-        data=str(row.get("fingerprint") or ""),
-        seed=_int(row.get("seed", _find(config, "seed"))),
-        conditions=tuple(f"{key}={row[key]}" for key in _CONDITIONS if key in row),
-        actions=_actions(row.get("actions")),
-        extra={k: v for k in ("pck", "auc") if (v := _float(row.get(k))) is not None},
+        pretrained=None if stage == "pretrain" else result.pretrained,
+        mpjpe_mm=result.mpjpe_mm,
+        p_mpjpe_mm=result.p_mpjpe_mm,
+        frames=result.frames,
+        protocol=result.protocol,
+        data=result.fingerprint or "",
+        seed=result.seed,
+        conditions=tuple(f"{key}={getattr(result, key)}" for key in _CONDITIONS),
+        actions={name: means["mpjpe_mm"] for name, means in result.actions.items()},
+        extra={name: value for name, value in extra.items() if value is not None},
     )
-    return [measured, *_baselines(row.get("baselines"), measured)]
-
-
-def _baselines(found: object, of_run: ResultRow) -> list[ResultRow]:
-    """Rows for what was measured on the same frames without training; a seed means nothing for them."""
-    if not isinstance(found, Mapping):
-        return []
-    return [
+    baselines = [
         replace(
-            of_run, run=str(name).replace("_", " "), stage="baseline", pretrained=None, mpjpe_mm=error,
-            p_mpjpe_mm=_float(row.get("p_mpjpe_mm")), seed=None, actions={}, extra={},
+            measured, run=name.replace("_", " "), stage="baseline", pretrained=None, seed=None, actions={}, extra={},
+            mpjpe_mm=means["mpjpe_mm"], p_mpjpe_mm=means["p_mpjpe_mm"],
         )
-        for name, row in found.items()
-        if isinstance(row, Mapping) and (error := _float(row.get("mpjpe_mm"))) is not None
+        for name, means in (result.baselines or {}).items()
     ]  # fmt: skip
+    return [measured, *baselines]
 
 
-def _pretrained(row: Mapping[str, Any], config: Mapping[str, Any]) -> bool | None:
-    if isinstance(row.get("pretrained"), bool):
-        return bool(row["pretrained"])
-    init = _find(config, "init")
-    return bool(init.get("pose")) if isinstance(init, Mapping) else None
+def _retrieval(run: str, result: Result) -> list[RetrievalRow]:
+    """One row a direction of search."""
+    return [
+        RetrievalRow(
+            run=run,
+            seed=result.seed,
+            direction=direction.replace("_", " "),
+            split=result.split or "",
+            candidates=found["candidates"],
+            recall=_recalls(found),
+            median_rank=found["median_rank"],
+            chance_recall=_recalls(found["chance"]),
+            chance_median_rank=_blind_median(_recalls(found["chance"]), found["candidates"]),
+        )
+        for direction, found in (result.retrieval or {}).items()
+    ]
 
 
-def _actions(found: object) -> dict[str, float]:
-    """Action → MPJPE, from `{action: mm}` or `{action: {"mpjpe_mm": mm}}`."""
-    if not isinstance(found, Mapping):
-        return {}
-    flat = {str(k): _float(v.get("mpjpe_mm") if isinstance(v, Mapping) else v) for k, v in found.items()}
-    return {k: v for k, v in flat.items() if v is not None}
+def _recalls(found: Mapping[str, Any]) -> dict[int, float]:
+    return {k: found[f"r{k}"] for k in RECALLS}
 
 
-def _float(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _int(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _retrieval(run: str, row: Mapping[str, Any], config: Mapping[str, Any]) -> list[RetrievalRow]:
-    """One row a direction of search, from `{direction: {r1, r5, r10: %, median_rank, candidates, chance: {r1, …}}}`."""
-    found = row.get("retrieval")
-    if not isinstance(found, Mapping):
-        return []
-    seed = _int(row.get("seed", _find(config, "seed")))
-    rows = []
-    for direction, block in found.items():
-        if not isinstance(block, Mapping):
-            continue
-        recall, chance = _recalls(block), _recalls(block.get("chance"))
-        candidates, median = _int(block.get("candidates")), _float(block.get("median_rank"))
-        if recall or median is not None:
-            rows.append(
-                RetrievalRow(
-                    run=run,
-                    seed=seed,
-                    direction=str(direction).replace("_", " "),
-                    split=str(row.get("split") or ""),
-                    candidates=candidates,
-                    recall=recall,
-                    median_rank=median,
-                    chance_recall=chance,
-                    chance_median_rank=_blind_median(chance, candidates),
-                )
-            )
-    return rows
-
-
-def _recalls(found: object) -> dict[int, float]:
-    if not isinstance(found, Mapping):
-        return {}
-    return {k: value for k in RECALLS if (value := _float(found.get(f"r{k}"))) is not None}
-
-
-def _blind_median(chance: Mapping[int, float], candidates: int | None) -> float | None:
+def _blind_median(chance: Mapping[int, float], candidates: int) -> float | None:
     """Median rank of a blind draw where one item is right, which chance at k = 1 tells; otherwise not known."""
-    one_right = candidates and math.isclose(chance.get(1, 0.0), 100.0 / candidates, rel_tol=1e-6)
-    return (candidates + 1) / 2 if candidates and one_right else None
+    return (candidates + 1) / 2 if math.isclose(chance[1], 100.0 / candidates, rel_tol=1e-6) else None
 
 
 # --- with against without ---------------------------------------------------------------------
@@ -331,24 +237,35 @@ def differences(rows: Sequence[ResultRow]) -> list[Difference]:
         if row.pretrained is not None:
             same = (row.protocol, row.frames, row.data, row.stage, row.conditions)
             groups.setdefault(same, {True: [], False: []})[row.pretrained].append(row)
-    return [
-        Difference(
-            protocol=protocol, frames=frames,
-            with_mm=statistics.fmean(r.mpjpe_mm for r in sides[True]),
-            without_mm=statistics.fmean(r.mpjpe_mm for r in sides[False]),
-            with_p_mm=_mean_p(sides[True]), without_p_mm=_mean_p(sides[False]),
-            seeds_with=len(sides[True]), seeds_without=len(sides[False]),
-            spread_with=_spread(sides[True]), spread_without=_spread(sides[False]),
-        )
-        for (protocol, frames, *_), sides in groups.items()
-        if sides[True] and sides[False]
-    ]  # fmt: skip
+    return [_difference(sides[True], sides[False]) for sides in groups.values() if sides[True] and sides[False]]
 
 
-def _mean_p(rows: Sequence[ResultRow]) -> float | None:
-    values = [r.p_mpjpe_mm for r in rows]
-    return statistics.fmean(v for v in values if v is not None) if None not in values else None
+def _difference(pretrained: Sequence[ResultRow], scratch: Sequence[ResultRow]) -> Difference:
+    change = paired(_by_seed(pretrained), _by_seed(scratch))
+    if change.seeds:
+        pretrained, scratch = ([row for row in side if row.seed in change.seeds] for side in (pretrained, scratch))
+    return Difference(
+        protocol=pretrained[0].protocol,
+        frames=pretrained[0].frames,
+        with_mm=_over_seeds(pretrained, "mpjpe_mm"),
+        without_mm=_over_seeds(scratch, "mpjpe_mm"),
+        with_p_mm=_over_seeds(pretrained, "p_mpjpe_mm"),
+        without_p_mm=_over_seeds(scratch, "p_mpjpe_mm"),
+        paired=change,
+        runs_with=len(pretrained),
+        runs_without=len(scratch),
+    )
 
 
-def _spread(rows: Sequence[ResultRow]) -> float | None:
-    return statistics.stdev(r.mpjpe_mm for r in rows) if len(rows) > 1 else None
+def _over_seeds(rows: Sequence[ResultRow], name: str) -> float:
+    """Mean over seeds, each counted once."""
+    by_seed: dict[int | None, list[float]] = {}
+    for row in rows:
+        by_seed.setdefault(row.seed, []).append(getattr(row, name))
+    return statistics.fmean(statistics.fmean(values) for values in by_seed.values())
+
+
+def _by_seed(rows: Sequence[ResultRow]) -> dict[int, float]:
+    """Seed → MPJPE; runs of one seed are averaged."""
+    seeds = dict.fromkeys(row.seed for row in rows if row.seed is not None)
+    return {seed: statistics.fmean(row.mpjpe_mm for row in rows if row.seed == seed) for seed in seeds}

@@ -251,13 +251,13 @@ def _validation(
                 log.warn(f"no retrieval while training: {error.message}")
 
     def validate() -> Measured:
-        row = summarise(score(model.lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
-        kept = {key: row[key] for key in ("mpjpe_mm", "p_mpjpe_mm", "frames", "protocol")}
-        words = f"mpjpe_mm {row['mpjpe_mm']:.2f}, p_mpjpe_mm {row['p_mpjpe_mm']:.2f}"
+        result = summarise(score(model.lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
+        kept: dict[str, Any] = {k: getattr(result, k) for k in ("mpjpe_mm", "p_mpjpe_mm", "frames", "protocol")}
+        words = f"mpjpe_mm {result.mpjpe_mm:.2f}, p_mpjpe_mm {result.p_mpjpe_mm:.2f}"
         if clips is None:
-            return Measured(error=row["mpjpe_mm"], row=kept, words=words)
+            return Measured(error=result.mpjpe_mm, row=kept, words=words)
         found = aligned(model, clips, recipe, runtime)
-        error = -mean_recall(found) if by_retrieval else row["mpjpe_mm"]
+        error = -mean_recall(found) if by_retrieval else result.mpjpe_mm
         return Measured(error=error, row=kept | found, words=f"{words}, {in_words(found)}")
 
     return validate

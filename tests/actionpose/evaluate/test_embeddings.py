@@ -217,7 +217,7 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     more = ("pretrain.steps=4", "eval.baselines=true")
     resolved = recipe(*more, text=bert)
     train(resolved, folder, tmp_path / "run")
-    row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
+    row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0").to_json()
     assert {"retrieval", "zero_shot", "probe"} <= set(row)
     assert set(row["probe"]) == {"token", "token_mean", "untrained", "statistics", "learned_from"}
     assert row["probe"]["learned_from"] == 8
@@ -234,7 +234,7 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     assert lines["probe untrained top1"]["chance"] == f"{100 / 7:.1f}"
     assert lines["zero-shot categories top1"]["most_frequent"] == "25.0"  # two of eight clips wave
     assert embeddings.table_rows({"mpjpe_mm": 1.0}) == []
-    again = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
+    again = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0").to_json()
     assert [again[k] for k in ("retrieval", "zero_shot", "probe")] == [
         row[k] for k in ("retrieval", "zero_shot", "probe")
     ]
@@ -242,13 +242,13 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     bare = evaluation.evaluate(
         tmp_path / "run", folder, dataclasses.replace(resolved.value, eval=off), argv=[], version="0"
     )
-    assert "probe" not in bare
+    assert bare.probe is None
 
 
 def test_pretraining_without_text_is_probed_all_the_same(folder, tmp_path):
     resolved = recipe("pretrain.steps=1", "loss.lambda_con=0.0")
     train(resolved, folder, tmp_path / "run")
-    row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
+    row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0").to_json()
     assert "probe" in row
     assert "retrieval" not in row
 

@@ -168,7 +168,7 @@ def test_flipping_averages_a_clip_and_its_mirror_image(folder, model):
 
 def test_means_by_action_dataset_and_view_add_up(folder, model):
     table = held_out(ShardSet(folder), DATA, EVAL)
-    result = summarise(score(model.lift, table, EVAL, CPU), table)
+    result = summarise(score(model.lift, table, EVAL, CPU), table).to_json()
     for group in ("actions", "datasets", "views"):
         rows = result[group].values()
         assert sum(row["frames"] for row in rows) == result["frames"]
@@ -214,7 +214,9 @@ def test_measuring_a_pretrained_run_adds_a_line_with_retrieval_and_baselines(fol
     bert = write_tiny_bert(tmp_path / "bert")
     resolved = resolve(Recipe, overrides=tiny("pretrain.steps=2", "eval.baselines=true", text=bert))
     training.train("pretrain", resolved, folder, tmp_path / "run", resume=False, argv=[], version="0")
-    row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=["ap-train", "evaluate"], version="0")
+    row = evaluation.evaluate(
+        tmp_path / "run", folder, resolved.value, argv=["ap-train", "evaluate"], version="0"
+    ).to_json()
     assert {"mpjpe_mm", "p_mpjpe_mm", "frames", "protocol", "fingerprint", "seed", "command"} <= set(row)
     assert row["fingerprint"] == ShardSet(folder).fingerprint
     assert row["protocol"] == "orthographic"
@@ -227,7 +229,7 @@ def test_measuring_a_pretrained_run_adds_a_line_with_retrieval_and_baselines(fol
     assert row["baselines"]["mean_pose"]["mpjpe_mm"] < row["baselines"]["untrained"]["mpjpe_mm"]
     lines = read_lines(tmp_path / "run/results.jsonl")
     assert lines == [json.loads(json.dumps(row))]
-    again = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0")
+    again = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0").to_json()
     assert again["mpjpe_mm"] == row["mpjpe_mm"]
     assert len(read_lines(tmp_path / "run/results.jsonl")) == 2
 

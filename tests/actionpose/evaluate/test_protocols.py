@@ -20,6 +20,7 @@ from actionpose.evaluate.protocols import (
     scored_windows,
     windowing_of,
 )
+from actionpose.evaluate.result import Result
 from actionpose.evaluate.scoring import score_video, table_rows
 from actionpose.shards import ShardSet
 from actionpose.train.runtime import Runtime
@@ -68,7 +69,7 @@ class Answer:
 
 def measured(shards, config=EVAL, data=DATA, change=lambda pose: pose):
     table = held_out(shards, data, config)
-    return summarise(score(Answer(table, change), table, config, CPU), table), table
+    return summarise(score(Answer(table, change), table, config, CPU), table).to_json(), table
 
 
 # --- windows ----------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def test_an_action_counts_once_however_long_it_is(tmp_path):
     pooled = sum(means[name] * frames[name] for name in means) / 176
     assert result["frame_mpjpe_mm"] == pytest.approx(pooled)
     assert result["mpjpe_mm"] != pytest.approx(pooled)
-    rows = table_rows(result)
+    rows = table_rows(Result.from_json(result))
     assert [row["what"] for row in rows] == ["Directions", "Discussion", "mean of actions", "mean of frames"]
     assert [row["mpjpe_mm"] for row in rows[2:]] == [result["mpjpe_mm"], result["frame_mpjpe_mm"]]
 
@@ -223,7 +224,7 @@ def test_3dhp_weighs_by_frames_and_shows_sequences_and_scenes(mpi):
         "green screen": 13, "no green screen": 69, "outdoor": 48,
     }  # fmt: skip
     assert table.left_out == 0
-    assert [row["what"] for row in table_rows(result)][-2:] == ["all frames", "mean of sequences"]
+    assert [row["what"] for row in table_rows(Result.from_json(result))][-2:] == ["all frames", "mean of sequences"]
 
 
 def test_the_old_scale_of_ts5_and_ts6_shrinks_their_predictions_by_a_sixteenth(mpi):

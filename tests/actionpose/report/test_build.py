@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
+from actionpose.evaluate.result import Result
 from actionpose.geometry import camera_matrix
 from actionpose.report.build import build_report, summary_text
 from actionpose.report.facts import sample_clips, viewer_clip
 from actionpose.report.svg import Axis, Bar, Series, bar_rows, histogram, line_chart, nice_ticks, number
+from actionpose.report.tables import gain_sentence
 from actionpose.runs.results import differences, read_run
+from actionpose.runs.seeds import Change
 from actionpose.schema import Summary, Transitions
 from actionpose.shards import ShardSet
 from tests.makers.walker import make_shards
@@ -78,19 +82,28 @@ def write_run(
     recipe = {"init": {"pose": init}, "run": {"seed": 3}}
     (folder / "config.json").write_text(json.dumps({"command": command, "recipe": recipe}))
     rows = [
-        {"step": s, "epoch": 0, "lr": 1e-4 / (s + 1), "losses": {"total": 2.0 / (s + 1), "position": 1 / (s + 1)}}
+        {"step": s, "epoch": 0, "lr": 1e-4 / (s + 1), "losses": {"total": 2.0 / (s + 1), "3d": 1 / (s + 1)}}
+        | {"clips_per_s": 9.5}
         for s in range(40)
     ]
     rows.insert(20, {"event": "eval", "step": 20, "mpjpe_mm": 80.0})
     (folder / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows) + '{"step": 41, "los')
     if results is not None:
-        (folder / "results.jsonl").write_text("".join(json.dumps(r) + "\n" for r in results))
+        trained = {"trained_by": command, "pretrained": bool(init)}
+        lines = ({**trained, **line} for line in results)
+        (folder / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
 
 def result(mpjpe: float, **more: Any) -> dict[str, Any]:
-    row = {"mpjpe_mm": mpjpe, "p_mpjpe_mm": mpjpe - 10, "frames": 500, "protocol": "h36m", "fingerprint": "sha256:d"}
-    return {**row, "seed": 3, **more}
+    """A line of results.jsonl, less what `write_run` adds."""
+    measured = Result(
+        mpjpe_mm=mpjpe, p_mpjpe_mm=mpjpe - 10, n_mpjpe_mm=mpjpe - 5, velocity_mm=3.0, velocity_mm_s=150.0,
+        acceleration_mm=None, frames=500, motions=3, protocol="h36m-b", title="made up", average="over frames",
+        frame_mpjpe_mm=mpjpe, frame_p_mpjpe_mm=mpjpe - 10, actions={}, datasets={}, views={}, fingerprint="sha256:d",
+        seed=3,
+    )  # fmt: skip
+    return replace(measured, **more).to_json()
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +115,16 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("runs")
     search = {"r1": 25.0, "r5": 50.0, "r10": 75.0, "median_rank": 4, "candidates": 40, "queries": 7}
-    retrieval = {"motion_to_text": {**search, "chance": {"r1": 2.5, "r5": 12.5, "r10": 25.0}}, "version": 1}
+    retrieval = {"motion_to_text": {**search, "chance": {"r1": 2.5, "r5": 12.5, "r10": 25.0}}}
     first = result(99.0, retrieval=retrieval, trained_by="pretrain", pretrained=False)
+    walk = {"Walk": {"mpjpe_mm": 55.5, "frames": 500}}
     return [
         write_run(root / "pretrain", results=[first], command="pretrain"),
-        write_run(root / "tuned", results=[result(90.0), result(60.0, actions={"Walk": 55.5})], init="runs/pretrain"),
+        write_run(
+            root / "tuned",
+            results=[result(90.0), result(60.0, actions=walk)],
+            init="runs/pretrain",
+        ),
         write_run(root / "scratch", results=[result(72.0)], init=""),
         root / "gone",
     ]
@@ -261,8 +279,8 @@ def test_the_table_is_there_as_data(report: tuple[Any, str]) -> None:
 
 def test_the_plain_text_table_tells_both_errors_retrieval_chance_and_the_caveat(report: tuple[Any, str]) -> None:
     text = summary_text(report[0])
-    assert re.search(r"tuned +finetune +with +60\.0 +50\.0 +500 +3 +h36m", text)
-    assert re.search(r"scratch +finetune +without +72\.0 +62\.0 +500 +3 +h36m", text)
+    assert re.search(r"tuned +finetune +with +60\.0 +50\.0 +500 +3 +h36m-b", text)
+    assert re.search(r"scratch +finetune +without +72\.0 +62\.0 +500 +3 +h36m-b", text)
     assert "12.0 mm lower (60.0 against 72.0 mm, −16.7 %)" in text
     assert re.search(r"pretrain .* 25\.0 +50\.0 +75\.0 +4 +40 +3", text)
     assert re.search(r"by chance +2\.5 +12\.5 +25\.0 +20\.5", text)
@@ -289,18 +307,29 @@ def test_a_young_run_and_an_empty_one_are_no_errors(tmp_path: Path, shards: Path
     assert "No run was evaluated yet" in summary_text(summary)
 
 
-def test_damage_inside_a_log_is_counted(tmp_path: Path) -> None:
+def test_damage_inside_a_log_is_named_and_what_comes_before_it_is_drawn(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", results=[])
     lines = (run / "log.jsonl").read_text().splitlines()
     (run / "log.jsonl").write_text("\n".join([lines[0], "{torn", *lines[1:]]))
-    assert read_run(run).notes == ("log.jsonl has 1 damaged line, left out",)
+    (note,) = read_run(run).notes
+    assert "log.jsonl: line 2 is not JSON" in note
+    assert note.endswith("what follows it is left out")
+    assert set(read_run(run).curves()) == {"total", "3d", "lr"}
+
+
+def test_a_result_that_lacks_something_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+    short = result(50.0)
+    del short["frames"]
+    run = read_run(write_run(tmp_path / "r", results=[short, result(60.0)]))
+    assert run.notes == ("results.jsonl: line 1 is left out: it lacks frames",)
+    assert [row.mpjpe_mm for row in run.results] == [60.0]
 
 
 def test_curves_hold_every_loss_and_a_gap_where_it_was_not_finite(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", results=[])
     with open(run / "log.jsonl", "w") as log:
         for step, loss in enumerate((2.0, None, 1.0)):
-            log.write(json.dumps({"step": step, "lr": 0.1, "losses": {"total": loss}, "strange": [1]}) + "\n")
+            log.write(json.dumps({"step": step, "lr": 0.1, "losses": {"total": loss}}) + "\n")
     curves = read_run(run).curves()
     assert set(curves) == {"total", "lr"}
     np.testing.assert_array_equal(curves["total"][1], [2.0, np.nan, 1.0])
@@ -311,24 +340,20 @@ def test_curves_hold_every_loss_and_a_gap_where_it_was_not_finite(tmp_path: Path
 def test_the_validation_error_is_a_curve_of_its_own(tmp_path: Path) -> None:
     curves = read_run(write_run(tmp_path / "r", results=[])).curves()
     assert curves["validation MPJPE, mm"] == ([20.0], [80.0])
-    assert set(curves) == {"validation MPJPE, mm", "total", "position", "lr"}
+    assert set(curves) == {"validation MPJPE, mm", "total", "3d", "lr"}
 
 
 def test_a_blind_draw_has_a_median_rank_only_where_one_item_is_right(tmp_path: Path) -> None:
-    several = {"text_to_motion": {"r1": 30.0, "chance": {"r1": 9.0}, "median_rank": 2, "candidates": 40}}
-    (row,) = read_run(write_run(tmp_path / "r", results=[{"retrieval": several}])).retrieval
-    assert (row.median_rank, row.chance_recall, row.chance_median_rank) == (2, {1: 9.0}, None)
+    chance = {"r1": 9.0, "r5": 40.0, "r10": 60.0}
+    several = {"r1": 30.0, "r5": 50.0, "r10": 70.0, "chance": chance, "median_rank": 2, "candidates": 40}
+    lines = [result(60.0, retrieval={"text_to_motion": several})]
+    (row,) = read_run(write_run(tmp_path / "r", results=lines)).retrieval
+    assert (row.median_rank, row.chance_recall[1], row.chance_median_rank) == (2, 9.0, None)
 
 
 def test_curves_stand_in_the_order_of_the_objective(report: tuple[Any, str]) -> None:
     titles = re.findall(r"<figure><h3>([^<]+)</h3><svg", report[1])
-    assert titles == ["Clip lengths", "total loss", "validation MPJPE, mm", "position", "learning rate"]
-
-
-def test_flat_losses_are_read_too(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "r", results=[])
-    (run / "log.jsonl").write_text('{"step": 1, "epoch": 0, "lr": 0.1, "loss": 2, "position_loss": 1, "eta_s": 4}\n')
-    assert set(read_run(run).curves()) == {"loss", "position_loss", "lr"}
+    assert titles == ["Clip lengths", "total loss", "3D position loss", "validation MPJPE, mm", "learning rate"]
 
 
 def test_runs_on_other_data_or_protocols_are_never_compared(tmp_path: Path) -> None:
@@ -358,13 +383,27 @@ def test_a_pretraining_run_and_baselines_are_shown_but_not_compared(tmp_path: Pa
     ]
 
 
-def test_several_seeds_are_averaged(tmp_path: Path) -> None:
+def seeds_of(tmp_path: Path, *runs: tuple[float, int, str]) -> list[Any]:
     rows = []
-    for k, (mm, init) in enumerate(((50, "x"), (54, "x"), (70, ""), (74, ""))):
-        rows += read_run(write_run(tmp_path / str(k), results=[result(mm, seed=k)], init=init)).results
+    for k, (mm, seed, init) in enumerate(runs):
+        rows += read_run(write_run(tmp_path / str(k), results=[result(mm, seed=seed)], init=init)).results
+    return rows
+
+
+def test_runs_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    # Seed 2 is easy for both sides, and seed 9 has no partner.
+    rows = seeds_of(tmp_path, (50, 1, "x"), (22, 2, "x"), (90, 9, "x"), (60, 1, ""), (30, 2, ""))
     (gain,) = differences(rows)
-    assert (gain.with_mm, gain.without_mm, gain.seeds_with, gain.seeds_without) == (52, 72, 2, 2)
-    assert gain.spread_with == pytest.approx(2.8284, abs=1e-4)
+    assert gain.paired == Change(seeds=(1, 2), mean=-9.0, spread=pytest.approx(2**0.5), lower=2)
+    assert (gain.with_mm, gain.without_mm, gain.change_mm) == (36, 45, -9)
+    assert "paired over 2 seeds, standard deviation 1.4 mm, lower in 2" in gain_sentence(gain)
+
+
+def test_runs_that_share_no_seed_are_averaged_and_reported_as_unpaired(tmp_path: Path) -> None:
+    (gain,) = differences(seeds_of(tmp_path, (50, 1, "x"), (54, 2, "x"), (70, 3, "")))
+    assert (gain.with_mm, gain.without_mm, gain.runs_with, gain.runs_without) == (52, 70, 2, 1)
+    assert gain.paired.seeds == ()
+    assert "share no seed, so nothing is paired" in gain_sentence(gain)
 
 
 # --- drawing ----------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ def test_resampling_keeps_straight_motion_straight(rate):
 
 def test_every_curve_starts_clean_and_clean_is_what_evaluation_says(table):
     detect = detector(DATA)
-    plain = summarise(score(flat_lift, table, EVAL, CPU, detect=detect), table)
+    plain = summarise(score(flat_lift, table, EVAL, CPU, detect=detect), table).to_json()
     rows = measure_robustness(flat_lift, table, RECIPE, RobustnessConfig(), CPU)
     assert {row["curve"] for row in rows if row["level"] == "clean"} == set(RobustnessConfig().curves)
     for curve in RobustnessConfig().curves:
