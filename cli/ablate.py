@@ -56,9 +56,8 @@ def ablate(
     """
     from actionpose import charts
     from actionpose.ablation import grid as grids
-    from actionpose.ablation.report import report
     from actionpose.ablation.settings import AblateRecipe
-    from actionpose.ablation.table import terminal_rows
+    from actionpose.ablation.table import terminal_rows, write_table
 
     grids.refuse_many_processes()
     options = {"init.pose": init, "ablate.seeds": _numbers(seeds), **_row_options(rows, own)}
@@ -72,7 +71,7 @@ def ablate(
     grid.open(resume=resume, argv=typed("ap-train"))
     minutes = budget_minutes or resolved.value.run.budget_minutes
     outcome = grid.run(argv=typed("ap-train"), version=toolkit_version(), minutes=minutes, say=note)
-    content = report(grid, outcome)
+    content = write_table(grid, outcome)
     emit(content if format == "json" else terminal_rows(content["table"]), format)
     if outcome.results and not charts.can_draw():
         note(f"no figure was drawn: matplotlib is not installed; {charts.ADVICE}, then the same command with --resume")

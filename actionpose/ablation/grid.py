@@ -126,7 +126,7 @@ class Grid:
             steps = {}
             for stage in ("pretrain", "finetune"):
                 if stage == "finetune" or row.changes is not None:
-                    made = training.plan(stage, self.resolved_recipe(stage, row, 0), self._folder(stage))
+                    made = training.plan(stage, self.resolved_recipe(stage, row, 0), self.shards_of(stage))
                     steps[stage] = (
                         f"{made['steps']} steps of {made['batch']} over {made['samples']} samples "
                         f"of up to {made['longest']} frames"
@@ -142,7 +142,8 @@ class Grid:
             )
         return rows
 
-    def _folder(self, stage: str) -> Path:
+    def shards_of(self, stage: str) -> Path:
+        """The shard folder of a stage."""
         return self.data if stage == "pretrain" else self.target
 
     # --- the folder -------------------------------------------------------------------------
@@ -309,7 +310,7 @@ class _Work:
         budget = () if left is None else (f"run.budget_minutes={left!r}",)
         resolved = self.grid.resolved_recipe(stage, cell.row, cell.seed, f"init.pose={json.dumps(init)}", *budget)
         made = training.train(
-            stage, resolved, self.grid._folder(stage), folder, resume=True, argv=self.argv, version=self.version
+            stage, resolved, self.grid.shards_of(stage), folder, resume=True, argv=self.argv, version=self.version
         )
         return "done" if made["finished"] else str(made["reason"])
 

@@ -1,15 +1,19 @@
-"""The arithmetic of an ablation table: means over seeds, and differences of cells that share a seed.
+"""The ablation table: means over seeds, differences of cells that share a seed, and their files, also of a part.
 
-Rows of one seed have the same order of samples and the same detections, so effects of a seed that all rows share cancel
-of the difference; its spread says how sure a change is, which the spread of a row does not.
+table.json, table.md and ablation.png hold what is measured so far.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from actionpose.ablation.settings import LABELS
+from actionpose import charts
+from actionpose.ablation.grid import Grid, Outcome, values_of
+from actionpose.ablation.settings import LABELS, differs_by, leaves_out
+from actionpose.files import write_text
 from actionpose.runs.seeds import mean_and_spread, paired
 
 METRICS = ("mpjpe_mm", "p_mpjpe_mm", "pck", "auc")
@@ -23,7 +27,7 @@ def metrics_in(cells: Cells) -> tuple[str, ...]:
     return tuple(name for name in METRICS if cells and all(cell.get(name) is not None for cell in cells))
 
 
-def summarise(cells: Cells, rows: Sequence[str], seeds: Sequence[int], against: str = "") -> list[dict[str, Any]]:
+def over_seeds(cells: Cells, rows: Sequence[str], seeds: Sequence[int], against: str = "") -> list[dict[str, Any]]:
     """One dict per row of the table, in the order of `rows`.
 
     Args:
@@ -121,3 +125,96 @@ def _plus_minus(value: float | None, spread: float | None, *, sign: bool = False
         return "–"
     text = f"{value:+.2f}" if sign else f"{value:.2f}"
     return f"{text} ± {spread:.2f}" if spread is not None else text
+
+
+# --- files ------------------------------------------------------------------------------------
+
+TABLE_JSON, TABLE_MD, FIGURE = "table.json", "table.md", "ablation.png"
+CONDITIONS = ("protocol", "split", "frames", "detections", "flip_tta", "fingerprint", "version")
+
+
+def write_table(grid: Grid, outcome: Outcome) -> dict[str, Any]:
+    """Write table and figure of what is measured; return the content of `table.json`.
+
+    The figure is left out, and `figure` is None, where matplotlib is not installed or nothing is measured.
+    """
+    rows = [row.name for row in grid.rows]
+    cells = values_of(outcome.results, METRICS)
+    against = "baseline" if "baseline" in rows else rows[0]
+    table = over_seeds(cells, rows, grid.config.seeds, against)
+    whole: dict[str, Any] = {
+        "against": against,
+        "rows": {row.name: leaves_out(row) for row in grid.rows},
+        "settings": {row.name: differs_by(row) for row in grid.rows},
+        "reading": grid.config.reading,
+        "conditions": _conditions(outcome.results),
+        "table": table,
+        "cells": cells,
+        "missing": outcome.missing,
+        "reason": outcome.reason,
+        "figure": None,
+    }
+    if cells and charts.can_draw():
+        draw(grid.out / FIGURE, cells, rows, against)
+        whole["figure"] = str(grid.out / FIGURE)
+    write_text(grid.out / TABLE_JSON, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    write_text(grid.out / TABLE_MD, markdown(table, whole))
+    return whole
+
+
+def _conditions(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The conditions of all measurements, to be listed with the numbers."""
+    common: dict[str, Any] = {}
+    for key in CONDITIONS:
+        values = {json.dumps(row[key]): row[key] for row in results if key in row}
+        if values:
+            common[key] = next(iter(values.values())) if len(values) == 1 else sorted(values)
+    return common
+
+
+# --- the figure -------------------------------------------------------------------------------
+
+
+def draw(out: Path, cells: Sequence[Mapping[str, Any]], rows: Sequence[str], against: str) -> None:
+    """Left the error of every cell, cells of one seed joined, means as bars; right the differences to `against`.
+
+    Raises:
+        UserError: matplotlib is not installed, or the file cannot be written.
+    """
+    metric = metrics_in(cells)[0]
+    by_seed: dict[int, dict[str, float]] = {}
+    for cell in cells:
+        by_seed.setdefault(int(cell["seed"]), {})[str(cell["row"])] = float(cell[metric])
+    changes = {
+        seed: {row: values[row] - values[against] for row in values if row != against}
+        for seed, values in by_seed.items()
+        if against in values
+    }
+    others = [row for row in rows if row != against]
+    with charts.figure(out, (2.2 + 1.15 * (len(rows) + len(others)), 3.6)) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(len(rows) + 0.4, max(len(others), 1) + 0.4))
+        charts.tidy(left, y=TITLES[metric], title="every seed, and the mean")
+        _panel(left, by_seed, rows, ".1f")
+        charts.tidy(right, y=f"change of {TITLES[metric]}", title=f"against {LABELS.get(against, against)}, paired")
+        right.axhline(0, color=charts.SOFT, lw=1)
+        _panel(right, changes, others, "+.2f")
+        if by_seed:
+            left.legend(fontsize=7, frameon=False, labelcolor=charts.SOFT)
+
+
+def _panel(axis: Any, by_seed: Mapping[int, Mapping[str, float]], rows: Sequence[str], form: str) -> None:
+    for number, seed in enumerate(sorted(by_seed)):
+        there = [(at, by_seed[seed][row]) for at, row in enumerate(rows) if row in by_seed[seed]]
+        if there:
+            colour = charts.COLOURS[number % len(charts.COLOURS)]
+            axis.plot(
+                *zip(*there, strict=True), color=colour, lw=0.9, alpha=0.6, marker="o", ms=4, label=f"seed {seed}"
+            )
+    for at, row in enumerate(rows):
+        values = [values[row] for values in by_seed.values() if row in values]
+        if values:
+            mean = sum(values) / len(values)
+            axis.hlines(mean, at - 0.28, at + 0.28, color=charts.INK, lw=2.4, zorder=3)
+            axis.annotate(f"{mean:{form}}", (at + 0.3, mean), fontsize=8, color=charts.INK, va="center")
+    axis.set_xticks(range(len(rows)), [LABELS.get(row, row) for row in rows], fontsize=8)
+    axis.set_xlim(-0.6, max(len(rows), 1) - 0.2)

@@ -7,6 +7,7 @@ is keyed on it, so the same shards and the same settings always give the same sa
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,8 +21,7 @@ from numpy.typing import NDArray
 from actionpose.balance import label_weights
 from actionpose.config import setting
 from actionpose.data.selection import select_motions
-from actionpose.data.shuffled import with_shuffled_labels
-from actionpose.data.windows import every_start, split_clips
+from actionpose.data.windows import every_start, split_clips, transition_start, window_starts
 from actionpose.errors import UserError
 from actionpose.geometry import SCREEN_PER_METRE, view_matrix
 from actionpose.shards import ShardSet
@@ -94,31 +94,6 @@ class DataConfig:
             raise ValueError(f"dev_share {self.dev_share} is a share of the people, from 0 to below 1")
         if self.scale <= 0 or len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
             raise ValueError(f"scale {self.scale} and zoom {list(self.zoom)} (from, to) must be positive")
-
-
-# --- windows ----------------------------------------------------------------------------------
-
-
-def window_starts(frames: int, size: int, stride: int, limit: int | None = None) -> list[int]:
-    """First frames of the windows over `frames`; one at 0 when they fit into `size`.
-
-    Every frame is covered as long as `limit` allows: the last window is aligned to the end.
-    """
-    if frames <= size:
-        return [0]
-    starts = [*range(0, frames - size, stride), frames - size]
-    if limit is not None and len(starts) > limit:
-        keep = (
-            np.unique(np.round(np.linspace(0, len(starts) - 1, limit)).astype(int)) if limit > 1 else [len(starts) // 2]
-        )
-        starts = [starts[k] for k in keep]
-    return starts
-
-
-def transition_start(frames: int, size: int, border_a: int, border_b: int) -> int:
-    """First frame of the one window of `size` that has the transition's middle nearest to its own."""
-    middle = (border_a + border_b) // 2
-    return int(min(max(middle - size // 2, 0), frames - size))
 
 
 # --- the table --------------------------------------------------------------------------------
@@ -287,6 +262,31 @@ def _motion_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_]
     for k, at, span in windows:
         length = size if stretched else span
         yield int(ids[k]), at, length, length, 0, -1, float(motions["heading"][ids[k]]), span
+
+
+TEXT_COLUMNS = ("text", "raw", "text_a", "text_b", "act_cat", "concurrent")
+"""What travels with a label; where a clip begins and what kind it is stays with the clip."""
+
+
+def with_shuffled_labels(shards: ShardSet, pairs: NDArray[np.integer]) -> ShardSet:
+    """The same shards, the labels of these pairs permuted among them; the permutation is always the same.
+
+    A control for what texts add: motions, labels, how often each label comes and what it is told from stay as they
+    are. Whatever such a pretraining gains, it does not gain from texts.
+
+    Args:
+        shards: left as they are.
+        pairs: (N,) rows of `shards.pairs`.
+    """
+    chosen = np.asarray(pairs, dtype=np.int64)
+    permuted = chosen[np.random.default_rng(len(chosen)).permutation(len(chosen))]
+    other = copy.copy(shards)
+    other.pairs = dict(shards.pairs)
+    for name in TEXT_COLUMNS:
+        column = shards.pairs[name].copy()
+        column[chosen] = shards.pairs[name][permuted]
+        other.pairs[name] = column
+    return other
 
 
 def sample_table(shards: ShardSet, config: DataConfig, rows: Iterable[Row]) -> SampleTable:

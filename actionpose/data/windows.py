@@ -18,6 +18,28 @@ Window = tuple[int, int, int]
 """video, start, span."""
 
 
+def window_starts(frames: int, size: int, stride: int, limit: int | None = None) -> list[int]:
+    """First frames of the windows over `frames`; one at 0 when they fit into `size`.
+
+    Every frame is covered as long as `limit` allows: the last window is aligned to the end.
+    """
+    if frames <= size:
+        return [0]
+    starts = [*range(0, frames - size, stride), frames - size]
+    if limit is not None and len(starts) > limit:
+        keep = (
+            np.unique(np.round(np.linspace(0, len(starts) - 1, limit)).astype(int)) if limit > 1 else [len(starts) // 2]
+        )
+        starts = [starts[k] for k in keep]
+    return starts
+
+
+def transition_start(frames: int, size: int, border_a: int, border_b: int) -> int:
+    """First frame of the one window of `size` that has the transition's middle nearest to its own."""
+    middle = (border_a + border_b) // 2
+    return int(min(max(middle - size // 2, 0), frames - size))
+
+
 def split_clips(lengths: Sequence[int], size: int, stride: int) -> list[Window]:
     """MotionBERT's clips of Human3.6M: full windows every `stride` frames, and nothing else.
 

@@ -13,7 +13,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,19 +24,39 @@ from actionpose.data.batches import Assembler, detector
 from actionpose.data.rng import keys, uniform
 from actionpose.data.samples import DataConfig, SampleTable, pair_samples
 from actionpose.errors import UserError
+from actionpose.evaluate.lifting import EvalConfig
 from actionpose.evaluate.probe import linear_probe
-from actionpose.evaluate.retrieval import Floats, Retrieval, text_motion_retrieval, truth
+from actionpose.evaluate.retrieval import Floats, Naming, Retrieval, text_motion_retrieval, truth, zero_shot
 from actionpose.evaluate.ridge import fit as fit_ridge
-from actionpose.evaluate.zeroshot import Naming, zero_shot
 from actionpose.model.action_pose import ActionPose
-from actionpose.runs.recipe import Recipe
+from actionpose.model.pose_encoder import PoseConfig
 from actionpose.shards import ShardSet
-from actionpose.train.runtime import Runtime, seed_all
+from actionpose.train.runtime import RunConfig, Runtime, seed_all
 
 Encode = Callable[[Tensor, Tensor], Tensor]
 """(pose2d (B, T, J, 3), valid (B, T)) → one row of features each, (B, F)."""
 
 TEXTS_AT_ONCE = 256
+
+
+class Settings(Protocol):
+    """What of a recipe decides how a model is measured."""
+
+    @property
+    def data(self) -> DataConfig:
+        """Which clips there are, and how they are shown."""
+
+    @property
+    def eval(self) -> EvalConfig:
+        """The split, sizes and limits."""
+
+    @property
+    def pose(self) -> PoseConfig:
+        """The pose encoder, for the same one before any training."""
+
+    @property
+    def run(self) -> RunConfig:
+        """The seed of that one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +120,7 @@ def _rows(table: SampleTable, chosen: NDArray[np.int64]) -> SampleTable:
     return dataclasses.replace(table, **picked)
 
 
-def held_out_clips(recipe: Recipe, shards: ShardSet, *, limit: int = 0) -> LabelledClips:
+def held_out_clips(recipe: Settings, shards: ShardSet, *, limit: int = 0) -> LabelledClips:
     """Labelled clips of the split to measure on."""
     config = recipe.eval
     chosen = dataclasses.replace(
@@ -116,7 +136,7 @@ def held_out_clips(recipe: Recipe, shards: ShardSet, *, limit: int = 0) -> Label
 
 
 def clip_features(
-    encoders: Mapping[str, Encode], clips: LabelledClips, recipe: Recipe, runtime: Runtime
+    encoders: Mapping[str, Encode], clips: LabelledClips, recipe: Settings, runtime: Runtime
 ) -> dict[str, Floats]:
     """Features (N, F) float64 of each clip under each encoder: the mean over its windows and views."""
     table = clips.table
@@ -183,7 +203,7 @@ def text_vectors(model: ActionPose, texts: list[str], runtime: Runtime) -> Float
 # --- what is reported -------------------------------------------------------------------------
 
 
-def what_it_learned(model: ActionPose, recipe: Recipe, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
+def what_it_learned(model: ActionPose, recipe: Settings, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
     """Everything there is to say after training.
 
     `retrieval` and `zero_shot` (models with text), `ridge` (the same search without training a network; where there
@@ -218,7 +238,7 @@ def what_it_learned(model: ActionPose, recipe: Recipe, shards: ShardSet, runtime
     return found
 
 
-def probed_encoders(model: ActionPose, recipe: Recipe, runtime: Runtime) -> dict[str, Encode]:
+def probed_encoders(model: ActionPose, recipe: Settings, runtime: Runtime) -> dict[str, Encode]:
     """What straight lines are fitted to: the token, and what can be had without it."""
     encoders: dict[str, Encode] = {"statistics": pose_statistics}
     if recipe.pose.class_token:
@@ -253,7 +273,7 @@ def ridge_retrieval(model: ActionPose, known: Known, asked: Known, runtime: Runt
     return {way: retrieval_row(found) for way, found in both.items()}
 
 
-def aligned(model: ActionPose, clips: LabelledClips, recipe: Recipe, runtime: Runtime) -> dict[str, Any]:
+def aligned(model: ActionPose, clips: LabelledClips, recipe: Settings, runtime: Runtime) -> dict[str, Any]:
     """Retrieval both ways, and zero-shot naming over the texts and over the categories of these clips."""
     pose = clip_features({"": model.embed_pose}, clips, recipe, runtime)[""]
     pose /= np.maximum(np.linalg.norm(pose, axis=1, keepdims=True), 1e-12)
@@ -279,7 +299,7 @@ def probes(
     clips: LabelledClips,
     known: Mapping[str, Floats],
     asked: Mapping[str, Floats],
-    recipe: Recipe,
+    recipe: Settings,
 ) -> dict[str, Any]:
     """Linear probes of each kind of feature, from the training split's clips to the held-out ones.
 

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actionpose.evaluate.retrieval import Flags, Floats
-from actionpose.evaluate.zeroshot import Naming, naming
+from actionpose.evaluate.retrieval import Flags, Floats, Naming, naming
 
 PENALTY = 0.01
 """Weight of half the squared weights against the mean loss; features have unit variance. Not tuned."""

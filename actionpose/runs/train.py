@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 import warnings
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from actionpose.config import Resolved, differences, from_dict, to_dict
+from actionpose.config import Resolved, to_dict
 from actionpose.data.batches import Assembler, Loader, detector
 from actionpose.data.corrupt import masks_only
 from actionpose.data.samples import SampleTable, motion_samples, pair_samples
@@ -21,10 +20,9 @@ from actionpose.errors import UserError
 from actionpose.evaluate.embeddings import aligned, held_out_clips, in_words, mean_recall
 from actionpose.evaluate.lifting import held_out, score, summarise
 from actionpose.model.action_pose import ActionPose
-from actionpose.model.pose_encoder import PoseConfig
-from actionpose.model.pretrained import load_pose_weights
 from actionpose.model.text_encoder import MINILM, label_spread
 from actionpose.runs.folder import open_run, write_config
+from actionpose.runs.init import load_init, with_encoder_of_init
 from actionpose.runs.recipe import Recipe
 from actionpose.runs.settle import finishing, settling
 from actionpose.shards import ShardSet
@@ -159,7 +157,7 @@ def build(
     seed = recipe.run.seed
     if command == "finetune":
         model = ActionPose(recipe.pose)
-        _load_init(recipe, model, loaded)
+        load_init(recipe, model, loaded)
         share = recipe.corrupt.finetune_share
         masks = masks_only(recipe.corrupt, share) if share else None
         return model, FinetuneTask(model, recipe.loss, masks, seed), None
@@ -172,7 +170,7 @@ def build(
             "pretraining aligns poses with text, but no text model is named",
             "-o text.model=FOLDER of BERT base (paper) or -o text.model=minilm; without text: -o loss.lambda_con=0",
         )
-    _load_init(recipe, model, loaded)
+    load_init(recipe, model, loaded)
     texts = (
         Texts(table, recipe.loss.negatives, by_frequency=recipe.loss.negatives_by == "frequency") if aligned else None
     )
@@ -279,49 +277,3 @@ def check_labels(model: ActionPose, texts: Texts) -> float | None:
     for warning in caught:
         log.warn(str(warning.message))
     return spread
-
-
-# --- first weights ----------------------------------------------------------------------------
-
-
-def with_encoder_of_init(resolved: Resolved[Recipe]) -> Recipe:
-    """The recipe with the pose encoder's shape taken from the run it starts from, if it starts from one.
-
-    Raises:
-        UserError: the recipe itself asks for another shape, or for clips longer than that encoder takes.
-    """
-    recipe = resolved.value
-    path = Path(recipe.init.pose)
-    if not recipe.init.pose or not _is_ours(path):
-        return recipe
-    theirs = checkpoint.find(path).meta["recipe"]["pose"]
-    asked = {k: v for k, v in to_dict(recipe.pose).items() if resolved.origins.get(f"pose.{k}", "default") != "default"}
-    wrong = differences({k: theirs.get(k) for k in asked}, asked)
-    if wrong:
-        raise UserError(
-            f"{path} holds a different pose encoder than the recipe asks for: pose." + "; pose.".join(wrong),
-            "omit the pose settings (they are taken from the run), or start from other weights",
-        )
-    pose = from_dict(PoseConfig, theirs, where=str(path))
-    if recipe.data.clip_frames > pose.max_frames:
-        raise UserError(
-            f"{path} takes at most {pose.max_frames} frames at once, and data.clip_frames is {recipe.data.clip_frames}",
-            f"-o data.clip_frames={pose.max_frames}, or pretrain with -o pose.max_frames={recipe.data.clip_frames}",
-        )
-    return dataclasses.replace(recipe, pose=pose)
-
-
-def _is_ours(path: Path) -> bool:
-    return path.is_dir() or path.name in (checkpoint.WEIGHTS, checkpoint.META) or not path.exists()
-
-
-def _load_init(recipe: Recipe, model: ActionPose, loaded: bool) -> None:
-    """Put the first weights in; not when a resumed run brings its own."""
-    if not recipe.init.pose or loaded:
-        return
-    path = Path(recipe.init.pose)
-    if not _is_ours(path):
-        load_pose_weights(model.pose, path)
-        return
-    weights = checkpoint.find(path).weights()
-    model.pose.load_state_dict({k.removeprefix("pose."): v for k, v in weights.items() if k.startswith("pose.")})

@@ -23,8 +23,8 @@ from actionpose.data.batches import Loader, epoch_batches, slice_rank
 from actionpose.data.samples import Ints
 from actionpose.errors import UserError
 from actionpose.train import checkpoint
-from actionpose.train.gradients import shared_gradient_norms
 from actionpose.train.log import RunLog
+from actionpose.train.losses import shared_gradient_norms
 from actionpose.train.runtime import RunConfig, Runtime, seed_all
 from actionpose.train.schedule import StageConfig, learning_rate
 

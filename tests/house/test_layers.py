@@ -34,10 +34,10 @@ HOMES = {
 ARROWS: dict[str, dict[str, tuple[str, ...]]] = {
     "actionpose": {
         "train": ("data", "model"),
-        "evaluate": ("data", "model", "runs", "train"),
+        "evaluate": ("data", "model", "train"),
         "runs": ("data", "evaluate", "model", "train"),
         "ablation": ("data", "evaluate", "runs", "train"),
-        "robustness": ("ablation", "data", "evaluate", "runs", "train"),
+        "robustness": ("data", "evaluate", "runs", "train"),
         "report": ("runs",),
         "lift": ("data", "model", "runs", "train"),
         "export": ("lift", "model"),
@@ -150,9 +150,9 @@ def test_rooms_are_entered_along_the_table_only(package: str):
     }
 
 
-@pytest.mark.parametrize("package", ["pipeline"])
-def test_no_room_is_entered_from_one_that_it_enters(package: str):
-    order = list(TopologicalSorter(ARROWS[package]).static_order())  # raises CycleError, which names the circle
+@pytest.mark.parametrize("package", sorted(ARROWS))
+def test_the_table_of_rooms_is_acyclic(package: str):
+    order = list(TopologicalSorter(ARROWS[package]).static_order())  # raises CycleError, which names the rooms
     assert set(ARROWS[package]) <= set(order)
 
 

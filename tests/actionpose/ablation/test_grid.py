@@ -22,7 +22,7 @@ from actionpose import charts
 from actionpose.ablation import grid as ablation
 from actionpose.ablation.folder import cells_of
 from actionpose.ablation.settings import ROWS, AblateConfig, AblateRecipe, rows_of
-from actionpose.ablation.table import markdown, summarise, terminal_rows
+from actionpose.ablation.table import markdown, over_seeds, terminal_rows
 from actionpose.config import flat, resolve, to_dict
 from actionpose.data.samples import DataConfig, pair_samples
 from actionpose.errors import UserError
@@ -506,7 +506,7 @@ def test_what_a_seed_does_to_all_rows_falls_out_of_the_paired_difference(base, n
     def table(moved):
         cells = [{"row": "baseline", "seed": s, "mpjpe_mm": base[s] + moved[s]} for s in seeds]
         cells += [{"row": "both", "seed": s, "mpjpe_mm": base[s] + effect[s] + moved[s]} for s in seeds]
-        return {line["row"]: line for line in summarise(cells, ["baseline", "both"], seeds)}
+        return {line["row"]: line for line in over_seeds(cells, ["baseline", "both"], seeds)}
 
     still, moved = table([0.0] * len(base)), table(shift)
     assert still["both"]["mpjpe_mm_change"] == pytest.approx(statistics.fmean(effect), abs=1e-6)
@@ -525,7 +525,7 @@ def test_what_a_seed_does_to_all_rows_falls_out_of_the_paired_difference(base, n
 def test_a_part_of_a_grid_gives_a_part_of_the_table_with_the_rest_named(there):
     rows, seeds = ["baseline", "mmm", "both"], [0, 1, 2, 3]
     cells = [{"row": r, "seed": s, "mpjpe_mm": 100.0 + s + len(r)} for r, s in sorted(there)]
-    table = summarise(cells, rows, seeds)
+    table = over_seeds(cells, rows, seeds)
     assert [line["row"] for line in table] == rows
     for line in table:
         assert sorted(line["seeds"] + line["missing"]) == seeds
@@ -545,7 +545,7 @@ def test_a_metric_that_not_all_cells_have_is_left_out():
         {"row": "baseline", "seed": 0, "mpjpe_mm": 1.0, "p_mpjpe_mm": 0.5},
         {"row": "both", "seed": 0, "mpjpe_mm": 2.0},
     ]
-    table = summarise(cells, ["baseline", "both"], [0])
+    table = over_seeds(cells, ["baseline", "both"], [0])
     assert "p_mpjpe_mm" not in table[0]
     assert table[1]["mpjpe_mm_change"] == 1.0
     assert table[1]["mpjpe_mm_lower"] == 0

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from actionpose.data.batches import Assembler, Loader, detector, epoch_batches, slice_rank
-from actionpose.data.samples import DataConfig, motion_samples, pair_samples, transition_start, window_starts
+from actionpose.data.samples import DataConfig, motion_samples, pair_samples
 from actionpose.data.texts import Texts, mirror_words
+from actionpose.data.windows import transition_start, window_starts
 from actionpose.errors import UserError
 from actionpose.geometry import camera_matrix, camera_to_screen, flip, root_relative, screen_centre, to_camera
 from actionpose.schema import Summary

@@ -14,8 +14,7 @@ from actionpose.data.samples import pair_samples
 from actionpose.errors import UserError
 from actionpose.evaluate import embeddings
 from actionpose.evaluate.probe import fit, linear_probe
-from actionpose.evaluate.retrieval import truth
-from actionpose.evaluate.zeroshot import naming, zero_shot
+from actionpose.evaluate.retrieval import naming, truth, zero_shot
 from actionpose.jsonl import read_lines
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs import evaluate as evaluation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actionpose.evaluate.retrieval import ranks, summarise, text_motion_retrieval, truth
+from actionpose.evaluate.retrieval import ranks, search, text_motion_retrieval, truth
 
 
 @pytest.fixture
@@ -70,10 +70,10 @@ def test_random_embeddings_stay_near_chance(rng):
 
 def test_chance_with_several_right_answers_matches_drawing(rng):
     label_g = np.array([0] * 4 + [1] * 16)
-    result = summarise(np.ones((1, 2)), np.ones((20, 2)), label_g[None] == 0)
+    result = search(np.ones((1, 2)), np.ones((20, 2)), label_g[None] == 0)
     drawn = np.mean([(rng.permutation(label_g)[:5] == 0).any() for _ in range(20_000)])
     assert result.chance[5] == pytest.approx(100 * drawn, abs=1.5)
-    assert summarise(np.ones((1, 2)), np.ones((3, 2)), np.array([[True, False, False]])).chance[5] == 100
+    assert search(np.ones((1, 2)), np.ones((3, 2)), np.array([[True, False, False]])).chance[5] == 100
 
 
 def test_a_query_without_a_right_answer_ranks_behind_the_gallery():

@@ -21,10 +21,11 @@ from actionpose.errors import UserError
 from actionpose.jsonl import read_lines
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs import train as training
+from actionpose.runs.init import with_encoder_of_init
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
-from actionpose.train.gradients import shared_gradient_norms
+from actionpose.train.losses import shared_gradient_norms
 from actionpose.train.runtime import Runtime
 from actionpose.train.schedule import StageConfig
 from actionpose.train.tasks import FinetuneTask, PretrainTask
@@ -426,11 +427,11 @@ def test_finetuning_starts_from_the_pretrained_encoder(shards, bert, tmp_path):
     theirs = weights(tmp_path / "pre")
     assert all(torch.equal(value, theirs[name]) for name, value in model.state_dict().items())
     plain = resolve(Recipe, overrides=[f"init.pose={tmp_path / 'pre'}", "data.clip_frames=32", "data.stride=16"])
-    assert training.with_encoder_of_init(plain).pose.dim_feat == 16  # its shape comes along
+    assert with_encoder_of_init(plain).pose.dim_feat == 16  # its shape comes along
     with pytest.raises(UserError, match=r"pose\.dim_feat: was 16, now 32"):
-        training.with_encoder_of_init(recipe(f"init.pose={tmp_path / 'pre'}", "pose.dim_feat=32"))
+        with_encoder_of_init(recipe(f"init.pose={tmp_path / 'pre'}", "pose.dim_feat=32"))
     with pytest.raises(UserError, match=r"at most 32 frames at once, and data\.clip_frames is 40") as refused:
-        training.with_encoder_of_init(resolve(Recipe, overrides=[f"init.pose={tmp_path / 'pre'}", "data.clip_frames=40",
+        with_encoder_of_init(resolve(Recipe, overrides=[f"init.pose={tmp_path / 'pre'}", "data.clip_frames=40",
                                                              "data.stride=16"]))  # fmt: skip
     assert "pose.max_frames=40" in refused.value.hint
     with pytest.raises(UserError, match="is not there"):
