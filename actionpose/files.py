@@ -88,11 +88,6 @@ def require_file(path: str | os.PathLike[str], hint: str = "check the path") -> 
     return status
 
 
-def sha256_bytes(content: bytes) -> str:
-    """Return `sha256:<hex>` of the bytes."""
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
 def sha256_file(path: str | os.PathLike[str]) -> str:
     """Return `sha256:<hex>` of the file, read in blocks."""
     with open(path, "rb") as handle:

@@ -35,11 +35,6 @@ def pixel_to_screen(xy: Array, width: float, height: float) -> Array:
     return xy * (2.0 / width) - np.array([1.0, height / width])
 
 
-def screen_to_pixel(xy: Array, width: float, height: float) -> Array:
-    """Inverse of `pixel_to_screen`."""
-    return (xy + np.array([1.0, height / width])) * (width / 2.0)
-
-
 def root_relative(pose: Array) -> Array:
     """Subtract the pelvis from every joint, frame by frame; (..., 17, C) in, same shape out."""
     return pose - pose[..., ROOT : ROOT + 1, :]
@@ -151,8 +146,3 @@ def screen_centre(pose_cam: Array) -> Array:
 def camera_to_screen(pose_cam: Array, centre: Array, scale: float = SCREEN_PER_METRE) -> Array:
     """Orthographic pixel step: (..., 3) metres to screen units; x, y are the 2D, z shares their scale."""
     return (pose_cam - centre) * scale
-
-
-def screen_to_camera(pose_screen: Array, centre: Array, scale: float = SCREEN_PER_METRE) -> Array:
-    """Inverse of `camera_to_screen`."""
-    return pose_screen / scale + centre

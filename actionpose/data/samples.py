@@ -48,7 +48,9 @@ class DataConfig:
     views: tuple[str, ...] = setting((), "views to project to; empty: those the shards name (the paper: front, side)")
     clip_frames: int = setting(243, "longest clip; the paper uses 243 frames, 81 on MPI-INF-3DHP")
     stride: int = setting(
-        81, "frames between windows of a longer clip; the last one is aligned to the end (MotionBERT)"
+        0,
+        "frames between windows of a longer clip; the last one is aligned to the end (MotionBERT). 0: a third of "
+        "clip_frames, which is MotionBERT's 81 of 243",
     )
     cut: Literal["cover", "split-clips", "every-start"] = setting(
         "cover",
@@ -86,6 +88,8 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.stride == 0:
+            object.__setattr__(self, "stride", max(1, self.clip_frames // 3))
         if self.clip_frames < 2 or not 1 <= self.stride <= self.clip_frames:
             raise ValueError(f"stride {self.stride} must be between 1 and clip_frames {self.clip_frames}")
         if self.windows_per_clip < 1:
@@ -121,7 +125,6 @@ class SampleTable:
         motion: row of `shards.motions`.
         offset: first frame, counted from the motion's first (gaps included). A window may reach beyond the motion's
             ends; the frames there repeat the edge.
-        covered: frames at the sample's front that the window before has too.
         pair: row of `shards.pairs`, -1 without text.
         view: index into `views`.
         heading: radians, the heading that the camera is relative to.
@@ -139,7 +142,6 @@ class SampleTable:
     gap: Ints
     motion: Ints
     offset: Ints
-    covered: Ints
     pair: Ints
     view: Ints
     heading: NDArray[np.float64]
@@ -303,9 +305,6 @@ def sample_table(shards: ShardSet, config: DataConfig, rows: Iterable[Row]) -> S
         )
     motion, start, length, gap_at, gap, pair = (np.asarray(c, dtype=np.int64) for c in columns[:6])
     heading, span = np.asarray(columns[6], dtype=np.float64), np.asarray(columns[7], dtype=np.int64)
-    covered = np.zeros(len(motion), dtype=np.int64)
-    follows = (motion[1:] == motion[:-1]) & (pair[1:] == pair[:-1])
-    covered[1:] = np.where(follows, np.maximum(start[:-1] + span[:-1] - start[1:], 0), 0)
     n = len(views)
 
     def each_view(column: NDArray[Any]) -> NDArray[Any]:
@@ -322,7 +321,6 @@ def sample_table(shards: ShardSet, config: DataConfig, rows: Iterable[Row]) -> S
         gap=each_view(gap),
         motion=each_view(motion),
         offset=each_view(start),
-        covered=each_view(covered),
         pair=each_view(pair),
         view=np.tile(np.arange(n, dtype=np.int64), len(motion)),
         heading=each_view(heading),

@@ -32,7 +32,6 @@ class Protocol:
         clip_frames: T of the published numbers.
         drop_tails: whether frames after the last full window are left out, unless the settings say otherwise.
         stretch: whether a video shorter than a window is stretched to one.
-        skips: takes that are left out, in words; the shards name them.
         average: what the headline number is the mean of.
         extra: metrics in addition to the position and motion errors that every protocol reports.
     """
@@ -44,7 +43,6 @@ class Protocol:
     clip_frames: int
     drop_tails: bool = False
     stretch: bool = False
-    skips: str = "none"
     average: Literal["action means", "frames"] = "frames"
     extra: tuple[str, ...] = ()
 
@@ -72,7 +70,7 @@ PROTOCOLS: dict[str, Protocol] = {
             clip_frames=243,
             drop_tails=True,
             stretch=True,
-            skips="S9 Greeting take 2, S9 SittingDown take 2, S9 Waiting take 1 (damaged ground truth)",
+            # Left out, as the shards say: S9 Greeting take 2, SittingDown take 2, Waiting take 1 (damaged truth).
             average="action means",
         ),
         Protocol(
@@ -81,7 +79,7 @@ PROTOCOLS: dict[str, Protocol] = {
             truth="camera-space millimetres",
             windowings=("chunks", "every-frame"),
             clip_frames=243,
-            skips="S11 Directions, the take without a number (damaged video)",
+            # Left out, as the shards say: S11 Directions, the take without a number (damaged video).
             average="action means",
         ),
         Protocol(

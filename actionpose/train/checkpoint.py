@@ -114,11 +114,6 @@ def save(
     return final
 
 
-def mark_best(run: Path, step: int) -> None:
-    """Point `best` at a checkpoint that is already there."""
-    write_text(run / FOLDER / "best", f"step_{step:06d}\n")
-
-
 def _store(path: Path, tensors: Mapping[str, Tensor]) -> None:
     # Clones, since tied or viewed tensors share memory, which the format refuses.
     save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, path)

@@ -23,13 +23,12 @@ from actionpose.geometry import (
     root_relative,
     rotation_z,
     screen_centre,
-    screen_to_camera,
-    screen_to_pixel,
     to_camera,
     view_angles,
     view_matrix,
 )
 from actionpose.skeleton import FLIP_ORDER, JOINT_NAMES, LEFT, RIGHT
+from tests.makers.screen import screen_to_camera, screen_to_pixel
 
 seeds = st.integers(0, 2**32 - 1)
 angles = st.floats(-10, 10)

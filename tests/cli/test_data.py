@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from actionpose.geometry import screen_to_camera
 from actionpose.skeleton import JOINT_NAMES
 from cli.data import main
+from tests.makers.screen import screen_to_camera
 from tests.makers.worlds import World
 
 

@@ -374,7 +374,7 @@ def test_a_few_subjects_can_play_the_target_dataset(shards):
 
 
 def test_filters_that_name_nobody_are_refused_with_names(shards):
-    with pytest.raises(UserError, match=r"no motion has the subject 's9'(.|\n)*there is: s"):
+    with pytest.raises(UserError, match=r"no motion has the subject 's9'(.|\n)*known: s"):
         motion_samples(shards, dataclasses.replace(SMALL, subjects_include=("s9",)))
     with pytest.raises(UserError, match=r"no motions of split 'test'(.|\n)*train \(8 motions\), val \(8 motions\)"):
         motion_samples(shards, dataclasses.replace(SMALL, split="test"))
@@ -382,13 +382,19 @@ def test_filters_that_name_nobody_are_refused_with_names(shards):
         motion_samples(shards, dataclasses.replace(SMALL, subjects_exclude=("s0", "s1", "s2")))
 
 
-def test_evaluation_windows_name_each_frame_once(shards):
+@pytest.mark.parametrize(("frames", "stride"), [(243, 81), (60, 20), (2, 1)])
+def test_windows_advance_by_a_third_of_their_length_unless_a_stride_is_given(frames, stride):
+    assert DataConfig(clip_frames=frames).stride == stride
+    assert DataConfig(clip_frames=frames, stride=2).stride == 2
+
+
+def test_evaluation_windows_hold_every_frame(shards):
     table = motion_samples(shards, SMALL, stride=32)
     for motion in np.unique(table.motion):
         rows = np.flatnonzero((table.motion == motion) & (table.view == 0))
-        scored = [f for r in rows for f in range(table.offset[r] + table.covered[r], table.offset[r] + table.length[r])]
+        held = {f for r in rows for f in range(table.offset[r], table.offset[r] + table.length[r])}
         frames = shards.motions["stop"][motion] - shards.motions["start"][motion]
-        assert scored == list(range(frames))
+        assert held == set(range(frames))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
-from actionpose.geometry import pixel_to_screen, screen_to_pixel
+from actionpose.geometry import pixel_to_screen
 from pipeline.demo.h36m import place_of, write_demo_h36m
 from pipeline.h36m.cameras import (
     camera_named,
@@ -21,6 +21,7 @@ from pipeline.h36m.cameras import (
 )
 from pipeline.h36m.extrinsics import camera_form, metadata_rotation, read_places
 from pipeline.sources import facts
+from tests.makers.screen import screen_to_pixel
 from tests.makers.shards import make_shards
 
 RNG = np.random.default_rng(5)

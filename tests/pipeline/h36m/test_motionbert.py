@@ -9,11 +9,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from actionpose.geometry import root_relative, screen_to_pixel
+from actionpose.geometry import root_relative
 from actionpose.shards import ShardSet
 from pipeline.h36m.build import build_h36m, open_h36m
 from pipeline.h36m.motionbert import read_content
 from tests.makers.h36m import PICKLE, dumped, loaded, near, run, same_frames, videos
+from tests.makers.screen import screen_to_pixel
 
 MODULES = (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actionpose.geometry import screen_to_pixel
 from actionpose.shards import ShardSet
 from pipeline.demo.mpi3dhp import write_demo_3dhp
 from pipeline.mpi3dhp.build import table_fingerprint
 from pipeline.mpi3dhp.geometry import from_h36m
 from pipeline.sources.facts import manifests_folder, table
 from tests.makers.mpi3dhp import content, row_of, run
+from tests.makers.screen import screen_to_pixel
 
 FACTS = table("mpi_inf_3dhp")
 
