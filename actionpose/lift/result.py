@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, write_text
+from actionpose.lift.read_json import load_json
 from actionpose.skeleton import JOINT_NAMES, PARENTS
 
 Floats = NDArray[np.floating]
@@ -104,6 +105,13 @@ ROWS = (
 )
 """The arrays of N rows."""
 
+_ROW_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("valid", "filled", "predicted"), np.bool_),
+    **dict.fromkeys(("frame_index", "track_id"), np.int64),
+    "timestamps": np.float64,
+}
+"""Types of the rows; the others are float32."""
+
 _TEXTS = ("coordinate_system", "units", "root", "scale_source", "tool_version")
 
 
@@ -155,34 +163,43 @@ def as_dict(lifted: Lifted) -> dict[str, Any]:
 
 
 def load(path: Path) -> Lifted:
-    """Read a result that `save` wrote as npz.
+    """Read a result that `save` wrote as npz or JSON.
 
     Raises:
         UserError: not there, damaged, or another file.
     """
     try:
+        with open(path, "rb") as handle:
+            text = handle.read(1) == b"{"
+        if text:
+            return _from_members(load_json(path), path)
         with np.load(path, allow_pickle=False) as file:
-            if "schema" not in file or str(file["schema"]) != SCHEMA:
-                raise UserError(f"{path} is no result of `ap-lift run`", "give its .npz file")
-            if int(file["version"]) > VERSION:
-                raise UserError(f"{path} was written by a newer version", "update actionpose")
-            members: dict[str, Any] = {name: file[name] for name in ROWS}
-            members |= {name: str(file[name]) for name in _TEXTS}
-            members |= {name: json.loads(str(file[name])) for name in ("model", "picture")}
-            members |= {name: tuple(map(str, file[name].tolist())) for name in ("verdicts", "warnings")}
-            return Lifted(**members, fps=float(file["fps"]))
+            return _from_members({name: file[name] for name in file}, path)
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     except Exception as error:  # zip, zlib, numpy and json each have their own word for damage
-        raise UserError(f"{path} is no result of `ap-lift run`, or damaged: {error}", "lift the clip again") from error
+        raise UserError(f"{path} is no result of `ap-lift run`, or damaged", "lift the clip again") from error
+
+
+def _from_members(members: Mapping[str, Any], path: Path) -> Lifted:
+    if str(members.get("schema")) != SCHEMA:
+        raise UserError(f"{path} is no result of `ap-lift run`", "give the file that its -o names")
+    if int(members["version"]) > VERSION:
+        raise UserError(f"{path} was written by a newer version", "update actionpose")
+    found: dict[str, Any] = {name: np.asarray(members[name], _ROW_TYPES.get(name, np.float32)) for name in ROWS}
+    found |= {name: str(members[name]) for name in _TEXTS}
+    for name in ("model", "picture"):
+        found[name] = members[name] if isinstance(members[name], dict) else json.loads(str(members[name]))
+    found |= {name: tuple(map(str, np.asarray(members[name]).tolist())) for name in ("verdicts", "warnings")}
+    return Lifted(**found, fps=float(members["fps"]))
 
 
 def model_of(path: Path) -> Path | None:
     """Where the model of a result lies, or lay; None when the file is no result."""
     try:
-        model = load(path).model.get("path") if path.suffix == ".npz" else None
+        model = load(path).model.get("path") if path.suffix in (".npz", ".json") else None
     except UserError:
         return None
     return Path(str(model)) if model else None

@@ -371,6 +371,12 @@ def test_json_has_the_same_with_null_for_what_is_not_there(source: LiftModel, tm
     assert content["joint_names"] == list(JOINT_NAMES)
     assert content["poses_3d"][0][JOINT_NAMES.index("left_ankle")] == [None, None, None]
     assert content["model"]["kind"] == "actionpose pretrain"
+    again, rows = load(tmp_path / "clip.json"), ("poses_3d", "valid", "frame_index", "timestamps")
+    save(again, tmp_path / "clip.npz")
+    other = load(tmp_path / "clip.npz")
+    assert all(np.array_equal(getattr(again, n), getattr(other, n), equal_nan=n == "poses_3d") for n in rows)
+    assert again.valid.dtype == bool
+    assert not again.valid[:, JOINT_NAMES.index("left_ankle")].any()
 
 
 def test_motionberts_format_is_the_bare_array_in_screen_units(source: LiftModel, tmp_path: Path):
