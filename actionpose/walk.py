@@ -1,4 +1,4 @@
-"""Files below a folder, each folder entered once, and every folder that could not be looked into said."""
+"""Files below a folder; each folder is entered once, and unreadable ones are reported."""
 
 from __future__ import annotations
 

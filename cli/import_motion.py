@@ -27,7 +27,7 @@ SHOWN = 10
 @click.option("--body", type=PathLike, help="Folder with the SMPL+H body to bring motion to [default: the demo body].")
 @click.option("--skeleton", metavar="NAME", help="Which table of joint names to use [default: the one that fits].")
 @click.option("--joints", type=PathLike, help="A joint map of your own (TOML), instead of a table.")
-@click.option("--asf", type=PathLike, help="The skeleton of AMC files [default: the one beside them].")
+@click.option("--asf", type=PathLike, help="The skeleton of AMC files [default: the one next to them].")
 @click.option("--fps", type=click.FloatRange(1, 1000), help="The rate of all files, instead of what they state.")
 @click.option("--angles", type=click.Choice(["degrees", "radians"]), help="Unit of angles, against the format.")
 @click.option("--up", type=click.Choice(["y", "z"]), help="The axis that is up in the files [default: found].")

@@ -52,7 +52,7 @@ class EvalConfig:
 
     split: str = setting(
         "val",
-        "split to measure on; benchmark shards have `test` alone beside train, and it is taken; empty: all there are",
+        "split to measure on; benchmark shards, whose only other split is `test`, use that; empty: all splits",
     )
     subjects_include: tuple[str, ...] = setting((), "only these subjects, as `subject` or `dataset/subject`")
     subjects_exclude: tuple[str, ...] = setting((), "without these subjects")

@@ -1,7 +1,7 @@
 """Which frames of a benchmark count, in which ground truth, and how they are averaged: one name for each way.
 
 A number without its protocol cannot be compared, so every result row carries the name, and what may differ inside a
-protocol (windowing, dropped tails, 2D source) beside it. docs/evaluation.md says where each rule comes from.
+protocol (windowing, dropped tails, 2D source) with it. docs/evaluation.md says where each rule comes from.
 """
 
 from __future__ import annotations

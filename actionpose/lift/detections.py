@@ -1,4 +1,4 @@
-"""Detections: what every keypoint file is read into, whoever wrote it; and what a number in one may mean.
+"""Detections: what every keypoint file is read into, whatever program wrote it; and what a number in one may mean.
 
 Shape letters: N detections (one person in one frame), K joints of the detector.
 """
@@ -120,7 +120,7 @@ def clean(points: Floats, confidence: Floats | None, source: str) -> tuple[Float
 
 
 IN_PIXELS = 20.0
-"""Coordinates beyond are pixels, and no depth in metres or screen units lies beside them."""
+"""Coordinates beyond are pixels, and their depth is not in metres or screen units."""
 
 LOOSE, RIGID_SHARE = 0.015, 0.25
 """In a picture bones deviate from their mean length by more than the first; in 3D by less than this share of that. A

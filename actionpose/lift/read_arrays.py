@@ -103,7 +103,7 @@ def _small_enough(size: int, path: Path) -> None:
 
 
 def from_members(members: Mapping[str, Any], source: str, kind: str) -> Detections:
-    """Named arrays: keypoints with scores, frame numbers, track ids, names and a rate beside them.
+    """Named arrays: keypoints with scores, frame numbers, track ids, names and a frame rate.
 
     Raises:
         UserError: shapes that do not belong together.

@@ -28,10 +28,10 @@ class HeadsConfig:
 
     steps: int = setting(0, "steps after pretraining in which the heads alone learn; 0: they stay as they are")
     clips: int = setting(12000, "windows whose tokens are computed for it, evenly from all clips")
-    batch: int = setting(256, "clips in a step; each is told from the texts of the others, and each text from them")
+    batch: int = setting(256, "clips in a step; each is contrasted with the texts of the others, and each text with them")
     lr: float = setting(3e-3, "AdamW's learning rate, which falls to 0 as a cosine")
     weight_decay: float = setting(0.1, "AdamW's weight decay")
-    fresh: bool = setting(True, "start the heads anew instead of from what pretraining left")
+    fresh: bool = setting(True, "start from new heads instead of the pretrained ones")
 
     def __post_init__(self) -> None:
         if self.steps < 0 or min(self.clips, self.batch) < 2 or self.lr <= 0 or self.weight_decay < 0:
@@ -94,7 +94,7 @@ def fit_heads(
 
 
 def contrast(pose_pool: PosePool, text_pool: TextPool, settled: Settled, clips_B: Tensor, temperature: float) -> Tensor:
-    """Each clip told from the texts of a batch, and each text from its clips, mean of both ways.
+    """Contrast of each clip with the texts of a batch, and of each text with its clips; mean of both directions.
 
     Of several texts that are true of a clip each counts as right, and nothing that is known to be true as wrong.
     """

@@ -129,7 +129,7 @@ def _corrupted(batch: Batch, config: CorruptConfig, seed: int) -> Tensor:
 
 
 def thinned(batch: Batch, step: int, seed: int) -> Batch:
-    """A batch of every `step`-th frame, from a first one drawn for each clip anew in every epoch.
+    """A batch of every `step`-th frame, starting at a random frame, drawn for each clip and epoch.
 
     Done after noise and masks, which are made at the shards' frames a second.
     """

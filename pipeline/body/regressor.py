@@ -29,7 +29,7 @@ ROW_SUM_TOLERANCE = 0.01
 
 SOURCE = (
     "the 17-row file is J_regressor_h36m_correct.npy (937,168 bytes), in data/Human36M/ of "
-    "github.com/hongsukchoi/Pose2Mesh_RELEASE; for the demo body use the J_regressor_h36m.npy beside it"
+    "github.com/hongsukchoi/Pose2Mesh_RELEASE; for the demo body use the J_regressor_h36m.npy next to it"
 )
 _TRUNCATED_COPY = 262_144
 

@@ -247,7 +247,7 @@ def _better_root(root: Path, messages: list[str]) -> tuple[Path, str]:
 
 
 def _smplx_edition(root: Path) -> str:
-    """G or N, by the bodies that lie beside the motions: those of N are all neutral."""
+    """G or N, by the bodies next to the motions: those of N are all neutral."""
     genders = {path.name.partition("_")[0] for path in root.glob("*/*/*_stagei.npz")}
     if not genders:
         return "SMPL-X G or N"

@@ -1,4 +1,4 @@
-"""Which file of Human3.6M is it, and what does it permit: told by content, never by name.
+"""Which file of Human3.6M is it, and what does it permit: recognised by content, never by name.
 
 The same name is used for different things, and the same thing has many names.
 """

@@ -126,7 +126,7 @@ def run(job: Job) -> Report:
 
 
 def _prepared(out: Path, *, overwrite: bool) -> Path:
-    """An empty folder beside OUT.
+    """An empty folder next to OUT.
 
     Raises:
         UserError: OUT holds something that is not to be replaced.
@@ -142,7 +142,7 @@ def _prepared(out: Path, *, overwrite: bool) -> Path:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise UserError(f"cannot write beside {out}: {error.strerror}", "choose another --out") from error
+        raise UserError(f"cannot write next to {out}: {error.strerror}", "choose another --out") from error
     return folder
 
 

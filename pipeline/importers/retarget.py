@@ -273,7 +273,7 @@ def _filled(name: str, parent: str, found: dict[str, Floats]) -> Floats:
     return halfway(found[parent], found[above]) if name.startswith("spine") and above else found[parent]
 
 
-# --- what verification needs, while the blocks are at hand --------------------------------------
+# --- what verification needs, while the blocks are in memory ------------------------------------
 
 
 def _add_angles(

@@ -38,7 +38,7 @@ class Options:
         degrees: whether angles are degrees; None believes the format.
         up: `y` or `z`: which axis of the files is up.
         floor: see `floor.find_floor`.
-        asf: the skeleton of AMC files, instead of the one beside them.
+        asf: the skeleton of AMC files, instead of the one next to them.
         dataset, subject: folder names.
     """
 

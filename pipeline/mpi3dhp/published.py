@@ -31,16 +31,16 @@ def differences(contents: Contents) -> Iterator[str]:
             rates.setdefault(video.name, f"{video.name} {video.fps:g} instead of {row['fps']:g}")
         if split == "test" and (count := int(video.scored.sum())) != row["valid"]:
             valid[video.name] = f"{video.name} {count} instead of {row['valid']}"
-    yield from _said("frames differ from the published files", frames)
-    yield from _said("rates (Hz) differ from the published files", rates)
-    yield from _said("valid frames differ from the published files", valid)
+    yield from _difference("frames differ from the published files", frames)
+    yield from _difference("rates (Hz) differ from the published files", rates)
+    yield from _difference("valid frames differ from the published files", valid)
     missing = [name for name in known if name not in {video.name for video in contents.videos}]
     if missing and contents.layout != OFFICIAL_TEST:
         yield f"{len(missing)} of {len(known)} sequences are missing: {', '.join(missing)}"
     yield from _cameras(contents)
 
 
-def _said(what: str, found: dict[str, str]) -> Iterator[str]:
+def _difference(what: str, found: dict[str, str]) -> Iterator[str]:
     if found:
         shown = list(found.values())
         yield f"{what}: {'; '.join(shown[:6])}{f'; … ({len(shown)})' if len(shown) > 6 else ''}"

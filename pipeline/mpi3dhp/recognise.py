@@ -76,7 +76,7 @@ class Looked:
         for rejected in self.contents.rejected:
             yield f"{rejected.motion_id}: {rejected.message}"
         if self.kind == "unknown":
-            yield f"which 3D this is cannot be told ({self.annotation.sentence}); say it: --annotation universal"
+            yield f"which 3D this is cannot be decided ({self.annotation.sentence}); state it: --annotation universal"
         if self.kind == "metric":
             yield "annot3 permits no protocol with published numbers on univ_annot3 (P-STMO, MotionAGFormer)"
         videos = self.contents.videos
@@ -90,7 +90,7 @@ class Looked:
 
 
 def protocols_of(kind: Kind) -> tuple[str, ...]:
-    """Protocols that a file with this 3D permits; where it cannot be told, none."""
+    """Protocols that a file with this 3D permits; none if that cannot be decided."""
     return tuple(table("mpi_inf_3dhp")["annotation"]["protocol"].get(kind, ()))
 
 

@@ -152,8 +152,8 @@ class Agreement:
 
     def verdicts(self) -> dict[str, str]:
         """Split → what is wrong with its 2D, by the median over its videos; only splits with something wrong."""
-        said = {split: verdict(_median(videos)) for split, videos in sorted(self.of.items())}
-        return {split: words for split, words in said.items() if words}
+        verdicts = {split: verdict(_median(videos)) for split, videos in sorted(self.of.items())}
+        return {split: words for split, words in verdicts.items() if words}
 
 
 def _median(videos: Iterable[Mapping[str, float]]) -> dict[str, float]:
