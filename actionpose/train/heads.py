@@ -28,7 +28,7 @@ class HeadsConfig:
 
     steps: int = setting(0, "steps after pretraining in which the heads alone learn; 0: they stay as they are")
     clips: int = setting(12000, "windows whose tokens are computed for it, evenly from all clips")
-    batch: int = setting(256, "clips in a step; each is contrasted with the texts of the others, and each text with them")
+    batch: int = setting(256, "clips in a step; each is contrasted with the texts of the others, and vice versa")
     lr: float = setting(3e-3, "AdamW's learning rate, which falls to 0 as a cosine")
     weight_decay: float = setting(0.1, "AdamW's weight decay")
     fresh: bool = setting(True, "start from new heads instead of the pretrained ones")
