@@ -33,8 +33,17 @@ import numpy as np
 from actionpose.arrays import Array, Float32s, Ints
 from actionpose.config import fingerprint
 from actionpose.errors import UserError
-from actionpose.files import atomic_path, sha256_file, write_text
+from actionpose.files import atomic_path, require_file, sha256_file, write_text
 from actionpose.schema import COLUMNS, SCHEMA, VERSION, Summary, VideoFacts
+from actionpose.shard_checks import (
+    check_shape,
+    check_spans,
+    check_texts,
+    json_value,
+    own_member,
+    place_of,
+    wrong_in_index,
+)
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 
 INDEX = "index.json"
@@ -122,6 +131,7 @@ def _write_table(group: h5py.Group, columns: Mapping[str, type], table: Table) -
             group.create_dataset(name, data=np.asarray(values, dtype="<i8" if kind is int else "<f8"))
         else:
             texts = [v if kind is str else json.dumps(v, ensure_ascii=False, sort_keys=True) for v in values]
+            check_texts(name, texts)
             group.create_dataset(name, data=np.asarray(texts, dtype=object), dtype=h5py.string_dtype("utf-8"))
 
 
@@ -179,20 +189,23 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
         UserError: no index (not a shard folder, or half written), not JSON, another schema, a newer version.
     """
     path = Path(folder) / INDEX
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise UserError(
             f"{folder} is not a shard folder: it has no {INDEX}",
             "a build writes it last: run `ap-data build-babel … --out` again, it continues where it stopped",
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        )
+    require_file(path)
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", "check its permissions") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}", "delete the folder and build it again") from error
     if not isinstance(index, dict) or index.get("schema") != SCHEMA:
         raise UserError(f"{path} does not describe ActionPose shards", f"its schema should be '{SCHEMA}'")
-    if index.get("version", 0) > VERSION:
+    if not isinstance(index.get("version"), int) or index["version"] > VERSION:
         raise UserError(
-            f"{path} has schema version {index['version']}; this program reads up to {VERSION}",
+            f"{path} has schema version {str(index.get('version'))[:60]}; this program reads up to {VERSION}",
             "update actionpose, or build the shards again with this version",
         )
     if index.get("fingerprint") != fingerprint({key: index.get(key) for key in _CONTENT}):
@@ -200,6 +213,8 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path} is damaged: its content does not have the fingerprint it states",
             "copy the folder again, or delete it and build it again",
         )
+    if (wrong := wrong_in_index(index)) is not None:
+        raise UserError(f"{path} is damaged: {wrong}", "delete the folder and build it again")
     return index
 
 
@@ -217,13 +232,17 @@ class ShardSet:
     Args:
         folder: a shard folder.
         only: numbers of the shards to open, counted as in the index; all by default.
+        spans: refuse tables whose rows name frames or rows that are not there; `validate` lists those instead.
 
     Raises:
-        UserError: see `read_index`; a shard that is missing or has another size than the index says.
+        UserError: see `read_index`; a shard that is missing, has another size than the index says, or is not laid out
+            as `write_shard` does it.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], only: Sequence[int] | None = None) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self, folder: str | os.PathLike[str], only: Sequence[int] | None = None, *, spans: bool = True
+    ) -> None:
+        self.folder, self._spans = Path(folder), spans
         self.index = read_index(folder)
         if only is not None:
             self.index["shards"] = [self.index["shards"][number] for number in only]
@@ -260,12 +279,16 @@ class ShardSet:
         path = self._checked_path(row)
         try:
             with h5py.File(path, "r") as file:
-                offsets = {}
-                for name in ("pose3d", "pose2d"):
-                    if name in file:
-                        _check_shape(file[name], (row["frames"], N_JOINTS, 3))
-                        offsets[name] = (file[name].id.get_offset() or 0, row["frames"])
-                tables = {name: _read_table(file[name], COLUMNS[name], row[name]) for name in COLUMNS}
+                shape = (row["frames"], N_JOINTS, 3)
+                names = [name for name in ("pose3d", "pose2d") if name == "pose3d" or name in file]
+                offsets = {
+                    name: (place_of(own_member(file, name), shape, row["bytes"]), row["frames"]) for name in names
+                }
+                tables = {
+                    name: _read_table(own_member(file, name, h5py.Group), COLUMNS[name], row[name]) for name in COLUMNS
+                }
+            if self._spans:
+                check_spans(tables, row["frames"])
         except _DAMAGE as error:
             raise UserError(f"{path} is damaged: {error}", "delete the folder and build it again") from error
         self._offsets.append(offsets)
@@ -333,25 +356,24 @@ class ShardSet:
         return (c["stop"] - c["start"]) - (c["gap_stop"] - c["gap_start"])
 
 
-_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError)
+_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError, IndexError)
 """What h5py raises on a file with wrong bytes: it depends on which byte. All mean the same to the reader."""
-
-
-def _check_shape(dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:
-    # Before reading: a damaged shape can ask for more memory than there is.
-    if dataset.shape != shape:
-        raise ValueError(f"{dataset.name} has shape {dataset.shape}, {INDEX} says {shape}")
 
 
 def _read_table(group: h5py.Group, columns: Mapping[str, type], rows: int) -> dict[str, Array]:
     table: dict[str, Array] = {}
     for name, kind in columns.items():
-        _check_shape(group[name], (rows,))
+        dataset = own_member(group, name)
+        check_shape(dataset, (rows,))
         if kind in (int, float):
-            table[name] = group[name][:]
+            if dataset.dtype != np.dtype("<i8" if kind is int else "<f8"):
+                raise ValueError(f"{dataset.name} is {dataset.dtype}")
+            table[name] = dataset[:]
+            if not np.isfinite(table[name]).all():
+                raise ValueError(f"{dataset.name} holds numbers that are not finite")
         else:
-            texts = group[name].asstr()[:]
-            values = texts if kind is str else [json.loads(text) for text in texts]
+            texts = dataset.asstr()[:]
+            values = texts if kind is str else [json_value(text, kind, dataset.name) for text in texts]
             column = np.empty(len(texts), dtype=object)
             for row, value in enumerate(values):  # slice assignment would spread equally long lists
                 column[row] = value

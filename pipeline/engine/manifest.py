@@ -136,8 +136,8 @@ class TransitionRow(Row):
     stop_s: float = col("seconds, as labelled")
     verdict: str = col("`kept`, or why not")
     text: str = col("the new text, when kept")
-    candidates_a: list[str] = col("every label that could be A, the chosen one first")
-    candidates_b: list[str] = col("every label that could be B, the chosen one first")
+    candidates_a: list[str] = col("labels that could be A, the chosen one first; 50 at most")
+    candidates_b: list[str] = col("labels that could be B, the chosen one first; 50 at most")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,8 @@ class Stage:
     """Whether the items make one result together, so that one failure stops the stage."""
     row_per_item: str = ""
     """Table that has one row per item under the item's id, which lets failed items be done again alone."""
+    whole: bool = False
+    """Whether the result is of no use with an item missing: nothing is published then."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -127,12 +129,23 @@ def run_stage(
         log.info("%-10s %d of %d items to do", stage.name, len(todo), len(items))
         _run_into(journal, stage, todo, context, runner)
         meta = _write_tables(partial, stage, journal)
+        if stage.whole and meta["failures"]:
+            raise _incomplete(stage, journal, len(items))
         if finish is not None:
             finish(partial, meta)
         journal.path.unlink()
         publish_folder(partial, folder)
     log.info("%-10s done, %s", stage.name, _counts(meta))
     return Result(folder=folder, meta=meta, fresh=True)
+
+
+def _incomplete(stage: Stage, journal: Journal, items: int) -> UserError:
+    failed = {line["id"]: line["failure"] for line in journal.read() if "failure" in line}
+    name, (_, message) = next(iter(failed.items()))
+    return UserError(
+        f"{stage.name}: {len(failed)} of {items} items failed, so nothing is published; the first, {name}: {message}",
+        "remove the cause and run the same command again: what is done is kept",
+    )
 
 
 def published(stage: Stage, folder: Path) -> Result | None:

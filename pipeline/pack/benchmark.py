@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.characters import writable
 from actionpose.config import canonical_json
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, publish_folder
@@ -249,8 +250,11 @@ def _verdict(motion: BenchmarkMotion, seen: set[str]) -> Rejected | None:
     shape = (n, N_JOINTS, 3)
 
     def no(reason: str, message: str) -> Rejected:
-        return Rejected(motion_id=motion.motion_id, reason=reason, message=message)
+        return Rejected(motion_id=writable(motion.motion_id), reason=reason, message=message)
 
+    named = (motion.motion_id, motion.subject, motion.action, motion.source, motion.facts.camera)
+    if any(writable(text) != text for text in named):
+        return no("unwritable name", f"{named} hold characters that cannot be written")
     if motion.motion_id in seen:
         return no("same id twice", "another video of this build has the same id")
     if motion.split not in SPLITS:
@@ -292,7 +296,9 @@ def _video_row(motion: BenchmarkMotion) -> VideoRow:
 
 
 def _failure_row(rejected: Rejected, stage: str) -> FailureRow:
-    return FailureRow(id=rejected.motion_id, stage=stage, reason=rejected.reason, message=rejected.message)
+    return FailureRow(
+        id=writable(rejected.motion_id), stage=stage, reason=rejected.reason, message=writable(rejected.message)
+    )
 
 
 # --- shards -----------------------------------------------------------------------------------

@@ -178,7 +178,9 @@ def pack_stage(config: DataConfig, sources: Sources) -> tuple[Stage, dict[str, A
         "project-2d": sources.views.content,
         "failures": {name: r.meta["tables"]["failures"]["sha256"] for name, r in _named(sources).items()},
     }
-    stage = Stage(name="pack", version=3, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards")
+    stage = Stage(
+        name="pack", version=3, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards", whole=True
+    )
     tables = {
         "motions": sources.index.table("motions"),
         "keypoints": sources.keypoints.table("keypoints"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actionpose.characters import writable
 from actionpose.errors import UserError
 from pipeline.config import PairConfig
 from pipeline.sources import facts
@@ -17,6 +18,9 @@ from pipeline.untrusted.sniff import sniff
 
 TRANSITION = "transition"
 """BABEL's text for "between two actions"; the text is tested, not the category (formats, section 4.3)."""
+
+UNWRITABLE = "label holds characters that cannot be written"
+"""JSON can spell a NUL character and half a surrogate pair; neither HDF5 nor UTF-8 has them."""
 
 LONGEST_S = 1e6
 """Seconds; eleven days. A time beyond it is no time."""
@@ -28,7 +32,8 @@ _DOWNLOAD = "download babel_v1.0_release from the BABEL site and point --babel a
 class Label:
     """One label of one sequence; times in seconds by the clock of the file's stored rate.
 
-    `number` is its place in the file and makes ids; `text` is what is used, `raw` what the annotator typed.
+    `number` is its place in the file and makes ids; `text` is what is used, `raw` what the annotator typed. A label
+    that holds characters no file of ours can hold has no text; `flaw` says so.
     """
 
     number: int
@@ -39,6 +44,7 @@ class Label:
     end_s: float
     seg_id: str
     whole: bool = False
+    flaw: str = ""
 
     @property
     def is_transition(self) -> bool:
@@ -127,20 +133,22 @@ def entry_places(path: Path, block: int = 1 << 16) -> dict[str, tuple[int, int]]
 
 def _entries(path: Path, block: int) -> Iterator[tuple[str, int, int]]:
     utf8 = codecs.getincrementaldecoder("utf-8")()
-    text, before_text, first, more = "", 0, True, True
+    # `before` counts the bytes before the character `at` of the text at hand.
+    text, at, before, first, more = "", 0, 0, True, True
     with open(path, "rb") as handle:
         while True:
-            found = _entry_at(text, first=first)
+            found = _entry_at(text, at, first=first)
             if found is not None:
                 sid, start, stop = found
-                begin, length = before_text + len(text[:start].encode()), len(text[start:stop].encode())
+                begin, length = before + len(text[at:start].encode()), len(text[start:stop].encode())
                 yield sid, begin, length
-                before_text, text, first = begin + length, text[stop:], False
+                at, before, first = stop, begin + length, False
             elif more:
-                fresh = handle.read(block)
+                # As much again as is at hand: a long entry is looked at a few times, not once for every block.
+                fresh = handle.read(max(block, len(text) - at))
                 more = bool(fresh)
-                text += utf8.decode(fresh, final=not more)
-            elif first or not _END.match(text):
+                text, at = text[at:] + utf8.decode(fresh, final=not more), 0
+            elif first or not _END.match(text, at):
                 raise ValueError("cut short, or no JSON object of annotations")
             else:
                 return
@@ -152,9 +160,9 @@ _END = re.compile(r"\s*\}\s*\Z")
 _JSON = json.JSONDecoder()
 
 
-def _entry_at(text: str, *, first: bool) -> tuple[str, int, int] | None:
-    """Id, first character and one past the last of the entry that the text begins with; None when it is not whole."""
-    head = _ENTRY.match(text)
+def _entry_at(text: str, at: int, *, first: bool) -> tuple[str, int, int] | None:
+    """Id, first character and one past the last of the entry that begins at a place; None when it is not whole."""
+    head = _ENTRY.match(text, at)
     if head is None or (head[1] == "{") is not first:
         return None
     try:
@@ -185,6 +193,7 @@ def parse_sequence(sid: str, split: str, entry: dict[str, Any], config: PairConf
         UserError: a field of the wrong type, by name.
     """
     try:
+        _writable(sid)
         duration = _seconds(entry, "dur")
         feat_p = _writable(str(entry["feat_p"]))
         frames = _annotations(entry, "frame_ann")
@@ -235,11 +244,12 @@ def _text(data: dict[str, Any], name: str) -> str:
     value = data.get(name) or ""
     if not isinstance(value, str):
         raise TypeError(f"{name} is {value!r}, not text")
-    return _writable(value)
+    return value
 
 
 def _writable(text: str) -> str:
-    text.encode("utf-8")  # JSON can spell half a surrogate pair, which no file can hold
+    if writable(text) != text:
+        raise ValueError(f"{writable(text)[:60]} holds characters that cannot be written")
     return text
 
 
@@ -251,7 +261,8 @@ def _seconds(data: dict[str, Any], name: str) -> float:
 
 
 def _label(data: dict[str, Any], config: PairConfig, number: int, duration: float, whole: bool) -> Label:
-    raw, proc = _text(data, "raw_label"), _text(data, "proc_label")
+    given, proc = _text(data, "raw_label"), _text(data, "proc_label")
+    raw, flaw = writable(given), "" if writable(given + proc) == given + proc else UNWRITABLE
     chosen = proc if config.text == "proc" else raw
     # A bare transition is recognised by its proc text, whichever text is used.
     text = (
@@ -259,16 +270,18 @@ def _label(data: dict[str, Any], config: PairConfig, number: int, duration: floa
         if proc.strip() == TRANSITION
         else facts.label_text(chosen or raw, raw if config.text == "proc" else "")
     )
+    text = "" if flaw else text
     start, end = (0.0, duration) if whole else (_seconds(data, "start_t"), _seconds(data, "end_t"))
     return Label(
         number=number,
         text=text,
         raw=raw,
-        act_cat=tuple(_writable(str(category)) for category in data.get("act_cat") or ()),
+        act_cat=tuple(writable(str(category)) for category in data.get("act_cat") or ()),
         start_s=min(start, end),
         end_s=max(start, end),
-        seg_id=_writable(str(data.get("seg_id", ""))),
+        seg_id=writable(str(data.get("seg_id", ""))),
         whole=whole,
+        flaw=flaw,
     )
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from pipeline.config import PairConfig
 from pipeline.engine.manifest import ClipRow, DropRow, PairRow, TransitionRow
 from pipeline.sources.babel import Label, LabelledSequence, after, before, transition_text
+
+MOST_CANDIDATES = 50
+"""Labels listed for a side of a transition."""
 
 CONCURRENT_SHARE = 0.5
 """Two labels are concurrent when they share at least this much of the shorter one."""
@@ -71,16 +77,17 @@ def plan_sequence(sequence: LabelledSequence, motion_id: str, clock: Clock, conf
     """Clips, pairs, transitions and dropped labels of one sequence."""
     plan = Plan()
     drafts = []
+    others = _Others(sequence.labels, config)
     for label in sequence.labels:
         if label.is_transition:
-            draft = _transition(sequence, label, clock, config, plan)
+            draft = _transition(sequence, label, others, clock, config, plan)
         else:
             draft = _segment(sequence, label, clock, config, plan)
         if draft is not None:
             drafts.append(draft)
     if sequence.note:
         plan.dropped.append(_drop(sequence, "seq", "", 0.0, sequence.duration_s, sequence.note))
-    active = _active(sequence, drafts, clock)
+    active = _Active(sequence, drafts, clock)
     for draft in drafts:
         clip = _clip(draft, sequence, motion_id, clock, config)
         plan.clips.setdefault(clip.clip_id, clip)
@@ -92,13 +99,16 @@ def _segment(sequence: LabelledSequence, label: Label, clock: Clock, config: Pai
     start, stop = (0, clock.frames) if label.whole else clock.span(label.start_s, label.end_s)
     reason = _why_not(label, start, stop, config)
     if reason:
-        plan.dropped.append(_drop(sequence, str(label.number), label.text, label.start_s, label.end_s, reason))
+        text = label.raw if label.flaw else label.text
+        plan.dropped.append(_drop(sequence, str(label.number), text, label.start_s, label.end_s, reason))
         return None
     kind = "sequence" if label.whole else "segment"
     return _Draft(str(label.number), kind, label.text, label.raw, label.act_cat, start, stop, (label.seg_id,))
 
 
 def _why_not(label: Label, start: int, stop: int, config: PairConfig) -> str:
+    if label.flaw:
+        return label.flaw
     if not label.text:
         return "label is null or empty"
     if label.text in config.exclude_labels:
@@ -108,12 +118,32 @@ def _why_not(label: Label, start: int, stop: int, config: PairConfig) -> str:
     return ""
 
 
+class _Others:
+    """The labels of a sequence that can stand beside a transition, found by their time."""
+
+    def __init__(self, labels: Sequence[Label], config: PairConfig) -> None:
+        self.tolerance_s = config.tolerance_s
+        usable = (other for other in labels if other.text and other.text not in config.exclude_labels)
+        self.usable = sorted(usable, key=lambda other: other.start_s)
+        self.starts = [other.start_s for other in self.usable]
+        self.longest_s = max((other.end_s - other.start_s for other in self.usable), default=0.0)
+        self.first_s = min((other.start_s for other in labels), default=0.0)
+        self.last_s = max((other.end_s for other in labels), default=0.0)
+
+    def sides(self, label: Label) -> tuple[list[Label], list[Label]]:
+        """What can be A and what can be B; looks only at labels that are near enough in time."""
+        spare = self.tolerance_s + 1e-6
+        near = bisect_left(self.starts, label.start_s - self.longest_s - spare)
+        far = bisect_right(self.starts, label.end_s + spare)
+        here = self.usable[near:far]
+        return before(label, here, self.tolerance_s), after(label, here, self.tolerance_s)
+
+
 def _transition(
-    sequence: LabelledSequence, label: Label, clock: Clock, config: PairConfig, plan: Plan
+    sequence: LabelledSequence, label: Label, others: _Others, clock: Clock, config: PairConfig, plan: Plan
 ) -> _Draft | None:
-    usable = [other for other in sequence.labels if other.text and other.text not in config.exclude_labels]
-    a_side, b_side = before(label, usable, config.tolerance_s), after(label, usable, config.tolerance_s)
-    verdict, draft = _judge(sequence, label, a_side, b_side, clock, config)
+    a_side, b_side = others.sides(label)
+    verdict, draft = _judge(others, label, a_side, b_side, clock, config)
     row = TransitionRow(
         transition_id=f"{sequence.sid}:{label.number:04d}",
         babel_sid=sequence.sid,
@@ -121,15 +151,15 @@ def _transition(
         stop_s=label.end_s,
         verdict=verdict,
         text=draft.text if draft else "",
-        candidates_a=[other.text for other in a_side],
-        candidates_b=[other.text for other in b_side],
+        candidates_a=[other.text for other in a_side[:MOST_CANDIDATES]],
+        candidates_b=[other.text for other in b_side[:MOST_CANDIDATES]],
     )
     plan.transitions.append(row)
     return draft
 
 
 def _judge(
-    sequence: LabelledSequence,
+    others: _Others,
     label: Label,
     a_side: Sequence[Label],
     b_side: Sequence[Label],
@@ -139,7 +169,7 @@ def _judge(
     if config.transition == "skip":
         return "transitions skipped", None
     if not a_side or not b_side:
-        return _missing_side(sequence, label, bool(a_side), bool(b_side)), None
+        return _missing_side(others, label, bool(a_side), bool(b_side)), None
     a, b = a_side[0], b_side[0]
     if a.text == b.text and not config.same_label_transitions:
         return "one label on both sides", None
@@ -166,23 +196,32 @@ def _judge(
     return "kept", draft
 
 
-def _missing_side(sequence: LabelledSequence, label: Label, has_a: bool, has_b: bool) -> str:
-    first = min(other.start_s for other in sequence.labels)
-    last = max(other.end_s for other in sequence.labels)
+def _missing_side(others: _Others, label: Label, has_a: bool, has_b: bool) -> str:
     if not has_a and not has_b:
         return "no label before and none after"
     if not has_a:
-        return "opens the sequence" if label.start_s <= first else "no label before"
-    return "closes the sequence" if label.end_s >= last else "no label after"
+        return "opens the sequence" if label.start_s <= others.first_s else "no label before"
+    return "closes the sequence" if label.end_s >= others.last_s else "no label after"
 
 
-def _active(sequence: LabelledSequence, drafts: Sequence[_Draft], clock: Clock) -> list[tuple[str, int, int]]:
+class _Active:
     """All labels of the motion with their times: kept pairs, and labels too short to be pairs."""
-    spans = {(d.text, d.start, d.stop) for d in drafts}
-    for label in sequence.labels:
-        if label.text and not label.is_transition and not label.whole:
-            spans.add((label.text, *clock.span(label.start_s, label.end_s)))
-    return sorted(spans)
+
+    def __init__(self, sequence: LabelledSequence, drafts: Sequence[_Draft], clock: Clock) -> None:
+        spans = {(d.text, d.start, d.stop) for d in drafts}
+        for label in sequence.labels:
+            if label.text and not label.is_transition and not label.whole:
+                spans.add((label.text, *clock.span(label.start_s, label.end_s)))
+        self.texts = [text for text, _, _ in spans]
+        self.starts = np.array([start for _, start, _ in spans], dtype=np.int64)
+        self.stops = np.array([stop for _, _, stop in spans], dtype=np.int64)
+
+    def concurrent(self, draft: _Draft) -> set[str]:
+        """Texts of the same time as a pair's, without its own."""
+        shared = np.minimum(self.stops, draft.stop) - np.maximum(self.starts, draft.start)
+        shorter = np.minimum(self.stops - self.starts, draft.stop - draft.start)
+        found = np.flatnonzero((shared > 0) & (shared >= CONCURRENT_SHARE * shorter))
+        return {self.texts[n] for n in found} - {draft.text}
 
 
 def _clip(draft: _Draft, sequence: LabelledSequence, motion_id: str, clock: Clock, config: PairConfig) -> ClipRow:
@@ -207,16 +246,10 @@ def _pair(
     draft: _Draft,
     clip: ClipRow,
     sequence: LabelledSequence,
-    active: Sequence[tuple[str, int, int]],
+    active: _Active,
     config: PairConfig,
 ) -> PairRow:
-    length = draft.stop - draft.start
-    concurrent = set()
-    for text, start, stop in active:
-        shared = min(stop, draft.stop) - max(start, draft.start)
-        if text != draft.text and shared > 0 and shared >= CONCURRENT_SHARE * min(length, stop - start):
-            concurrent.add(text)
-    concurrent |= {draft.text_a, draft.text_b} - {"", draft.text}
+    concurrent = active.concurrent(draft) | {draft.text_a, draft.text_b} - {"", draft.text}
     border_a, border_b = (draft.end_a - draft.start, draft.start_b - draft.start) if draft.text_a else (0, 0)
     return PairRow(
         pair_id=f"{sequence.sid}:{draft.kind[0]}{draft.number:0>4}",

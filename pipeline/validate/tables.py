@@ -32,7 +32,7 @@ class Evidence:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.shards = ShardSet(folder)
+        self.shards = ShardSet(folder, spans=False)
         self.motions, self.clips, self.pairs = self.shards.motions, self.shards.clips, self.shards.pairs
 
     @cached_property
@@ -72,17 +72,28 @@ def validate(
         if not (folder / "index.json").is_file():
             raise
         return [judged("files", [error.message], "the index and every shard it lists can be read")]
-    checks = [check(evidence) for check in SHALLOW]
+    checks = [_checked(check, evidence) for check in SHALLOW]
     if evidence.shards.kind == "motion-text":
-        checks += [check(evidence) for check in LABELLED]
-        checks += [check(evidence) for check in (MANIFESTS if evidence.manifests else ())]
-    else:
+        checks += [_checked(check, evidence) for check in LABELLED]
+        checks += [_checked(check, evidence) for check in (MANIFESTS if evidence.manifests else ())]
+    if any(check.verdict == "broken" and check.name in ("references", "spans") for check in checks):
+        return checks  # frames and videos cannot be found where spans lead astray
+    if evidence.shards.kind != "motion-text":
         checks += benchmark_checks(evidence.shards, evidence.table("videos"))
     if deep:
         checks += deep_checks(evidence.shards, evidence.table("content"))
     if against is not None:
         checks.append(same_content(evidence.shards, against, tolerance_m))
     return checks
+
+
+def _checked(check: Callable[[Evidence], Check], evidence: Evidence) -> Check:
+    """The check's verdict; tables so strange that it cannot even be made are a verdict too."""
+    try:
+        return check(evidence)
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, UserError) as error:
+        what = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return judged(check.__name__, [what], "cannot be checked")
 
 
 # --- index, files, tables ---------------------------------------------------------------------

@@ -155,3 +155,12 @@ def test_an_early_stop_names_the_last_item_that_failed_not_the_last_one_seen(tmp
     names = {f"m{i:03d}": "item" for i in range(18)}
     with pytest.raises(UserError, match=r"the last failure, m017: .+"):
         run_stage(stage(), items(40, **names), {}, tmp_path, Runner(RunOptions()))
+
+
+def test_a_result_that_is_of_no_use_with_a_part_missing_is_not_published(tmp_path):
+    whole = replace(stage(), whole=True)
+    with pytest.raises(UserError, match=r"1 of 4 items failed, so nothing is published; the first, m001: .*"):
+        run_stage(whole, items(4, m001="item"), {}, tmp_path, Runner(RunOptions()))
+    assert not whole.folder(tmp_path).exists()
+    finished = run_stage(whole, items(4), {}, tmp_path, Runner(RunOptions()))
+    assert finished.failures == {}

@@ -145,3 +145,10 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     with pytest.raises(UserError, match="holds no shards"):
         write(tmp_path / "s", [video(1)])
     assert (tmp_path / "s/notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["motion_id", "subject", "action"])
+def test_a_name_that_cannot_be_written_costs_its_video_alone(tmp_path, name):
+    written = write(tmp_path / "s", [video(1), replace(video(2), **{name: "h36m/\0x\ud800"}), video(3)])
+    assert list(ShardSet(tmp_path / "s").motions["motion_id"]) == ["h36m/1", "h36m/3"]
+    assert written.failures == {"build-made": {"unwritable name": 1}}

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from actionpose.errors import UserError
 from pipeline.config import PairConfig
-from pipeline.sources.babel import babel_files, entry_places, parse_sequence, read_entry, read_file
+from pipeline.sources import babel
+from pipeline.sources.babel import UNWRITABLE, babel_files, entry_places, parse_sequence, read_entry, read_file
+from pipeline.stages.pairing import Clock, plan_sequence
 from tests.makers.worlds import framed, label, write_labels
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -94,3 +96,24 @@ def test_a_label_of_the_wrong_type_names_the_sequence(tmp_path):
     entry["frame_ann"]["labels"][0]["start_t"] = "soon"
     with pytest.raises(UserError, match="sequence 7"):
         list(parse_sequence("7", "train", entry, PairConfig()))
+
+
+def test_a_long_entry_is_parsed_a_few_times_not_once_for_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    long = {"feat_p": "a/b/c.npz", "more": "x" * 3_000_000}
+    (tmp_path / "train.json").write_text(json.dumps({"1": {"feat_p": "a"}, "2": long, "3": {"feat_p": "b"}}))
+    looks = []
+    entry_at = babel._entry_at
+    monkeypatch.setattr(babel, "_entry_at", lambda *given, **named: looks.append(0) or entry_at(*given, **named))
+    assert list(entry_places(tmp_path / "train.json")) == ["1", "2", "3"]
+    assert len(looks) < 20
+
+
+@pytest.mark.parametrize("character", ["\0", "\ud800"])
+def test_one_label_that_cannot_be_written_costs_nothing_but_itself(character: str):
+    labels = [label("walk", 0, 4, 0), label(f"wal{character}k", 0, 4, 1), label("sit", 4, 8, 2)]
+    (found,) = parse_sequence("7", "train", framed(*labels), PairConfig())
+    plan = plan_sequence(found, "KIT/1/a", Clock(30.0, 300), PairConfig())
+    assert [pair.text for pair in plan.pairs] == ["walk", "sit"]
+    (dropped,) = plan.dropped
+    assert dropped.reason == UNWRITABLE
+    assert "wal\\" in dropped.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,3 +198,12 @@ def test_whatever_a_sequence_holds_it_is_planned_or_refused_by_name(entry):
 )
 def test_both_ends_of_a_label_are_rounded_to_the_nearest_frame(start_s, end_s, span):
     assert Clock(30, 1000).span(start_s, end_s) == span
+
+
+def test_thousands_of_labels_in_one_sequence_are_planned_in_seconds():
+    # Ten at a time, as a dense annotation has; every other one a transition.
+    labels = [label("transition" if n % 2 else f"l{n}", n * 0.01, n * 0.01 + 0.1, n) for n in range(5000)]
+    begun = time.process_time()
+    result = plan(framed(*labels, dur=60.0), PairConfig(min_frames=1, min_side_frames=1), Clock(30.0, 1800))
+    assert len(result.transitions) == 2500
+    assert time.process_time() - begun < 10

@@ -1,0 +1,18 @@
+"""Characters in texts of foreign making: those that no file can hold, and those that steer a terminal."""
+
+from __future__ import annotations
+
+import re
+
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Controls but tab and newline, and marks that turn the direction of writing."""
+
+
+def writable(text: str) -> str:
+    """The text with NUL characters and halves of surrogate pairs, which neither UTF-8 nor HDF5 has, spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
+def printable(text: str) -> str:
+    """The text with everything spelled out that a terminal would obey instead of showing."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), writable(text))
