@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -86,6 +87,36 @@ def require_file(path: str | os.PathLike[str], hint: str = "check the path") -> 
         if is_one(status.st_mode):
             raise UserError(f"cannot read {path}: it is {what}, not a file", hint)
     return status
+
+
+@contextmanager
+def locked_beside(folder: Path, taken: UserError) -> Iterator[None]:
+    """Hold a lock of that folder, in a file beside it; it goes with the process, however it ends.
+
+    Where the file system knows no locks, there is none.
+
+    Raises:
+        UserError: `taken`, when another process holds it; nothing can be written there.
+    """
+    path = folder.with_name(f".{folder.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "w")  # noqa: SIM115 (closed by the block below)
+    except OSError as error:
+        hint = _HINTS.get(error.errno or 0, "choose another folder")
+        raise UserError(f"cannot write {folder}: {error.strerror}", hint) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise taken from error
+        except OSError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

@@ -234,7 +234,7 @@ def run_robustness(
 
     subjects, options = [], {"eval.split": split, "eval.protocol": protocol}
     for label, run in named:
-        found = checkpoint.find(run)
+        found = checkpoint.find(run, hold=not dry_run)
         base: Any = evaluation.recipe_of(found)
         recipe = settings.resolve(RobustRecipe, options, base=("the run", base)).value
         subjects.append(Subject(label=label, found=found, recipe=recipe))

@@ -67,7 +67,7 @@ def open_model(path: Path, device: torch.device | str = "cpu", *, with_text: boo
     """
     if path.is_file() and path.name not in (checkpoint.WEIGHTS, checkpoint.META):
         return _motionbert(path, device)
-    found = checkpoint.find(path)
+    found = checkpoint.find(path, hold=True)
     recipe = recipe_of(found)
     data = found.meta.get("data", {})
     benchmark = data.get("kind") == "benchmark"

@@ -66,7 +66,7 @@ def evaluate(
     Raises:
         UserError: no such run or shards; a protocol that does not fit; predictions of projected views.
     """
-    found, shards = checkpoint.find(run), ShardSet(data)
+    found, shards = checkpoint.find(run, hold=True), ShardSet(data)
     table = held_out(shards, recipe.data, recipe.eval)
     recorder = Recorder(shards) if predictions else None
     with start(recipe.run) as runtime:

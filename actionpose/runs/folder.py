@@ -9,13 +9,14 @@ results.jsonl              a line per evaluation
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionpose.config import differences, flat, to_toml
 from actionpose.errors import UserError
-from actionpose.files import write_text
+from actionpose.files import locked_beside, write_text
 from actionpose.jsonl import read_lines
 
 if TYPE_CHECKING:
@@ -61,6 +62,19 @@ def open_run(out: Path, about: Mapping[str, Any], *, resume: bool, defaults: Map
         raise UserError(f"{out} holds files but no run to resume", "give a new or an empty folder to --out")
     _same_run(out, read_config(out), about, defaults)
     return checkpoint.latest(out)
+
+
+@contextmanager
+def held_run(out: Path) -> Iterator[None]:
+    """Keep the run folder for this process: two that train into one would mix their rows and checkpoints.
+
+    The lock goes with the process, however it ends; reading a run needs none.
+
+    Raises:
+        UserError: another process trains into it.
+    """
+    with locked_beside(out, UserError(f"another training writes {out}", "wait for it, or choose another --out")):
+        yield
 
 
 def _same_run(out: Path, old: Mapping[str, Any], new: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

@@ -53,5 +53,5 @@ def load_init(recipe: Recipe, model: ActionPose, loaded: bool) -> None:
     if not _is_ours(path):
         load_pose_weights(model.pose, path)
         return
-    weights = checkpoint.find(path).weights()
+    weights = checkpoint.find(path, hold=True).weights()
     model.pose.load_state_dict({k.removeprefix("pose."): v for k, v in weights.items() if k.startswith("pose.")})

@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from actionpose.evaluate.embeddings import aligned, held_out_clips, in_words, me
 from actionpose.evaluate.lifting import held_out, score, summarise
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.text_encoder import MINILM, label_spread
-from actionpose.runs.folder import open_run, write_config
+from actionpose.runs.folder import held_run, open_run, write_config
 from actionpose.runs.init import load_init, with_encoder_of_init
 from actionpose.runs.recipe import Recipe
 from actionpose.runs.settle import finishing, settling
@@ -121,7 +122,7 @@ def train(
         "versions": {"actionpose": version, "torch": torch.__version__},
         "argv": argv,
     }
-    with start(recipe.run) as runtime:
+    with start(recipe.run) as runtime, held_run(out) if runtime.main else nullcontext():
         found = open_run(out, about, resume=resume, defaults=to_dict(Recipe())) if runtime.main else None
         runtime.barrier()
         if not runtime.main:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,11 @@ FOLDER, WEIGHTS, OPTIMIZER, META = "checkpoints", "weights.safetensors", "optimi
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """One checkpoint on disk; `meta` is the content of its `meta.json`."""
+    """One checkpoint on disk; `meta` is the content of its `meta.json`, `held` its weights where they are in memory."""
 
     path: Path
     meta: dict[str, Any]
+    held: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
 
     @property
     def step(self) -> int:
@@ -49,7 +52,7 @@ class Checkpoint:
         Raises:
             UserError: the file is damaged.
         """
-        return _load(self.path / WEIGHTS, self.meta)
+        return dict(self.held) if self.held is not None else _load(self.path / WEIGHTS, self.meta)
 
     def restore_optimizer(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
         """Put the saved state back; it must belong to the same parameters.
@@ -144,9 +147,16 @@ def _prune(root: Path, keep: int) -> None:
 # --- reading ----------------------------------------------------------------------------------
 
 
+_NAME = re.compile(r"step_\d{1,18}")
+
+
 def _pointer(root: Path, name: str) -> str | None:
-    path = root / name
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+    """The folder that `latest` or `best` names: one in `root`, nothing else, whatever stands in the file."""
+    try:
+        text = (root / name).read_bytes()[:100].decode("ascii").strip() if (root / name).is_file() else ""
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if _NAME.fullmatch(text) else None
 
 
 def latest(run: Path) -> Checkpoint | None:
@@ -160,12 +170,40 @@ def latest(run: Path) -> Checkpoint | None:
     return read(folders[-1]) if folders else None
 
 
-def find(path: Path) -> Checkpoint:
+def find(path: Path, *, hold: bool = False) -> Checkpoint:
     """The checkpoint that a run folder (its best, else its latest) or a checkpoint folder refers to.
 
+    Args:
+        path: a run folder, one of its checkpoints, or a file in one.
+        hold: read the weights at once. A run that is still training replaces its checkpoints; one that goes while it is
+            read makes room for the next that is found.
+
     Raises:
-        UserError: neither.
+        UserError: neither; with `hold`, weights that are damaged.
     """
+    for wait_s in (0.0, 0.2, 1.0, 3.0):
+        time.sleep(wait_s)
+        found = _find(path)
+        if not hold:
+            return found
+        try:
+            return replace(found, held=found.weights())
+        except UserError as error:
+            trouble = error
+            if _intact(found):
+                break
+    raise trouble
+
+
+def _intact(found: Checkpoint) -> bool:
+    """Whether a checkpoint is still the one that was found."""
+    try:
+        return read(found.path).meta == found.meta and (found.path / WEIGHTS).is_file()
+    except UserError:
+        return False
+
+
+def _find(path: Path) -> Checkpoint:
     if path.name in (WEIGHTS, META) and path.is_file():
         path = path.parent
     if (path / META).is_file():
@@ -192,14 +230,18 @@ def read(path: Path) -> Checkpoint:
     file = path / META
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file} is damaged: {error}", "use another checkpoint of the run") from error
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise UserError(f"{file} does not describe an ActionPose checkpoint", f"its schema should be '{SCHEMA}'")
-    if meta.get("version", 0) > VERSION:
+    if not isinstance(meta.get("version"), int) or meta["version"] > VERSION:
         raise UserError(
-            f"{file} has version {meta['version']}; this program reads up to {VERSION}", "update actionpose"
+            f"{file} has version {meta.get('version')}; this program reads up to {VERSION}", "update actionpose"
         )
+    state, files, recipe = (meta.get(key) for key in ("state", "files", "recipe"))
+    sound = isinstance(state, dict) and isinstance(state.get("step"), int) and isinstance(files, dict)
+    if not sound or not isinstance(recipe, dict | None) or not {WEIGHTS, OPTIMIZER} <= files.keys():
+        raise UserError(f"{file} is damaged: it lacks the state or the files", "use another checkpoint of the run")
     return Checkpoint(path=path, meta=meta)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import Any
 
 from actionpose.config import canonical_json
 from actionpose.errors import UserError
-from actionpose.files import PARTIAL
+from actionpose.files import PARTIAL, locked_beside
 from actionpose.jsonl import appended_lines, write_lines
 from pipeline.engine.item import Outcome
 from pipeline.engine.manifest import ROW_TYPES, read_lines
@@ -85,23 +84,10 @@ def reopen(folder: Path, partial: Path, table: str) -> None:
 @contextmanager
 def locked(partial: Path) -> Iterator[None]:
     """One run at a time in a folder; the lock goes with the process, however it ends."""
-    lock = partial.with_name(f".{partial.name}.lock")
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        handle = open(lock, "w")  # noqa: SIM115 (closed by the block below)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {partial}: {error.strerror}", "choose another --out, or free the disk"
-        ) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another run is writing {partial}", "wait for it, or choose another --out") from error
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    with locked_beside(partial, UserError(f"another run is writing {partial}", "wait for it, or choose another --out")):
+        with disk_troubles(partial):
+            partial.mkdir(parents=True, exist_ok=True)
+        yield
 
 
 @contextmanager

@@ -125,3 +125,53 @@ def test_an_optimizer_of_another_model_is_refused(tmp_path):
     other = nn.Linear(2, 2)
     with pytest.raises(UserError, match="the model does not"):
         checkpoint.latest(tmp_path).restore_optimizer(torch.optim.AdamW(other.parameters()), other)
+
+
+@pytest.mark.parametrize(
+    "content", [b"../../other/checkpoints/step_000001", b"/etc", b"step_1/..", b"\xff\xfe", b"x" * 5000, b"", b"step_9"]
+)
+def test_a_pointer_never_leads_out_of_its_run(tmp_path, content):
+    save(tmp_path / "other", *trained(), 1)
+    save(tmp_path / "run", *trained(), 2)
+    for name in ("latest", "best"):
+        (tmp_path / "run/checkpoints" / name).write_bytes(content)
+    assert checkpoint.latest(tmp_path / "run").step == 2
+    assert checkpoint.find(tmp_path / "run").step == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "1"}, {"state": None}, {"state": {}}, {"files": []}, {"files": {}}, {"recipe": 3}, {"schema": None}],
+)
+def test_a_strange_meta_is_damaged(tmp_path, change):
+    path = save(tmp_path, *trained(), 1)
+    meta = json.loads((path / "meta.json").read_text())
+    (path / "meta.json").write_text(json.dumps({**meta, **change}))
+    with pytest.raises(UserError, match=r"meta\.json"):
+        checkpoint.read(path)
+    (path / "meta.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"meta\.json"):
+        checkpoint.read(path)
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_makes_room_for_the_next(tmp_path, monkeypatch):
+    save(tmp_path, *trained(), 1)
+    load = checkpoint._load
+
+    def replaced(path, meta):
+        monkeypatch.setattr(checkpoint, "_load", load)
+        save(tmp_path, *trained(), 2, keep=1, best=True)  # what the training does meanwhile: step 1 is gone
+        return load(path, meta)
+
+    monkeypatch.setattr(checkpoint, "_load", replaced)
+    found = checkpoint.find(tmp_path, hold=True)
+    assert found.step == 2
+    save(tmp_path, *trained(), 3, keep=1, best=True)
+    assert found.weights().keys() == trained()[0].state_dict().keys()  # held, though no longer on disk
+
+
+def test_damaged_weights_are_damaged_at_once(tmp_path):
+    path = save(tmp_path, *trained(), 1)
+    (path / "weights.safetensors").write_bytes(b"x")
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.find(tmp_path, hold=True)

@@ -1,0 +1,34 @@
+"""A run folder belongs to one training at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actionpose.errors import UserError
+from actionpose.runs.folder import held_run
+from tests.makers.places import ROOT
+
+
+def test_a_second_training_is_refused_while_the_first_runs_and_let_in_after_it(tmp_path: Path):
+    code = f"""
+import sys
+from pathlib import Path
+from actionpose.runs.folder import held_run
+with held_run(Path({str(tmp_path / "run")!r})):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="another training"), held_run(tmp_path / "run"):
+            pass
+        first.kill()  # however it ends
+    with held_run(tmp_path / "run"):
+        pass
+    assert not list(tmp_path.iterdir())
