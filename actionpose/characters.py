@@ -16,3 +16,8 @@ def writable(text: str) -> str:
 def printable(text: str) -> str:
     """The text with everything spelled out that a terminal would obey instead of showing."""
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), writable(text))
+
+
+def json_text(text: str) -> str:
+    """JSON with such characters in JSON's own spelling; it says the same."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

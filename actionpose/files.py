@@ -16,7 +16,7 @@ from actionpose.errors import UserError
 
 PARTIAL = ".partial"
 
-_HINTS = {
+HINTS = {
     errno.EACCES: "choose a folder you may write to",
     errno.EPERM: "choose a folder you may write to",
     errno.EROFS: "the file system is read-only: choose another folder",
@@ -25,7 +25,10 @@ _HINTS = {
     errno.ENOTDIR: "a part of the path is a file, not a folder: choose another path",
     errno.EEXIST: "a part of the path is a file, not a folder: choose another path",
     errno.EISDIR: "there is a folder of that name: choose another path",
+    errno.ENOENT: "check the path",
+    errno.EFBIG: "a limit on the size of files is set (ulimit -f): raise it",
 }
+"""What went wrong with a file → the next move."""
 
 
 @contextmanager
@@ -47,7 +50,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(handle.fileno())
         os.replace(aside, final)
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0)
+        hint = HINTS.get(error.errno or 0)
         # The block may also fail on a file of its own; that is not about `final`.
         ours = error.filename is None or Path(os.fsdecode(error.filename)) in (final, aside, *final.parents)
         if hint is None or not ours:
@@ -103,7 +106,7 @@ def locked_beside(folder: Path, taken: UserError) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = open(path, "w")  # noqa: SIM115 (closed by the block below)
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, "choose another folder")
+        hint = HINTS.get(error.errno or 0, "choose another folder")
         raise UserError(f"cannot write {folder}: {error.strerror}", hint) from error
     with handle:
         try:

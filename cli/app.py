@@ -7,6 +7,8 @@ stderr. Exit status: 0 done, 1 failed or some items failed, 2 wrong usage.
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import shlex
 import sys
 import traceback
@@ -16,7 +18,9 @@ from typing import Any, TypeVar
 import click
 
 from actionpose import extras
+from actionpose.characters import printable
 from actionpose.errors import UserError
+from actionpose.files import HINTS
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -47,7 +51,7 @@ class Failure(click.ClickException):
     """A `UserError` on its way to stderr: what is wrong, then the next move. Exit status 1."""
 
     def __init__(self, error: UserError) -> None:
-        super().__init__(str(error))
+        super().__init__(printable(str(error)))
 
 
 class Bug(click.ClickException):
@@ -55,7 +59,7 @@ class Bug(click.ClickException):
 
     def __init__(self, error: Exception) -> None:
         super().__init__(
-            f"{type(error).__name__}: {error}\n"
+            f"{type(error).__name__}: {printable(str(error))}\n"
             "  → this is a bug: run the same command again with --debug and report what it prints"
         )
 
@@ -99,7 +103,22 @@ class Command(click.Command):
             if isinstance(error, ModuleNotFoundError):
                 extra = getattr(ctx.find_root().command, "extra", "")
                 error = extras.missing(error, f"`{ctx.command_path}`", extra) or error
+            error = _outside(error) or error
             raise Failure(error) if isinstance(error, UserError) else Bug(error) from error
+
+
+def _outside(error: Exception) -> UserError | None:
+    """What is wrong outside the code, of errors that only the machine brings about; None for others."""
+    if isinstance(error, MemoryError):
+        return UserError("there is not enough memory for this", "close other programs, or use a machine with more")
+    if not isinstance(error, OSError):
+        return None
+    if error.errno is None and "requested and" in str(error):  # numpy's words for a write that was cut short
+        return UserError(f"a file could not be written whole: {error}", HINTS[errno.ENOSPC])
+    if error.errno is None:
+        return None
+    place = printable(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else "the output"
+    return UserError(f"{place}: {error.strerror or error}", HINTS.get(error.errno, "check the path and the disk"))
 
 
 def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -11,7 +11,7 @@ import click
 
 from cli.app import Command
 from cli.options import PathLike, data_config, dry_run_option, input_options
-from cli.output import command_line, emit, format_option, next_step, note, some_failed
+from cli.output import command_line, emit, format_option, next_step, note, say, some_failed
 from cli.settings import Settings, config_options
 
 if TYPE_CHECKING:
@@ -76,15 +76,15 @@ def _print(found: Diagnosis) -> None:
     printed: dict[str, str] = {}
     for finding in found.findings:
         verdict = click.style(f"{finding.verdict:<9}", fg=_COLOURS[finding.verdict])
-        click.echo(verdict + _wrapped(f"{finding.item:<16} {finding.message}", width, first=9, rest=26).lstrip())
+        say(verdict + _wrapped(f"{finding.item:<16} {finding.message}", width, first=9, rest=26).lstrip())
         if finding.verdict != "ok" or finding.item == "amass.overrides":
             for line in finding.lines:
-                click.echo(_wrapped(line, width, first=28, rest=30))
+                say(_wrapped(line, width, first=28, rest=30))
         if finding.action:
             # One download can fix several items: print it once.
             before = printed.setdefault(finding.action, finding.item)
             action = finding.action if before == finding.item else f"as for {before}"
-            click.echo(_wrapped(f"→ {action}", width, first=26, rest=28))
+            say(_wrapped(f"→ {action}", width, first=26, rest=28))
 
 
 def _wrapped(text: str, width: int, *, first: int, rest: int) -> str:

@@ -10,7 +10,7 @@ import click
 
 from cli.app import Command
 from cli.options import PathLike, data_config, input_options, split_output
-from cli.output import command_line, emit, format_option, next_step, note
+from cli.output import command_line, emit, format_option, next_step, note, say
 from cli.settings import Settings, config_options
 
 
@@ -57,7 +57,7 @@ def inspect(path: Path, table: str | None, where: tuple[str, ...], limit: int, f
     if kind == "stage":
         emit(stage_summary(path), format)
     elif format == "table":
-        click.echo(shard_text(path))
+        say(shard_text(path))
         next_step(f"Next: {next_command(path)}")
     else:
         emit(shard_summary(path), format)
@@ -110,7 +110,7 @@ def preview(
         note(show_body(path, config, output, frame))
     else:
         shown = show_clip(find_clip(path, clip, label), tuple(v.strip() for v in views.split(",")), output)
-        click.echo(shown) if output is None else note(shown)
+        say(shown) if output is None else note(shown)
     if output is not None:
         next_step(f"The picture is {output}.")
 
@@ -130,5 +130,5 @@ def report(shards: Path, runs: tuple[Path, ...], out: Path, title: str, demo: bo
     from actionpose.report.build import build_report, summary_text
 
     summary = build_report(shards, runs, out, title, demo=demo)
-    click.echo(summary_text(summary))
+    say(summary_text(summary))
     next_step(f"The report is {out}; open it in a browser.")

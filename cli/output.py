@@ -13,10 +13,12 @@ from typing import Any, NoReturn
 
 import click
 
+from actionpose.characters import json_text, printable
 from actionpose.config import flat
 from cli.app import F
 
 FORMATS = ("table", "json", "csv")
+_FORMULA = ("=", "+", "-", "@")
 
 
 def format_option(body: F) -> F:
@@ -32,7 +34,7 @@ def emit(result: Mapping[str, Any] | Sequence[Mapping[str, Any]], format: str) -
     have no JSON form and become null.
     """
     if format == "json":
-        click.echo(json.dumps(_finite(result), indent=1, ensure_ascii=False, default=str))
+        click.echo(json_text(json.dumps(_finite(result), indent=1, ensure_ascii=False, default=str)))
         return
     if isinstance(result, Mapping):
         rows: list[Mapping[str, Any]] = [{"key": key, "value": value} for key, value in flat(result).items()]
@@ -57,14 +59,20 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _cell(value, digits=9) for key, value in row.items()} for row in rows)
+    writer.writerows({key: _csv_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue().rstrip("\n")
+
+
+def _csv_cell(value: Any) -> str:
+    """A cell that a spreadsheet shows and does not calculate: a text that begins like a formula gets a quote."""
+    text = printable(_cell(value, digits=9))
+    return f"'{text}" if not isinstance(value, int | float) and text.startswith(_FORMULA) and len(text) > 1 else text
 
 
 def table(rows: Sequence[Mapping[str, Any]], *, header: bool = True) -> str:
     """Rows as aligned text; numbers to the right, text to the left."""
     columns = _columns(rows)
-    cells = [[_cell(row.get(column, "")) for column in columns] for row in rows]
+    cells = [[printable(_cell(row.get(column, ""))) for column in columns] for row in rows]
     right = [all(isinstance(row.get(c, 0), int | float) for row in rows) for c in columns]
     lines = ([columns] if header else []) + cells
     if not lines:
@@ -94,15 +102,20 @@ def _cell(value: Any, digits: int = 5) -> str:
 # --- everything else: stderr ------------------------------------------------------------------
 
 
+def say(text: str) -> None:
+    """Text for people on stdout; what a terminal would obey (in labels, in names of files) is spelled out."""
+    click.echo(printable(text))
+
+
 def note(text: str) -> None:
     """A line about progress."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
 
 
 def next_step(text: str) -> None:
     """The last line of a command: what was made, where, and what to type next."""
     sys.stdout.flush()
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
 
 
 def command_line(*words: object) -> str:

@@ -9,7 +9,7 @@ import click
 
 from cli.app import Command
 from cli.options import PathLike
-from cli.output import command_line, emit, format_option, next_step, some_failed
+from cli.output import command_line, emit, format_option, next_step, say, some_failed
 
 
 @click.command(cls=Command)
@@ -44,7 +44,7 @@ def validate(shards: Path, deep: bool, against: Path | None, tolerance: float | 
     tolerance_m = TOLERANCE_M if tolerance is None else tolerance / 1000
     checks = run(shards, deep=deep, against=against, tolerance_m=tolerance_m)
     if format == "table":
-        click.echo("\n".join(check.line() for check in checks))
+        say("\n".join(check.line() for check in checks))
     else:
         emit([check.row() for check in checks], format)
     verdicts = Counter(check.verdict for check in checks)

@@ -239,8 +239,8 @@ def read(path: Path) -> Checkpoint:
             f"{file} has version {meta.get('version')}; this program reads up to {VERSION}", "update actionpose"
         )
     state, files, recipe = (meta.get(key) for key in ("state", "files", "recipe"))
-    sound = isinstance(state, dict) and isinstance(state.get("step"), int) and isinstance(files, dict)
-    if not sound or not isinstance(recipe, dict | None) or not {WEIGHTS, OPTIMIZER} <= files.keys():
+    sound = isinstance(state, dict) and isinstance(state.get("step"), int) and isinstance(recipe, dict | None)
+    if not sound or not isinstance(files, dict) or not {WEIGHTS, OPTIMIZER} <= files.keys():
         raise UserError(f"{file} is damaged: it lacks the state or the files", "use another checkpoint of the run")
     return Checkpoint(path=path, meta=meta)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -106,6 +107,15 @@ def _not_a_t_pose(joints: NDArray[np.floating]) -> list[str]:
         for j in members
         if sign * x[j] <= 0
     ]
+    # Out along the stretched arms, and up along legs and trunk, every joint is beyond the one before it.
+    chains = [(np.abs(x), (trunk, *arm)) for trunk in (7, 8) for arm in ((11, 12, 13), (14, 15, 16))]
+    chains += [(y, (0, 7, 8, 10)), (y, (3, 2, 1, 7, 11)), (y, (6, 5, 4, 7, 14))]
+    wrong += dict.fromkeys(
+        f"the {JOINT_NAMES[b]} is not beyond the {JOINT_NAMES[a]} along the T-pose"
+        for along, chain in chains
+        for a, b in pairwise(chain)
+        if along[b] <= along[a]
+    )
     if abs(x[0]) > 0.05:
         wrong.append(f"the pelvis is {100 * abs(x[0]):.0f} cm off the middle")
     if int(np.argmax(y)) != 10:

@@ -118,10 +118,21 @@ class Runner:
             ) from error
 
     def _local(self) -> Any:
-        from distributed import Client, LocalCluster
+        from distributed import Client
+
+        try:
+            return Client(self._open.enter_context(self._cluster()))
+        except (RuntimeError, OSError, TimeoutError) as error:
+            raise UserError(
+                f"the {self.options.workers} worker processes did not start: {error}",
+                "use fewer workers, or none: --workers 0 runs everything in this process",
+            ) from error
+
+    def _cluster(self) -> Any:
+        from distributed import LocalCluster
 
         # Workers hold one motion at a time; a memory limit would only kill them on small machines.
-        cluster = LocalCluster(
+        return LocalCluster(
             n_workers=self.options.workers,
             threads_per_worker=1,
             processes=True,
@@ -129,7 +140,6 @@ class Runner:
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         )
-        return Client(self._open.enter_context(cluster))
 
 
 def _on_cluster(client: Any, work: Work, items: Sequence[Item], context: Any, folder: Path) -> Iterator[Outcome]:
@@ -155,7 +165,8 @@ def _on_cluster(client: Any, work: Work, items: Sequence[Item], context: Any, fo
             yield from future.result()
         else:
             error = future.exception()
-            yield from (Outcome(item.id, failure=("worker died", f"{type(error).__name__}: {error}")) for item in chunk)
+            why = f"{type(error).__name__}: {error}" if error else "the process was killed, or the scheduler is gone"
+            yield from (Outcome(item.id, failure=("worker died", why)) for item in chunk)
         future.release()
         if (following := submit()) is not None:
             window.add(following)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.engine.manifest import ROW_TYPES, read_lines
 from pipeline.engine.stage import read_meta
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "~": lambda have, want: re.search(want, str(have)) is not None,
+    "~": lambda have, want: _matches(want, str(have)),
     "!=": operator.ne,
     ">=": operator.ge,
     "<=": operator.le,
@@ -182,6 +183,31 @@ def parse_where(text: str) -> tuple[str, str, str]:
         if found and column.strip() and not column.strip().endswith(("!", "<", ">")):
             return column.strip(), sign, value.strip()
     raise UserError(f"--where {text}: no comparison in it", "write COLUMN~PATTERN, COLUMN=VALUE, COLUMN>=NUMBER …")
+
+
+PATTERN_S = 2.0
+"""Seconds that one pattern may take on one text: some take longer than anybody lives."""
+
+
+def _matches(pattern: str, text: str) -> bool:
+    def stop(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)  # the engine of `re` looks for signals while it searches
+    signal.setitimer(signal.ITIMER_REAL, PATTERN_S)
+    try:
+        return re.search(pattern, text) is not None
+    except re.error as error:
+        raise UserError(
+            f"'{pattern}' is no pattern: {error}", "Python's regular expressions; \\[ is a bracket"
+        ) from error
+    except (TimeoutError, RecursionError, OverflowError) as error:
+        raise UserError(
+            f"the pattern '{pattern}' takes too long", "a simpler one, without repeats in repeats"
+        ) from error
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def select(path: Path, where: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:

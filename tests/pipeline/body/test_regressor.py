@@ -135,3 +135,15 @@ def test_an_archive_is_refused(tmp_path, model, matrix):
 def test_a_missing_file_says_how_to_point_to_it(tmp_path, model):
     with pytest.raises(UserError, match="--regressor FILE"):
         load_regressor(tmp_path / "nothing.npy", model)
+
+
+def test_any_two_joints_exchanged_are_found_but_for_the_nose(tmp_path, model, matrix):
+    """The whole of both legs exchanged is SPIN's order; the nose has no order along a chain."""
+    for a in range(17):
+        for b in range(a + 1, 17):
+            if 9 in (a, b):
+                continue
+            order = list(range(17))
+            order[a], order[b] = b, a
+            with pytest.raises(UserError, match="does not give Human3.6M keypoints"):
+                load_regressor(save(tmp_path, matrix[order]), model)
