@@ -145,5 +145,5 @@ def test_any_two_joints_exchanged_are_found_but_for_the_nose(tmp_path, model, ma
                 continue
             order = list(range(17))
             order[a], order[b] = b, a
-            with pytest.raises(UserError, match="does not give Human3.6M keypoints"):
+            with pytest.raises(UserError, match=r"does not give Human3\.6M keypoints"):
                 load_regressor(save(tmp_path, matrix[order]), model)
