@@ -28,6 +28,7 @@ Case = Callable[[Path, Path], str]
 
 CASES: dict[str, Case] = {}
 SECONDS = 120.0
+UNCHECKED = "no check is written yet"
 QUICK = isolated.Limits(memory=1 << 30, seconds=5)
 
 
@@ -105,7 +106,7 @@ def run(folder: Path, wanted: list[str] | None = None) -> list[tuple[str, float,
         begun = time.monotonic()
         with tempfile.TemporaryDirectory() as scratch:
             try:
-                wrong = CASES[place.name](place, Path(scratch)) if place.name in CASES else "no check is written yet"
+                wrong = CASES[place.name](place, Path(scratch)) if place.name in CASES else UNCHECKED
             except subprocess.TimeoutExpired:
                 wrong = f"takes more than {SECONDS:.0f} s"
         rows.append((place.name, time.monotonic() - begun, wrong))
@@ -117,8 +118,9 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else cases_folder()
     rows = run(folder)
     for name, seconds, wrong in rows:
-        print(f"{'right' if not wrong else 'WRONG':<6} {name:<32} {seconds:6.1f} s  {wrong}")
-    sys.exit(any(wrong for _, _, wrong in rows))
+        verdict = "right" if not wrong else "-" if wrong == UNCHECKED else "WRONG"
+        print(f"{verdict:<6} {name:<32} {seconds:6.1f} s  {wrong}")
+    sys.exit(any(wrong not in ("", UNCHECKED) for _, _, wrong in rows))
 
 
 if __name__ == "__main__":
