@@ -108,7 +108,8 @@ def _not_a_t_pose(joints: NDArray[np.floating]) -> list[str]:
         if sign * x[j] <= 0
     ]
     # Out along the stretched arms, and up along legs and trunk, every joint is beyond the one before it.
-    chains = [(np.abs(x), (trunk, *arm)) for trunk in (7, 8) for arm in ((11, 12, 13), (14, 15, 16))]
+    arms = [(trunk, *arm) for trunk in (7, 8) for arm in ((11, 12, 13), (14, 15, 16))]
+    chains: list[tuple[NDArray[np.floating], tuple[int, ...]]] = [(np.abs(x), arm) for arm in arms]
     chains += [(y, (0, 7, 8, 10)), (y, (3, 2, 1, 7, 11)), (y, (6, 5, 4, 7, 14))]
     wrong += dict.fromkeys(
         f"the {JOINT_NAMES[b]} is not beyond the {JOINT_NAMES[a]} along the T-pose"
