@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,21 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionpose.data import rng
+from actionpose.data.batch import Batch, RawBatch
 from actionpose.data.corrupt import CorruptConfig, add_noise
 from actionpose.data.projection import mirror, project, root_relative, zoomed
 from actionpose.data.samples import DataConfig, Ints, SampleTable
 from actionpose.data.texts import Texts, mirror_words
 from actionpose.data.windows import source_frames
 from actionpose.skeleton import N_JOINTS, ROOT
-
-Batch = dict[str, Any]
-"""pose2d (B, T, 17, 3) float32 x, y in screen units and confidence; pose3d (B, T, 17, 3) float32 root-relative
-screen units; valid (B, T) bool; padded bool, whether any frame is not valid; sample_id (B,) int64; unit_mm (B,)
-float32; epoch int; for pretraining also text list[str] and negatives list[list[str]], K each.
-
-As it was read, before `Assembler.finish`: frames (B, T, 17, 3) as stored instead of the poses, with camera (B, 3, 3),
-flipped (B,) bool, zoom (B,) and pelvis (B, 3) where they are needed, or pose2d where that is stored.
-"""
 
 Detect = Callable[[Tensor, Tensor], Tensor]
 """(pose2d (B, T, 17, 3), sample_id (B,)) → the same as a detector would see it."""
@@ -153,7 +145,7 @@ class Assembler:
         """The batch of these samples in this epoch."""
         return self.finish(self.read(ids, epoch))
 
-    def read(self, ids: Ints, epoch: int) -> Batch:
+    def read(self, ids: Ints, epoch: int) -> RawBatch:
         """What must come from the shards: frames as stored, and a few numbers and the texts of each clip.
 
         This alone is done where batches are loaded, in worker processes or ahead of a GPU; `finish` does the rest.
@@ -161,7 +153,7 @@ class Assembler:
         table, config = self.table, self.table.config
         lengths = table.length[ids]
         sample_id = torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64))
-        raw: Batch = {
+        raw: RawBatch = {
             "frames": torch.from_numpy(cut_frames(table, ids)),
             "valid": torch.from_numpy(np.arange(int(lengths.max())) < lengths[:, None]),
             "padded": bool(lengths.min() < lengths.max()),
@@ -185,21 +177,31 @@ class Assembler:
             raw["text"], raw["negatives"] = self._texts(ids, epoch, flipped)
         return raw
 
-    def finish(self, raw: Batch) -> Batch:
+    def finish(self, raw: RawBatch) -> Batch:
         """A batch from what was read, computed on the device that it is on by now."""
-        batch = {name: raw[name] for name in ("valid", "padded", "sample_id", "unit_mm", "epoch")}
-        batch |= {name: raw[name] for name in ("text", "negatives") if name in raw}
+        unit_mm = raw["unit_mm"]
         if "pose2d" in raw:
             pose2d, pose3d = raw["pose2d"], root_relative(raw["frames"])
         else:
             pose2d, pose3d = project(raw["frames"], raw["camera"], raw["valid"], raw.get("pelvis"))
         if "zoom" in raw:
-            pose2d, pose3d, batch["unit_mm"] = zoomed(pose2d, pose3d, raw["unit_mm"], raw["zoom"])
+            pose2d, pose3d, unit_mm = zoomed(pose2d, pose3d, unit_mm, raw["zoom"])
         if self.detect is not None and "pose2d" not in raw:
             pose2d = self.detect(pose2d, raw["sample_id"])  # after the size: a detector errs in pixels
         if "flipped" in raw:
             pose2d, pose3d = mirror(pose2d, raw["flipped"]), mirror(pose3d, raw["flipped"])
-        return batch | {"pose2d": pose2d, "pose3d": pose3d}
+        batch: Batch = {
+            "pose2d": pose2d,
+            "pose3d": pose3d,
+            "valid": raw["valid"],
+            "padded": raw["padded"],
+            "sample_id": raw["sample_id"],
+            "unit_mm": unit_mm,
+            "epoch": raw["epoch"],
+        }
+        if "text" in raw:
+            batch["text"], batch["negatives"] = raw["text"], raw["negatives"]
+        return batch
 
     def _whole_pelvis(self, sample: int) -> NDArray[np.float32]:
         """World pelvis, mean over the clip that the sample is a window of, or its motion, (3,)."""
@@ -258,13 +260,13 @@ class _Plan(torch.utils.data.Sampler[tuple[int, Ints]]):
         return len(self.items)
 
 
-class _Batches(torch.utils.data.Dataset[Batch]):
+class _Batches(torch.utils.data.Dataset[RawBatch]):
     """Map-style view of an assembler, for worker processes."""
 
     def __init__(self, assemble: Assembler) -> None:
         self.assemble = assemble
 
-    def __getitem__(self, item: tuple[int, Ints]) -> Batch:
+    def __getitem__(self, item: tuple[int, Ints]) -> RawBatch:
         epoch, ids = item
         return self.assemble.read(ids, epoch)
 
@@ -296,12 +298,15 @@ class Loader:
                 pin_memory=pin,
             )
 
-    def __call__(self, epoch: int, batches: Sequence[Ints]) -> Iterator[Batch]:
+    def __call__(self, epoch: int, batches: Sequence[Ints]) -> Iterator[RawBatch]:
         """What was read for these ids, batch by batch."""
         if self._loader is not None:
             self.plan.items = [(epoch, ids) for ids in batches]
             yield from self._loader
             return
         for ids in batches:
-            batch = self.assemble.read(ids, epoch)
-            yield {k: v.pin_memory() if self.pin and isinstance(v, Tensor) else v for k, v in batch.items()}
+            yield _pinned(self.assemble.read(ids, epoch)) if self.pin else self.assemble.read(ids, epoch)
+
+
+def _pinned(raw: RawBatch) -> RawBatch:
+    return cast(RawBatch, {k: v.pin_memory() if isinstance(v, Tensor) else v for k, v in raw.items()})

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionpose.config import setting
-from actionpose.data.batches import Assembler, Batch, Detect
+from actionpose.data.batches import Assembler, Detect
 from actionpose.data.projection import mirror
 from actionpose.data.samples import DataConfig, Ints, Row, SampleTable, sample_table
 from actionpose.data.selection import select_motions
@@ -202,14 +202,13 @@ def _left_out(shards: ShardSet, motion: int, windows: list[Scored]) -> int:
 
 
 @torch.inference_mode()
-def lift_batch(lift: Lift, batch: Batch, runtime: Runtime, *, flip_tta: bool) -> Tensor:
-    """Prediction for a batch as published code scores it, (B, T, 17, 3) float32 on the CPU, in screen units.
+def lift_batch(lift: Lift, pose2d: Tensor, valid: Tensor, runtime: Runtime, *, flip_tta: bool) -> Tensor:
+    """Prediction for 2D (B, T, 17, 3) as published code scores it, the same shape, float32 on the CPU, in screen units.
 
     Joint 0 is set to zero and the other joints stay where the model put them, as MotionBERT, MotionAGFormer and P-STMO
     do. Subtracting joint 0 instead would spread the model's error there over all joints.
     """
-    moved = runtime.move(batch)
-    pose2d, valid = moved["pose2d"], moved["valid"]
+    pose2d, valid = pose2d.to(runtime.device), valid.to(runtime.device)
     pose3d = lift(pose2d, valid)
     if flip_tta:
         everyone = torch.ones(len(pose2d), dtype=torch.bool, device=pose2d.device)
@@ -248,7 +247,7 @@ def score(
         for at in range(0, len(order), config.batch):
             ids = order[at : at + config.batch]
             batch = assemble(ids, 0)
-            predicted = lift_batch(lift, batch, runtime, flip_tta=config.flip_tta).numpy()
+            predicted = lift_batch(lift, batch["pose2d"], batch["valid"], runtime, flip_tta=config.flip_tta).numpy()
             target = batch["pose3d"].numpy()
             for row, sample in enumerate(ids.tolist()):
                 video = (int(table.motion[sample]), int(table.view[sample]))

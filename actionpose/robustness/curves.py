@@ -20,7 +20,8 @@ from torch import Tensor
 
 from actionpose.config import section
 from actionpose.data import rng
-from actionpose.data.batches import Assembler, Batch, Detector, detector
+from actionpose.data.batch import Batch
+from actionpose.data.batches import Assembler, Detector, detector
 from actionpose.data.samples import DataConfig
 from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
@@ -134,8 +135,14 @@ class _Clip:
             counted[row, places] = True
             units = frame_units(table, int(table.motion[sample]), frames).reshape(-1)
             unit[row, places] = torch.from_numpy(np.broadcast_to(units, places.shape).copy())
-        names = ("pose2d", "pose3d", "valid", "sample_id")
-        return _Clip(**{name: batch[name] for name in names}, counted=counted, unit=unit)
+        return _Clip(
+            pose2d=batch["pose2d"],
+            pose3d=batch["pose3d"],
+            valid=valid,
+            sample_id=batch["sample_id"],
+            counted=counted,
+            unit=unit,
+        )
 
     @property
     def key(self) -> Tensor:
@@ -200,8 +207,7 @@ def _played(clip: _Clip, rate: float) -> _Clip:
 
 
 def _lift(lift: Lift, clip: _Clip, runtime: Runtime) -> Tensor:
-    batch = {"pose2d": clip.pose2d, "valid": clip.valid}
-    return lift_batch(lift, batch, runtime, flip_tta=clip.flip_tta)
+    return lift_batch(lift, clip.pose2d, clip.valid, runtime, flip_tta=clip.flip_tta)
 
 
 def _lift_long(lift: Lift, clip: _Clip, runtime: Runtime, size: int) -> Tensor:

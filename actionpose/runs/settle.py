@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
 
+from actionpose.data.batch import Batch
 from actionpose.data.batches import Assembler, detector
 from actionpose.data.samples import Ints, SampleTable
 from actionpose.data.texts import Texts
@@ -75,7 +75,7 @@ def settle_tokens(recipe: Recipe, table: SampleTable, model: ActionPose, texts: 
     return Settled(token_NJC=token_NJC, text_UE=text_UE, own_N=own_N.to(device), true_NU=true_NU.to(device))
 
 
-def whole_clips(recipe: Recipe, table: SampleTable, chosen: Ints, runtime: Runtime) -> Iterator[dict[str, Any]]:
+def whole_clips(recipe: Recipe, table: SampleTable, chosen: Ints, runtime: Runtime) -> Iterator[Batch]:
     """Batches of these samples as evaluation sees them: whole, with a detector's errors, never mirrored."""
     assemble = Assembler(table=table, detect=detector(recipe.data), augment=False)
     for ids in np.array_split(chosen, math.ceil(len(chosen) / recipe.eval.batch)):

@@ -10,7 +10,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from torch import Tensor
 
 from actionpose.config import setting
 from actionpose.errors import UserError
+
+B = TypeVar("B", bound=Mapping[str, Any])
+"""A batch, of whichever kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +95,12 @@ class Runtime:
         finally:
             torch.set_float32_matmul_precision(before)
 
-    def move(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+    def move(self, batch: B) -> B:
         """Tensors of a batch to the device; the rest as it is."""
         if self.device.type == "cpu":
-            return dict(batch)
-        return {k: v.to(self.device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            return batch
+        moved = {k: v.to(self.device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        return cast(B, moved)
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Make every process start from rank 0's values."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actionpose.data import rng
+from actionpose.data.batch import Batch
 from actionpose.data.corrupt import CorruptConfig, corrupt
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.frame_step import thin
@@ -27,7 +27,6 @@ from actionpose.skeleton import ROOT
 from actionpose.train import losses
 from actionpose.train.losses import LossConfig
 
-Batch = dict[str, Any]
 Terms = dict[str, Tensor]
 
 PHASE_STREAM = 201
@@ -58,8 +57,7 @@ class PretrainTask(nn.Module):
     def forward(self, batch: Batch) -> tuple[Terms, Terms]:
         """Losses to be summed, and a report of detached numbers.
 
-        Reads `pose2d`, `pose3d`, `valid`, `sample_id`, `epoch`, `unit_mm`, and for alignment `text`, `negatives`
-        (the same number for each clip) and, if there, `soft` (B, N) rows of y.
+        For alignment the batch needs `text` and `negatives`, the same number for each clip.
         """
         corrupted = _corrupted(batch, self.corruption, self.seed)
         batch = thinned({**batch, "pose2d": corrupted}, self.model.pose.config.frame_step, self.seed)
@@ -78,7 +76,7 @@ class PretrainTask(nn.Module):
         text_BND = self.model.embed_text([text for row in rows for text in row]).unflatten(0, (len(rows), -1))
         with torch.autocast(device_type=clip_BD.device.type, enabled=False):
             logits = losses.alignment_logits(clip_BD.float(), text_BND.float(), self.loss.temperature)
-            loss = losses.alignment_loss(logits, self._target(rows, batch, logits), self.loss.gamma)
+            loss = losses.alignment_loss(logits, self._target(rows, logits), self.loss.gamma)
             share = logits.detach().softmax(dim=-1)[:, 0]
             # Ties do not count as found: if all embeddings are equal, nothing is recognised.
             found = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=-1)
@@ -86,9 +84,7 @@ class PretrainTask(nn.Module):
         report = {"con": loss.detach(), "own_text": share.mean(), "own_text_first": found.float().mean()}
         return {"con": self.loss.lambda_con * weight * loss}, {name: weight * value for name, value in report.items()}
 
-    def _target(self, rows: list[list[str]], batch: Batch, logits_BN: Tensor) -> Tensor:
-        if batch.get("soft") is not None:
-            return batch["soft"].to(logits_BN)
+    def _target(self, rows: list[list[str]], logits_BN: Tensor) -> Tensor:
         if self.loss.targets == "one-hot":
             return losses.one_hot_target(logits_BN)
         if self.similarity is not None:
@@ -141,17 +137,17 @@ def thinned(batch: Batch, step: int, seed: int) -> Batch:
     phase_B = rng.integer(key_B, PHASE_STREAM, count_B.clamp(max=step))
     frame_BS, valid_BS = thin(count_B, valid_BT.shape[1], step, phase_B)
     clip_B1 = torch.arange(len(count_B), device=count_B.device)[:, None]
-    taken = {name: batch[name][clip_B1, frame_BS] for name in ("pose2d", "pose3d")}
-    ragged = bool(batch.get("padded", True)) or valid_BT.shape[1] % step != 0
-    return {**batch, **taken, "valid": valid_BS, "padded": ragged}
+    pose2d, pose3d = batch["pose2d"][clip_B1, frame_BS], batch["pose3d"][clip_B1, frame_BS]
+    ragged = batch["padded"] or valid_BT.shape[1] % step != 0
+    return {**batch, "pose2d": pose2d, "pose3d": pose3d, "valid": valid_BS, "padded": ragged}
 
 
 def attended(batch: Batch) -> Tensor | None:
     """The frames that attention may read; None for all of them, which lets it do without a mask.
 
-    Known from the lengths when the batch was read, so that no GPU is asked. A batch that does not say may be padded.
+    Known from the lengths when the batch was read, so that no GPU is asked.
     """
-    return batch["valid"] if batch.get("padded", True) else None
+    return batch["valid"] if batch["padded"] else None
 
 
 def weights_of(batch: Batch) -> Mapping[str, float]:

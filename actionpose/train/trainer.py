@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actionpose.data.batch import Batch, RawBatch
 from actionpose.data.batches import Loader, epoch_batches, slice_rank
 from actionpose.data.samples import Ints
 from actionpose.errors import UserError
@@ -28,7 +29,7 @@ from actionpose.train.losses import shared_gradient_norms
 from actionpose.train.runtime import RunConfig, Runtime, seed_all
 from actionpose.train.schedule import StageConfig, learning_rate
 
-Task = Callable[[Mapping[str, Any]], tuple[dict[str, Tensor], dict[str, Tensor]]]
+Task = Callable[[Batch], tuple[dict[str, Tensor], dict[str, Tensor]]]
 
 
 @dataclass(kw_only=True)
@@ -157,7 +158,7 @@ class Trainer:
         self._end_of_epoch(reason)
         return reason
 
-    def step(self, parts: Iterator[dict[str, Any]], ids: Ints) -> None:
+    def step(self, parts: Iterator[RawBatch], ids: Ints) -> None:
         """One optimizer step over the next `accumulate` parts of the loader."""
         state = self.state
         for group in self.optimizer.param_groups:
@@ -169,7 +170,8 @@ class Trainer:
             raw = self.runtime.move(next(parts))
             self.meter.wait_s += time.monotonic() - asked
             batch = self.loader.assemble.finish(raw)
-            batch |= {"weights": self.weights(part, ids), "progress": state.step / self.total}
+            batch["weights"] = self.weights(part, ids)
+            batch["progress"] = state.step / self.total
             with self.runtime.autocast():
                 losses, report = self.task(batch)
             if self.run.gradients and (state.step + 1) % self.run.log_every == 0:

@@ -149,7 +149,7 @@ def test_one_window_equals_the_plain_computation(folder, model):
 def test_flipping_averages_a_clip_and_its_mirror_image(folder, model):
     table = held_out(ShardSet(folder), DATA, EVAL)
     batch = Assembler(table=table, augment=False)(np.arange(4), 0)
-    both = lift_batch(model.lift, batch, CPU, flip_tta=True)
+    both = lift_batch(model.lift, batch["pose2d"], batch["valid"], CPU, flip_tta=True)
     from actionpose.geometry import flip
 
     def lift(pose2d):
@@ -160,7 +160,7 @@ def test_flipping_averages_a_clip_and_its_mirror_image(folder, model):
     expected = (lift(clean) + flip(lift(flip(clean)))) / 2
     expected[:, :, 0] = 0
     np.testing.assert_allclose(both, expected, atol=1e-6)
-    assert not np.allclose(both, lift_batch(model.lift, batch, CPU, flip_tta=False))
+    assert not np.allclose(both, lift_batch(model.lift, batch["pose2d"], batch["valid"], CPU, flip_tta=False))
 
 
 # --- summaries --------------------------------------------------------------------------------

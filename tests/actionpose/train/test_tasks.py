@@ -47,6 +47,7 @@ def make_batch(lengths=(20, 9, 14, 20), T: int = 20, **more: Any) -> dict[str, A
         "pose2d": pose2d,
         "pose3d": pose3d - pose3d[:, :, :1],
         "valid": torch.arange(T) < torch.tensor(lengths)[:, None],
+        "padded": True,
         "sample_id": torch.arange(B) * 10,
         "epoch": 2,
         "unit_mm": torch.tensor([1000.0, 2000.0, 3000.0, 4000.0][:B]),
@@ -130,18 +131,16 @@ def test_soft_targets_follow_the_choice(bert):
     batch = make_batch()  # clip 2 is "Walk" and clips 0 and 2 have "Walk" among their negatives
     rows = [[t, *n] for t, n in zip(batch["text"], batch["negatives"], strict=True)]
     logits = torch.zeros(4, 4)
-    one_hot = PretrainTask(build(bert), CorruptConfig(), LossConfig(), seed=0)._target(rows, batch, logits)
+    one_hot = PretrainTask(build(bert), CorruptConfig(), LossConfig(), seed=0)._target(rows, logits)
     assert torch.equal(one_hot, torch.eye(4)[[0, 0, 0, 0]])
-    same = PretrainTask(build(bert), CorruptConfig(), LossConfig(targets="same-label"), 0)._target(rows, batch, logits)
+    same = PretrainTask(build(bert), CorruptConfig(), LossConfig(targets="same-label"), 0)._target(rows, logits)
     assert same[0, 0] == same[0, 3] == pytest.approx(0.5, abs=1e-3)
     assert same[1, 0] == pytest.approx(1, abs=1e-3)
     alike = PretrainTask(build(bert), CorruptConfig(), LossConfig(targets="text-similarity"), 0)
-    soft = alike._target(rows, batch, logits)
+    soft = alike._target(rows, logits)
     torch.testing.assert_close(soft.sum(dim=1), torch.ones(4))
     assert (soft[:, :1] >= soft).all()
     assert soft[1, 1:].std() > 0
-    given = batch | {"soft": torch.full((4, 4), 0.25)}
-    assert torch.equal(alike._target(rows, given, logits), given["soft"])
 
 
 def test_similarity_comes_from_an_encoder_that_training_cannot_reach(bert):
