@@ -398,7 +398,7 @@ def test_evaluation_windows_hold_every_frame(shards):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"stride": 0}, {"stride": 500}, {"windows_per_clip": 0}, {"zoom": (2.0, 1.0)}, {"scale": 0.0}]
+    "wrong", [{"stride": -1}, {"stride": 500}, {"windows_per_clip": 0}, {"zoom": (2.0, 1.0)}, {"scale": 0.0}]
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
