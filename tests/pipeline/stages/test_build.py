@@ -247,3 +247,19 @@ def test_a_build_killed_at_any_moment_and_run_again_has_the_same_bytes(tmp_path)
     assert kills
     Build(world.config, folder / "stages", folder / "shards").run()
     assert tree(folder / "shards") == tree(tmp_path / "whole/shards")
+
+
+def test_times_of_files_decide_nothing_and_their_contents_all(tmp_path):
+    world = make_world(tmp_path / "world")
+    build = Build(world.config, tmp_path / "stages", tmp_path / "shards")
+    first = build.run("index")["index"]
+    files = sorted((world.root / "amass").rglob("*_poses.npz"))
+    for number, path in enumerate(files):
+        os.utime(path, (10**9 + number, 10**9 + number))
+    again = Build(world.config, tmp_path / "stages", tmp_path / "shards").run("index")["index"]
+    assert (again.fresh, again.content, again.folder) == (False, first.content, first.folder)
+    whole = files[0].read_bytes()
+    files[0].write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # the same size, in the comment of the archive or damaged
+    changed = Build(world.config, tmp_path / "stages", tmp_path / "shards").run("index")["index"]
+    assert changed.fresh
+    assert changed.content != first.content or changed.failures
