@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actionpose.characters import printable
 from cli.app import Command
 from cli.options import PathLike, data_config, dry_run_option, input_options
 from cli.output import command_line, emit, format_option, next_step, note, say, some_failed
@@ -76,7 +77,8 @@ def _print(found: Diagnosis) -> None:
     printed: dict[str, str] = {}
     for finding in found.findings:
         verdict = click.style(f"{finding.verdict:<9}", fg=_COLOURS[finding.verdict])
-        say(verdict + _wrapped(f"{finding.item:<16} {finding.message}", width, first=9, rest=26).lstrip())
+        message = printable(_wrapped(f"{finding.item:<16} {finding.message}", width, first=9, rest=26).lstrip())
+        click.echo(verdict + message)  # the colour is ours; the rest may hold anybody's characters
         if finding.verdict != "ok" or finding.item == "amass.overrides":
             for line in finding.lines:
                 say(_wrapped(line, width, first=28, rest=30))
