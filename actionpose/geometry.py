@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.skeleton import FLIP_ORDER, ROOT
-
-Array = NDArray[np.floating]
 
 SCREEN_PER_METRE = 0.298
 """Orthographic screen units per metre: MotionBERT's factor for AMASS; the paper names none."""
@@ -30,17 +28,17 @@ MIN_FACING = 0.3
 """With a mean facing shorter than this the directions cancel out and one frame decides."""
 
 
-def pixel_to_screen(xy: Array, width: float, height: float) -> Array:
+def pixel_to_screen(xy: Floats, width: float, height: float) -> Floats:
     """Pixels (..., 2) to screen units: x' = 2x/w - 1, y' = 2y/w - h/w. The width scales both axes."""
     return xy * (2.0 / width) - np.array([1.0, height / width])
 
 
-def root_relative(pose: Array) -> Array:
+def root_relative(pose: Floats) -> Floats:
     """Subtract the pelvis from every joint, frame by frame; (..., 17, C) in, same shape out."""
     return pose - pose[..., ROOT : ROOT + 1, :]
 
 
-def flip(pose: Array) -> Array:
+def flip(pose: Floats) -> Floats:
     """Mirror a pose (..., 17, C) left to right: negate channel 0 and swap paired joints.
 
     The mirror is the plane x = 0; a confidence channel travels with its joint. Its own inverse.
@@ -53,7 +51,7 @@ def flip(pose: Array) -> Array:
 # --- which way a person faces -----------------------------------------------------------------
 
 
-def facing_directions(pose_world: Array) -> Array:
+def facing_directions(pose_world: Floats) -> Floats:
     """Horizontal facing of each frame, (T, 17, 3) metres z-up → (T, 2).
 
     The vector left hip - right hip, turned a quarter to the front; unit length where the hips are level,
@@ -65,7 +63,7 @@ def facing_directions(pose_world: Array) -> Array:
     return np.stack([left[:, 1], -left[:, 0]], axis=-1)
 
 
-def facing_heading(pose_world: Array) -> tuple[float, str]:
+def facing_heading(pose_world: Floats) -> tuple[float, str]:
     """The heading of a clip, radians from the world's -y axis, and how it was found.
 
     Rotating the clip about z by minus this angle makes the person face -y, towards the front camera;
@@ -92,7 +90,7 @@ def facing_heading(pose_world: Array) -> tuple[float, str]:
 # --- cameras ----------------------------------------------------------------------------------
 
 
-def rotation_z(angle: float) -> Array:
+def rotation_z(angle: float) -> Floats:
     """Rotation by `angle` radians about the world's up axis, (3, 3) float64, acting on column vectors."""
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
@@ -116,7 +114,7 @@ def view_angles(view: str) -> tuple[float, float]:
         raise UserError(f"unknown view '{view}'", f"use {names}, or yaw+45, or yaw-30pitch+15 (degrees)") from error
 
 
-def view_matrix(view: str) -> Array:
+def view_matrix(view: str) -> Floats:
     """Camera of a view for a person who faces -y: world → camera, (3, 3) float64, determinant +1.
 
     front: (x, y, z) → (x, -z, y). side: (x, y, z) → (y, -z, -x), the camera on the person's left.
@@ -128,21 +126,21 @@ def view_matrix(view: str) -> Array:
     return np.round(tilt @ front @ rotation_z(-yaw), 15) + 0.0
 
 
-def camera_matrix(view: str, heading: float = 0.0) -> Array:
+def camera_matrix(view: str, heading: float = 0.0) -> Floats:
     """World → camera for a person with this heading: the heading is taken out, then the view applied."""
     return view_matrix(view) @ rotation_z(-heading)
 
 
-def to_camera(pose_world: Array, camera: Array) -> Array:
+def to_camera(pose_world: Floats, camera: Floats) -> Floats:
     """Apply a (3, 3) camera to (..., 3) world points; metres stay metres."""
     return pose_world @ np.asarray(camera, dtype=pose_world.dtype).T
 
 
-def screen_centre(pose_cam: Array) -> Array:
+def screen_centre(pose_cam: Floats) -> Floats:
     """The camera-frame point that becomes the screen's centre: the pelvis' mean over the clip, (3,)."""
     return pose_cam[:, ROOT].mean(axis=0)
 
 
-def camera_to_screen(pose_cam: Array, centre: Array, scale: float = SCREEN_PER_METRE) -> Array:
+def camera_to_screen(pose_cam: Floats, centre: Floats, scale: float = SCREEN_PER_METRE) -> Floats:
     """Orthographic pixel step: (..., 3) metres to screen units; x, y are the 2D, z shares their scale."""
     return (pose_cam - centre) * scale

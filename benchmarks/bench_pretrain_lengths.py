@@ -28,9 +28,10 @@ from costs import encoder_macs
 from swinging import write_shards
 from turns import best, cpu_seconds, take_turns, times_faster
 
+from actionpose.arrays import Ints
 from actionpose.data.batches import Assembler, Batch, Loader, epoch_batches
 from actionpose.data.corrupt import CorruptConfig
-from actionpose.data.samples import DataConfig, Ints, pair_samples
+from actionpose.data.samples import DataConfig, pair_samples
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.shards import ShardSet

@@ -34,8 +34,9 @@ import torch
 from swinging import write_shards
 from turns import best, take_turns, times_faster
 
+from actionpose.arrays import Ints
 from actionpose.data.batches import Assembler, Batch, Loader, epoch_batches
-from actionpose.data.samples import DataConfig, Ints, SampleTable, motion_samples
+from actionpose.data.samples import DataConfig, SampleTable, motion_samples
 from actionpose.geometry import flip
 from actionpose.shards import ShardSet
 

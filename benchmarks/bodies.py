@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Float64s
 from pipeline.body.smplh import BODY_JOINT_NAMES, BODY_PARENTS, N_BETAS, N_BODY_JOINTS, N_POSE_FEATURES, SmplhModel
 
-Floats = NDArray[np.float64]
 Correctives = Literal["none", "hands", "dense"]
 FULL_SIZE = 6890
 
@@ -68,7 +68,7 @@ _KEYPOINT_SOURCES: tuple[tuple[tuple[str, int], ...], ...] = (
 )
 
 
-def rest_joints() -> Floats:
+def rest_joints() -> Float64s:
     """Return the joints (52, 3) the synthetic bodies are built around, in metres."""
     places = []
     for name in BODY_JOINT_NAMES:
@@ -120,7 +120,7 @@ def synthetic_body(
     )
 
 
-def synthetic_regressor(model: SmplhModel, *, seed: int = 0, row_sums: Floats | None = None) -> Floats:
+def synthetic_regressor(model: SmplhModel, *, seed: int = 0, row_sums: Float64s | None = None) -> Float64s:
     """Make a (17, V) regressor in Human3.6M order with 107 positive entries.
 
     Args:
@@ -141,12 +141,12 @@ def synthetic_regressor(model: SmplhModel, *, seed: int = 0, row_sums: Floats | 
     return matrix if row_sums is None else matrix * np.asarray(row_sums)[:, None]
 
 
-def synthetic_dmpls(n_vertices: int, *, seed: int = 0) -> Floats:
+def synthetic_dmpls(n_vertices: int, *, seed: int = 0) -> Float64s:
     """Make soft-tissue directions (V, 3, 8) of a few millimetres."""
     return np.random.default_rng(seed).normal(size=(n_vertices, 3, 8)) * 0.003
 
 
-def random_motion(n_frames: int, *, seed: int = 0, scale: float = 0.6) -> tuple[Floats, Floats]:
+def random_motion(n_frames: int, *, seed: int = 0, scale: float = 0.6) -> tuple[Float64s, Float64s]:
     """Return unrelated random frames: axis-angle poses (T, 156) in radians and trans (T, 3) in metres.
 
     The root turns anywhere, with vectors longer than pi among them as in real files.
@@ -181,12 +181,12 @@ def body_members(model: SmplhModel) -> dict[str, NDArray[np.generic]]:
 
 def plain_vertices(
     model: SmplhModel,
-    poses: Floats,
-    betas: Floats,
-    trans: Floats,
-    dmpls: Floats | None = None,
-    dmpl_dirs: Floats | None = None,
-) -> Floats:
+    poses: Float64s,
+    betas: Float64s,
+    trans: Float64s,
+    dmpls: Float64s | None = None,
+    dmpl_dirs: Float64s | None = None,
+) -> Float64s:
     """Skin the body frame by frame in float64, in the order of the SMPL paper: the oracle.
 
     Args:
@@ -215,7 +215,7 @@ def plain_vertices(
     return np.stack(frames)
 
 
-def _plain_rotation(vector: Floats) -> Floats:
+def _plain_rotation(vector: Float64s) -> Float64s:
     """Rodrigues' formula for one axis-angle vector."""
     angle = float(np.linalg.norm(vector))
     if angle == 0.0:
@@ -225,7 +225,7 @@ def _plain_rotation(vector: Floats) -> Floats:
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
 
 
-def _plain_chain(rotations: Floats, joints: Floats, parents: NDArray[np.integer]) -> tuple[Floats, Floats]:
+def _plain_chain(rotations: Float64s, joints: Float64s, parents: NDArray[np.integer]) -> tuple[Float64s, Float64s]:
     """Return world rotations (J, 3, 3) and joint places (J, 3), parents before children."""
     world, place = [rotations[0]], [joints[0]]
     for j in range(1, len(parents)):
@@ -253,7 +253,7 @@ def _radius(name: str) -> float:
     return {"head": 0.11, "wrist": 0.025, "ankle": 0.03, "foot": 0.03, "collar": 0.04}.get(part, 0.05)
 
 
-def _skinning_weights(rng: np.random.Generator, owner: NDArray[np.intp]) -> Floats:
+def _skinning_weights(rng: np.random.Generator, owner: NDArray[np.intp]) -> Float64s:
     """Give each vertex one to four bones: its own most, then its neighbours in the tree."""
     children = [np.flatnonzero(np.array(BODY_PARENTS) == j) for j in range(N_BODY_JOINTS)]
     weights = np.zeros((len(owner), N_BODY_JOINTS))
@@ -265,7 +265,7 @@ def _skinning_weights(rng: np.random.Generator, owner: NDArray[np.intp]) -> Floa
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def _pose_correctives(rng: np.random.Generator, owner: NDArray[np.intp], kind: Correctives) -> Floats:
+def _pose_correctives(rng: np.random.Generator, owner: NDArray[np.intp], kind: Correctives) -> Float64s:
     shape = (len(owner), 3, N_POSE_FEATURES)
     if kind == "none":
         return np.zeros(shape)

@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.lift.detections import Detections
 from actionpose.lift.run import lift_detections
 from actionpose.lift.source import LiftModel, open_model
 from actionpose.lift.understand import LiftOptions
 from actionpose.shards import ShardSet
-
-Floats = NDArray[np.floating]
 
 FPS, EVERY_S, LONGEST_S = 30, 3.0, 20.0
 GAPS_S = (0.1, 0.2, 0.5, 1.0)

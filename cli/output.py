@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ import click
 
 from actionpose.characters import json_text, printable
 from actionpose.config import flat
+from actionpose.jsonl import finite
 from cli.app import F
 
 FORMATS = ("table", "json", "csv")
@@ -34,21 +34,13 @@ def emit(result: Mapping[str, Any] | Sequence[Mapping[str, Any]], format: str) -
     have no JSON form and become null.
     """
     if format == "json":
-        click.echo(json_text(json.dumps(_finite(result), indent=1, ensure_ascii=False, default=str)))
+        click.echo(json_text(json.dumps(finite(result), indent=1, ensure_ascii=False, default=str)))
         return
     if isinstance(result, Mapping):
         rows: list[Mapping[str, Any]] = [{"key": key, "value": value} for key, value in flat(result).items()]
     else:
         rows = list(result)
     click.echo(_csv(rows) if format == "csv" else table(rows, header=not isinstance(result, Mapping)))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from actionpose.arrays import Ints
 from actionpose.data import rng
 from actionpose.data.batch import Batch, RawBatch
 from actionpose.data.corrupt import CorruptConfig, add_noise
 from actionpose.data.projection import mirror, project, root_relative, zoomed
-from actionpose.data.samples import DataConfig, Ints, SampleTable
+from actionpose.data.samples import DataConfig, SampleTable
 from actionpose.data.texts import Texts, mirror_words
 from actionpose.data.windows import source_frames
 from actionpose.skeleton import N_JOINTS, ROOT

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Ints
 from actionpose.balance import label_weights
 from actionpose.config import setting
 from actionpose.data.selection import select_motions
@@ -25,8 +26,6 @@ from actionpose.data.windows import every_start, split_clips, transition_start, 
 from actionpose.errors import UserError
 from actionpose.geometry import SCREEN_PER_METRE, view_matrix
 from actionpose.shards import ShardSet
-
-Ints = NDArray[np.int64]
 
 MM_PER_METRE = 1000.0
 

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from actionpose.arrays import Ints
 
 Window = tuple[int, int, int]
 """video, start, span."""

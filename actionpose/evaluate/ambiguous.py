@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Float64s
 from actionpose.skeleton import JOINT_NAMES
-
-Floats = NDArray[np.float64]
 
 PAIRS = tuple((JOINT_NAMES.index(f"left_{joint}"), JOINT_NAMES.index(f"right_{joint}")) for joint in ("wrist", "ankle"))
 """Left and right joint of each limb, as rows of a pose."""
@@ -37,7 +36,7 @@ def ambiguous(target_n: NDArray[Any]) -> NDArray[np.bool_]:
     return (np.linalg.norm(between[..., :2], axis=-1) < NEAR_MM) & (np.abs(between[..., 2]) > APART_MM)
 
 
-def errors(predicted_n: Floats, target_n: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+def errors(predicted_n: Float64s, target_n: Float64s) -> tuple[Float64s, NDArray[np.bool_]]:
     """Of every ambiguous limb the mean error of its two joints, (M,), and whether the nearer one is nearer, (M,).
 
     Args:
@@ -51,6 +50,6 @@ def errors(predicted_n: Floats, target_n: Floats) -> tuple[Floats, NDArray[np.bo
     return of_limb[chosen], ordered[chosen]
 
 
-def _between(pose_n: Floats) -> Floats:
+def _between(pose_n: Float64s) -> Float64s:
     """From the left to the right joint of each limb, (n, 2, 3)."""
     return np.stack([pose_n[:, right] - pose_n[:, left] for left, right in PAIRS], axis=1)

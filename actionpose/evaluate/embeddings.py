@@ -20,13 +20,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from actionpose.arrays import Floats
 from actionpose.data.batches import Assembler, detector
 from actionpose.data.rng import keys, uniform
 from actionpose.data.samples import DataConfig, SampleTable, pair_samples
 from actionpose.errors import UserError
 from actionpose.evaluate.lifting import EvalConfig
 from actionpose.evaluate.probe import linear_probe
-from actionpose.evaluate.retrieval import Floats, Naming, Retrieval, text_motion_retrieval, truth, zero_shot
+from actionpose.evaluate.retrieval import Naming, Retrieval, text_motion_retrieval, truth, zero_shot
 from actionpose.evaluate.ridge import fit as fit_ridge
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig

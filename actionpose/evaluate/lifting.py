@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from actionpose.arrays import Ints
 from actionpose.config import setting
 from actionpose.data.batches import Assembler, Detect
 from actionpose.data.projection import mirror
-from actionpose.data.samples import DataConfig, Ints, Row, SampleTable, sample_table
+from actionpose.data.samples import DataConfig, Row, SampleTable, sample_table
 from actionpose.data.selection import select_motions
 from actionpose.data.windows import Scored
 from actionpose.errors import UserError

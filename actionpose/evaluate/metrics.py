@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from actionpose.arrays import Float64s
 from actionpose.skeleton import MPI_3DHP_ORDER, ROOT
-
-Array = NDArray[np.float64]
 
 JointOrder = Literal["h36m", "3dhp"]
 
@@ -27,25 +26,25 @@ AUC_THRESHOLDS_MM = tuple(float(t) for t in range(0, 151, 5))
 """31 thresholds. 0 is one of them and never met, so a perfect prediction scores 96.77 %."""
 
 
-def _pair(predicted: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
+def _pair(predicted: ArrayLike, target: ArrayLike) -> tuple[Float64s, Float64s]:
     p, g = np.asarray(predicted, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if p.shape != g.shape or p.ndim < 2 or p.shape[-1] != 3:
         raise ValueError(f"poses of shape {p.shape} and {g.shape} cannot be compared")
     return p, g
 
 
-def joint_errors(predicted: ArrayLike, target: ArrayLike) -> Array:
+def joint_errors(predicted: ArrayLike, target: ArrayLike) -> Float64s:
     """Distance of every joint from its target: (..., T, J)."""
     p, g = _pair(predicted, target)
     return np.linalg.norm(p - g, axis=-1)
 
 
-def mpjpe(predicted: ArrayLike, target: ArrayLike) -> Array:
+def mpjpe(predicted: ArrayLike, target: ArrayLike) -> Float64s:
     """Mean distance over all joints of a frame (the root counts): (..., T)."""
     return joint_errors(predicted, target).mean(axis=-1)
 
 
-def n_mpjpe(predicted: ArrayLike, target: ArrayLike) -> Array:
+def n_mpjpe(predicted: ArrayLike, target: ArrayLike) -> Float64s:
     """MPJPE after the factor per frame that fits the prediction best: (..., T)."""
     p, g = _pair(predicted, target)
     square = (p * p).sum(axis=(-2, -1), keepdims=True)
@@ -53,13 +52,13 @@ def n_mpjpe(predicted: ArrayLike, target: ArrayLike) -> Array:
     return mpjpe(factor * p, g)
 
 
-def p_mpjpe(predicted: ArrayLike, target: ArrayLike) -> Array:
+def p_mpjpe(predicted: ArrayLike, target: ArrayLike) -> Float64s:
     """MPJPE after the best rotation, scale and shift per frame (Procrustes; no reflection): (..., T)."""
     p, g = _pair(predicted, target)
     return mpjpe(procrustes(p, g), g)
 
 
-def procrustes(predicted: ArrayLike, target: ArrayLike) -> Array:
+def procrustes(predicted: ArrayLike, target: ArrayLike) -> Float64s:
     """Move, turn and scale each predicted frame onto its target in the least-squares sense.
 
     Frames whose joints all coincide have no orientation or size and land on the target's centre.
@@ -77,13 +76,13 @@ def procrustes(predicted: ArrayLike, target: ArrayLike) -> Array:
     return scale[..., None, None] * (p0 @ np.swapaxes(u @ vt, -1, -2)) + g_centre
 
 
-def mpjve(predicted: ArrayLike, target: ArrayLike) -> Array:
+def mpjve(predicted: ArrayLike, target: ArrayLike) -> Float64s:
     """Error of frame-to-frame displacement, mean over joints, per frame step: (..., T - 1)."""
     p, g = _pair(predicted, target)
     return mpjpe(np.diff(p, axis=-3), np.diff(g, axis=-3))
 
 
-def acceleration_error(predicted: ArrayLike, target: ArrayLike) -> Array:
+def acceleration_error(predicted: ArrayLike, target: ArrayLike) -> Float64s:
     """Error of second differences, mean over joints, per frame step squared: (..., T - 2)."""
     p, g = _pair(predicted, target)
     return mpjpe(np.diff(p, n=2, axis=-3), np.diff(g, n=2, axis=-3))
@@ -94,7 +93,7 @@ def pck(
     target: ArrayLike,
     threshold: float = PCK_THRESHOLD_MM,
     joints: tuple[int, ...] = PCK_JOINTS,
-) -> Array:
+) -> Float64s:
     """Per cent of the chosen joints strictly closer than `threshold`, per frame: (..., T)."""
     return 100.0 * (joint_errors(predicted, target)[..., list(joints)] < threshold).mean(axis=-1)
 
@@ -104,7 +103,7 @@ def auc(
     target: ArrayLike,
     thresholds: tuple[float, ...] = AUC_THRESHOLDS_MM,
     joints: tuple[int, ...] = PCK_JOINTS,
-) -> Array:
+) -> Float64s:
     """Mean of PCK over the thresholds, in per cent, per frame: (..., T).
 
     Joints are sorted into the thresholds once instead of compared with each: an error counts at every
@@ -119,7 +118,7 @@ def auc(
 # --- MPI-INF-3DHP -----------------------------------------------------------------------------
 
 
-def human36m_order(pose: ArrayLike, joints: JointOrder) -> Array:
+def human36m_order(pose: ArrayLike, joints: JointOrder) -> Float64s:
     """A pose (..., 17, 3) in Human3.6M order, whichever of the two orders it came in."""
     array = np.asarray(pose, dtype=np.float64)
     return array[..., list(MPI_3DHP_ORDER), :] if joints == "3dhp" else array
@@ -147,7 +146,7 @@ def mpi_inf_3dhp(
     """
     if not target or set(predicted) != set(target):
         raise ValueError(f"sequences predicted: {sorted(predicted)}; to score: {sorted(target)}")
-    columns: dict[str, tuple[Array, Array, Array]] = {}
+    columns: dict[str, tuple[Float64s, Float64s, Float64s]] = {}
     for name in target:
         p, g = (human36m_order(pose[name], joints) for pose in (predicted, target))
         if p.shape != g.shape or p.ndim != 3 or not len(p):
@@ -163,7 +162,7 @@ def mpi_inf_3dhp(
     return {**_means(*pooled), "sequences": sequences, "sequence_mean": mean}
 
 
-def _means(error: Array, hits: Array, area: Array) -> dict[str, Any]:
+def _means(error: Float64s, hits: Float64s, area: Float64s) -> dict[str, Any]:
     return {
         "mpjpe_mm": float(error.mean()), "pck": float(hits.mean()), "auc": float(area.mean()), "frames": len(error)
     }  # fmt: skip

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actionpose.evaluate.retrieval import Flags, Floats, Naming, naming
+from actionpose.arrays import Floats
+from actionpose.evaluate.retrieval import Flags, Naming, naming
 
 PENALTY = 0.01
 """Weight of half the squared weights against the mean loss; features have unit variance. Not tuned."""

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.data.windows import Ints, Scored, covering, one_each, overlapping
+from actionpose.arrays import Ints
+from actionpose.data.windows import Scored, covering, one_each, overlapping
 from actionpose.errors import UserError
 from actionpose.shards import ShardSet
 

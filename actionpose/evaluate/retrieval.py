@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
-Ints = NDArray[np.int64]
+from actionpose.arrays import Floats, Ints
+
 Flags = NDArray[np.bool_]
 
 TOP_K = (1, 5, 10)

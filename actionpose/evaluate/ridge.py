@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actionpose.evaluate.retrieval import Floats
+from actionpose.arrays import Floats
 
 PENALTY = 100.0
 """On the squared weights, against the summed squared error; features have unit variance. Between the two values that

@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Float64s, Ints
 from actionpose.errors import UserError
 from actionpose.evaluate import ambiguous, metrics
 from actionpose.evaluate.protocols import SCENES, Protocol
 from actionpose.evaluate.result import Result
 from actionpose.shards import ShardSet
 from actionpose.skeleton import ROOT
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +46,16 @@ class Scores:
 
     motion: Ints
     view: Ints
-    error: Floats
-    aligned: Floats
-    scaled: Floats
-    pck: Floats
-    auc: Floats
-    velocity: Floats
+    error: Float64s
+    aligned: Float64s
+    scaled: Float64s
+    pck: Float64s
+    auc: Float64s
+    velocity: Float64s
     velocity_motion: Ints
-    acceleration: Floats
+    acceleration: Float64s
     acceleration_motion: Ints
-    ambiguous: Floats
+    ambiguous: Float64s
     ordered: NDArray[np.bool_]
 
     @classmethod
@@ -104,7 +102,7 @@ def score_video(
     )
 
 
-def _root_relative(pose: NDArray[Any]) -> Floats:
+def _root_relative(pose: NDArray[Any]) -> Float64s:
     double = np.asarray(pose, dtype=np.float64)
     return double - double[:, ROOT : ROOT + 1]
 
@@ -184,7 +182,7 @@ def _mean(
     return {**means, "frames": int(frame.sum())}
 
 
-def _float(values: Floats) -> float | None:
+def _float(values: Float64s) -> float | None:
     return float(values.mean()) if len(values) else None
 
 

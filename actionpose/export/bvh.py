@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from actionpose.arrays import Floats
 from actionpose.export.clip import Clip, complete
 from actionpose.files import write_text
 from actionpose.skeleton import BONES, JOINT_NAMES, PARENTS
-
-Floats = NDArray[np.floating]
 
 CENTIMETRES = 100.0
 END_M = 0.08

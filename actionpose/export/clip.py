@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.result import CAMERA, Lifted
 from actionpose.skeleton import JOINT_NAMES
-
-Floats = NDArray[np.floating]
 
 LONGEST_FRAMES = 10_000_000
 

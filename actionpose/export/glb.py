@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from actionpose.arrays import Floats
 from actionpose.export.clip import Clip, complete
 from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 from actionpose.skeleton import BONES, JOINT_NAMES, LEFT, RIGHT
-
-Floats = NDArray[np.floating]
 
 JOINT_RADIUS_M, BONE_RADIUS_M = 0.028, 0.018
 COLOURS = {"left": (224, 99, 43, 255), "right": (35, 104, 196, 255), "middle": (86, 97, 108, 255)}

@@ -9,15 +9,12 @@ import io
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from actionpose.export.clip import Clip
 from actionpose.extras import needed_for
 from actionpose.files import atomic_path, write_text
 from actionpose.lift.result import Lifted
 from actionpose.skeleton import JOINT_NAMES
-
-Floats = NDArray[np.floating]
 
 MILLIMETRES = 1000.0
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from actionpose.lift.detections import Detections
@@ -23,8 +24,6 @@ from actionpose.lift.understand import LiftOptions, Prepared, prepare
 from actionpose.lift.windows import Window, blend_weight, plan_windows, window_batch
 from actionpose.runs.evaluate import recipe_of
 from actionpose.train import checkpoint
-
-Floats = NDArray[np.floating]
 
 STRIDE = 4
 """Windows begin every fourth of their length."""

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats, Ints
 from actionpose.lift.timeline import Grid, Track, from_grid, split, step_of, to_grid
-
-Floats = NDArray[np.floating]
-Ints = NDArray[np.int64]
 
 NOT_SEEN = -1
 

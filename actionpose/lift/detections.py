@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats, Ints
 from actionpose.errors import UserError
-
-Floats = NDArray[np.floating]
-Ints = NDArray[np.int64]
 
 UNKNOWN = -1
 """Track of a detection whose file gives it none."""

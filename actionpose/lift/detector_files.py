@@ -15,13 +15,11 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.files import atomic_path, write_text
 from actionpose.lift.layouts import LAYOUTS
 from actionpose.skeleton import JOINT_NAMES
-
-Floats = NDArray[np.floating]
 
 _FACE: Mapping[str, tuple[float, float, float]] = {
     "nose": (0.146, 0.125, 0.0),

@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.layouts import Layout
 from actionpose.skeleton import JOINT_NAMES
-
-Floats = NDArray[np.floating]
 
 NAMES = (*JOINT_NAMES, "neck", "left_ear", "right_ear", "left_eye", "right_eye")
 LONGEST = 1 << 20  # bytes of a joint map; a written one has hundreds

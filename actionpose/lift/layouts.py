@@ -21,11 +21,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
-
-Floats = NDArray[np.floating]
 
 HEAD_REACH = 1.58
 """Height of the skull's top above the shoulders over that of the ears, on the licence-free body of the demo."""

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from actionpose.arrays import Float32s
 from actionpose.lift.actions import open_with_heads
 from actionpose.lift.result import Lifted
 from actionpose.lift.run import Keypoints, lift
@@ -29,7 +30,6 @@ from actionpose.model.action_pose import ActionPose
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 from actionpose.version import toolkit_version
 
-Float32s = NDArray[np.float32]
 Clips = NDArray[Any] | Sequence[NDArray[Any]]
 
 BATCH = 32

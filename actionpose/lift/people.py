@@ -11,13 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from actionpose.arrays import Floats, Ints
 from actionpose.lift.detections import UNKNOWN
-
-Floats = NDArray[np.floating]
-Ints = NDArray[np.int64]
 
 TOLERANCE = np.array(
     (

@@ -11,13 +11,11 @@ Shape letters: T frames, B bones.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, percentile_filter
 
+from actionpose.arrays import Floats
 from actionpose.lift.recognise import BONE_METRES
 from actionpose.skeleton import JOINT_NAMES, ROOT
-
-Floats = NDArray[np.floating]
 
 _MEASURED: tuple[tuple[str, str, float], ...] = (
     ("pelvis", "thorax", 0.535),

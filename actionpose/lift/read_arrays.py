@@ -14,12 +14,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.detections import Detections, clean
-
-Floats = NDArray[np.floating]
 
 LARGEST_ARRAY = 1 << 32
 """Bytes of arrays that are read: two days of one person in 17 joints."""

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.detections import UNKNOWN, Detections, clean, frame_of, track_of, tracks_or_none
 from actionpose.lift.read_arrays import KEYPOINT_KEYS, from_members
-
-Floats = NDArray[np.floating]
 
 LARGEST_JSON = 1 << 30
 """Bytes of a JSON file that are read; an hour of one person in 133 joints has half of that."""

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.detections import UNKNOWN, Detections, clean, frame_of, tracks_or_none
-
-Floats = NDArray[np.floating]
 
 LARGEST_TABLE = 1 << 30
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")

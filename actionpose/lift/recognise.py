@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.detections import Detections
 from actionpose.lift.jointmap import JointMap
 from actionpose.lift.layouts import BY_COUNT, LAYOUTS, Layout, canonical, layout_of_names, missing_joints, to_h36m
 from actionpose.skeleton import BONES, JOINT_NAMES
-
-Floats = NDArray[np.floating]
 
 BONE_METRES: Mapping[str, float] = {
     "right_hip": 0.113,

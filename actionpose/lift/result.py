@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, write_text
 from actionpose.lift.read_json import load_json
 from actionpose.skeleton import JOINT_NAMES, PARENTS
 
-Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
 
 CAMERA = "camera: x right, y down, z away from the camera"

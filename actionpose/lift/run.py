@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift import sanity
 from actionpose.lift.complete import NOT_SEEN, Stretch, root_in_picture
@@ -29,7 +30,6 @@ from actionpose.lift.understand import LiftOptions, Understood, prepare
 from actionpose.lift.windows import lift_grids
 from actionpose.skeleton import ROOT
 
-Floats = NDArray[np.floating]
 Keypoints = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | NDArray[Any]
 
 

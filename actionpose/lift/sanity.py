@@ -8,13 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.lift.detections import Detections
 from actionpose.lift.layouts import Layout, canonical
 from actionpose.lift.recognise import MISFIT, Named, Picture
 from actionpose.lift.timeline import Track
 from actionpose.skeleton import BONES, FLIP_ORDER, JOINT_NAMES, LEFT
-
-Floats = NDArray[np.floating]
 
 FASTEST = 15.0
 """Metres a second that no joint but a thrower's hand passes (relative to the pelvis)."""

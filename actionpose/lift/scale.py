@@ -10,12 +10,10 @@ import difflib
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.skeleton import JOINT_NAMES
-
-Floats = NDArray[np.floating]
 
 ASSUMED_HEIGHT = 1.70
 

@@ -13,11 +13,9 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-Floats = NDArray[np.floating]
-Ints = NDArray[np.int64]
+from actionpose.arrays import Floats, Ints
 
 SAME_RATE = 0.02
 """Rates this close count as one: over the 8 seconds of a window their frames stay within a sixth of a second."""

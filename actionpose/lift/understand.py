@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift import sanity
 from actionpose.lift.complete import Stretch, lay_out
@@ -21,8 +21,6 @@ from actionpose.lift.place import sizes_of
 from actionpose.lift.recognise import Named, Picture, name_joints, recognise_picture
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import Grid, Track, make_track, rate_for
-
-Floats = NDArray[np.floating]
 
 SHORTEST_S = 0.25
 """People who were followed by likeness and seen for less are left out: most are false detections."""

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from actionpose.arrays import Floats
 from actionpose.data.projection import mirror
 from actionpose.lift.place import to_metres, to_model
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import Grid
 from actionpose.skeleton import ROOT
-
-Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from actionpose.arrays import Ints
 from actionpose.data.batch import Batch
 from actionpose.data.batches import Assembler, detector
-from actionpose.data.samples import Ints, SampleTable
+from actionpose.data.samples import SampleTable
 from actionpose.data.texts import Texts
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs.recipe import Recipe

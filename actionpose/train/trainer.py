@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actionpose.arrays import Ints
 from actionpose.data.batch import Batch, RawBatch
 from actionpose.data.batches import Loader, epoch_batches, slice_rank
-from actionpose.data.samples import Ints
 from actionpose.errors import UserError
 from actionpose.train import checkpoint
 from actionpose.train.log import RunLog
