@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.makers.places import ROOT
+from tests.makers.shards import make_shards
 from tests.makers.worlds import World, make_world
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -18,6 +19,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Six motions with labels; read-only: tests that change something make their own."""
     return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made-up shards with people to learn from and others to measure on; read-only."""
+    return make_shards(tmp_path_factory.mktemp("shards") / "shards", splits=("train", "val"))
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny BERT; read-only."""
+    from tests.makers.bert import write_tiny_bert
+
+    return write_tiny_bert(tmp_path_factory.mktemp("bert") / "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -13,24 +13,13 @@ from click.testing import CliRunner
 
 from actionpose.runs import folder as run_folder
 from cli.train import main
-from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
-from tests.makers.shards import make_shards, options, tiny
+from tests.makers.shards import options, tiny
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return make_shards(tmp_path_factory.mktemp("cli") / "shards", splits=("train", "val"))
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    return write_tiny_bert(tmp_path_factory.mktemp("bert") / "tiny")
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,6 @@ from actionpose.runs import train as training
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from cli.train import main
-from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
 from tests.makers.shards import edit, make_shards, options, tiny
 
@@ -48,11 +47,6 @@ def one_thread():
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     return make_shards(tmp_path_factory.mktemp("ablate") / "shards", LENGTHS, splits=("train", "val"))
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    return write_tiny_bert(tmp_path_factory.mktemp("bert") / "tiny")
 
 
 @pytest.fixture(scope="module")

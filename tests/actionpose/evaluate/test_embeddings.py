@@ -22,7 +22,6 @@ from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train.runtime import Runtime
-from tests.makers.bert import write_tiny_bert
 from tests.makers.shards import ACTIONS, edit, make_shards, tiny
 
 CPU = Runtime(device=torch.device("cpu"), bf16=False)
@@ -36,11 +35,6 @@ def one_thread():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return make_shards(tmp_path_factory.mktemp("learned") / "shards", splits=("train", "val"))
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    return write_tiny_bert(tmp_path_factory.mktemp("bert") / "tiny")
 
 
 def recipe(*more, text=None):

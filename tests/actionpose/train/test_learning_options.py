@@ -21,12 +21,7 @@ from actionpose.shards import ShardSet
 from actionpose.train.log import read_lines
 from actionpose.train.tasks import FinetuneTask, PretrainTask
 from tests.makers.bert import write_tiny_bert
-from tests.makers.shards import make_shards, tiny
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return make_shards(tmp_path_factory.mktemp("options") / "shards", splits=("train", "val"))
+from tests.makers.shards import tiny
 
 
 def recipe(*more: str, text: Path | None = None) -> Resolved[Recipe]:

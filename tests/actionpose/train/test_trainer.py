@@ -30,7 +30,6 @@ from actionpose.train.runtime import Runtime
 from actionpose.train.schedule import StageConfig
 from actionpose.train.tasks import FinetuneTask, PretrainTask
 from actionpose.train.trainer import Trainer
-from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
 from tests.makers.shards import edit, make_shards, options, tiny
 
@@ -41,16 +40,6 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return make_shards(tmp_path_factory.mktemp("trainer") / "shards", splits=("train", "val"))
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    return write_tiny_bert(tmp_path_factory.mktemp("bert") / "tiny")
 
 
 def recipe(*more: str, text: Path | None = None) -> Resolved[Recipe]:

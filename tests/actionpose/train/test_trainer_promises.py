@@ -18,7 +18,6 @@ from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.log import RunLog, board_writer
-from tests.makers.bert import write_tiny_bert
 from tests.makers.places import ROOT
 from tests.makers.shards import make_shards, options, tiny
 
@@ -28,16 +27,6 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return make_shards(tmp_path_factory.mktemp("promises") / "shards", splits=("train", "val"))
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    return write_tiny_bert(tmp_path_factory.mktemp("bert") / "tiny")
 
 
 def train(shards, out, *more, command="finetune", text=None, resume=False):
