@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -80,7 +81,9 @@ def test_a_log_line_tells_losses_rate_speed_waiting_and_time_left(shards, tmp_pa
 def test_resuming_keeps_the_best_so_far(shards, tmp_path, monkeypatch):
     errors = iter([50.0, 90.0, 70.0, 40.0])
     honest = training.summarise
-    monkeypatch.setattr(training, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
+    monkeypatch.setattr(
+        training, "summarise", lambda *given: dataclasses.replace(honest(*given), mpjpe_mm=next(errors))
+    )
     same = ("finetune.eval_every=1", "run.keep=1")
     train(shards, tmp_path / "run", *same, "finetune.epochs=2")
     first = checkpoint.find(tmp_path / "run").step
@@ -94,7 +97,9 @@ def test_resuming_keeps_the_best_so_far(shards, tmp_path, monkeypatch):
 def test_an_error_that_is_no_number_is_never_the_best(shards, tmp_path, monkeypatch):
     errors = iter([float("nan"), 60.0])
     honest = training.summarise
-    monkeypatch.setattr(training, "summarise", lambda *given: honest(*given) | {"mpjpe_mm": next(errors)})
+    monkeypatch.setattr(
+        training, "summarise", lambda *given: dataclasses.replace(honest(*given), mpjpe_mm=next(errors))
+    )
     made = train(shards, tmp_path / "run", "finetune.eval_every=1", "finetune.epochs=2")
     assert (made["best_mpjpe_mm"], made["best_step"]) == (60.0, made["step"])
 
