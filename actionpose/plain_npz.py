@@ -36,7 +36,7 @@ def read_plain_npz(path: Path, *, wants: str, make: str) -> dict[str, NDArray[An
             raise UserError(f"{path} is a bare array of shape {shape}; this reads {wants} from an .npz", make)
         if head.lstrip()[:1] in (b"{", b"["):
             raise UserError(f"{path} is {_json_kind(path)}; this reads {wants} from an .npz", _JSON_HINT)
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or 'damaged'}", make) from error

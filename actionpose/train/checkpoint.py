@@ -240,7 +240,7 @@ def read(path: Path) -> Checkpoint:
         )
     state, files, recipe = (meta.get(key) for key in ("state", "files", "recipe"))
     sound = isinstance(state, dict) and isinstance(state.get("step"), int) and isinstance(recipe, dict | None)
-    if not sound or not isinstance(files, dict) or not {WEIGHTS, OPTIMIZER} <= files.keys():
+    if not sound or not isinstance(files, dict) or WEIGHTS not in files:
         raise UserError(f"{file} is damaged: it lacks the state or the files", "use another checkpoint of the run")
     return Checkpoint(path=path, meta=meta)
 
@@ -249,7 +249,7 @@ def _load(path: Path, meta: Mapping[str, Any]) -> dict[str, Tensor]:
     advice = "use another checkpoint of the run"
     if not path.is_file():
         raise UserError(f"{path} is missing", advice)
-    if sha256_file(path) != meta["files"][path.name]:
+    if sha256_file(path) != meta["files"].get(path.name):
         raise UserError(f"{path} is damaged: its checksum differs from the one in {META}", advice)
     try:
         return load_file(path)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.geometry import (
     SCREEN_PER_METRE,
-    Array,
     camera_matrix,
     camera_to_screen,
     facing_directions,
@@ -43,10 +43,10 @@ _STANDING = {
     "left_elbow": (0.3, 0.03, 1.2), "left_wrist": (0.35, -0.1, 1.0), "right_shoulder": (-0.18, 0.0, 1.42),
     "right_elbow": (-0.3, 0.03, 1.2), "right_wrist": (-0.4, 0.1, 1.1),
 }  # fmt: skip
-STANDING: Array = np.array([_STANDING[name] for name in JOINT_NAMES])
+STANDING: Floats = np.array([_STANDING[name] for name in JOINT_NAMES])
 
 
-def clip(seed: int, frames: int = 12, swing: float = 0.4) -> Array:
+def clip(seed: int, frames: int = 12, swing: float = 0.4) -> Floats:
     """A person who wobbles and walks; headings of the frames stay within `swing` radians of -y."""
     rng = np.random.default_rng(seed)
     turned = np.stack([STANDING @ rotation_z(angle).T for angle in rng.uniform(-swing, swing, frames)])
@@ -54,12 +54,12 @@ def clip(seed: int, frames: int = 12, swing: float = 0.4) -> Array:
     return turned + rng.normal(0, 0.01, turned.shape) + path
 
 
-def spinning(frames: int = 24) -> Array:
+def spinning(frames: int = 24) -> Floats:
     """A person who turns round once, so that the directions cancel out."""
     return np.stack([STANDING @ rotation_z(2 * math.pi * t / frames).T for t in range(frames)])
 
 
-def rotate(pose: Array, angle: float) -> Array:
+def rotate(pose: Floats, angle: float) -> Floats:
     return pose @ rotation_z(angle).T
 
 

@@ -33,7 +33,7 @@ def test_a_motion_file_is_opened_once(world: World, tmp_path: Path, monkeypatch:
 def test_a_file_that_is_no_motion_is_refused_by_name(world: World, tmp_path: Path):
     np.savez(tmp_path / "shape.npz", betas=np.zeros(16))
     write_motion(tmp_path / "wide_poses.npz", seconds=0.1, poses=np.zeros((12, 165)))
-    for name, reason in (("shape.npz", "no poses"), ("wide_poses.npz", "165"), ("nothing.npz", "No such file")):
+    for name, reason in (("shape.npz", "no poses"), ("wide_poses.npz", "SMPL-X"), ("nothing.npz", "No such file")):
         with pytest.raises(UserError, match=reason) as error:
             keypoints_file(tmp_path / name, tmp_path / "out.npz", world.config)
         assert name in error.value.message
