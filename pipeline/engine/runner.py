@@ -98,12 +98,11 @@ class Runner:
         if self._client is None:
             with needed_for("work in parallel (--workers, --scheduler)"):
                 import dask
-                import distributed  # noqa: F401
 
-            # Read when distributed is imported: its own chatter is not for our users.
-            quiet = {"distributed": "critical", "distributed.client": "critical"}
-            dask.config.set({"logging": quiet, "distributed.admin.tick.limit": "60s"})
-            _silence_distributed()
+                # Read when distributed is imported, so it comes first: its own log is not for our users.
+                quiet = {"distributed": "critical", "distributed.client": "critical"}
+                dask.config.set({"logging": quiet, "distributed.admin.tick.limit": "60s"})
+                import distributed  # noqa: F401
             self._client = self._open.enter_context(self._given() if self.options.scheduler else self._local())
         return self._client
 
@@ -141,14 +140,6 @@ class Runner:
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         )
-
-
-def _silence_distributed() -> None:
-    """Also where it was imported before its settings were: its loggers keep the levels they were made with."""
-    import distributed  # noqa: F401 (makes its loggers)
-
-    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _on_cluster(client: Any, work: Work, items: Sequence[Item], context: Any, folder: Path) -> Iterator[Outcome]:
