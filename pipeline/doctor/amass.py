@@ -170,12 +170,7 @@ def _nothing_there(root: Path, error: UserError) -> Finding:
     if packed:
         command = f"cd {root} && for a in {' '.join(path.name for path in packed[:3])}; do tar -xf $a; done"
         names = listed([path.name for path in packed])
-        return Finding(
-            item="amass",
-            verdict="wrong",
-            message=f"{root} holds only packed archives: {names}",
-            action=f"unpack them: {command}",
-        )
+        return Finding("amass", "wrong", f"{root} holds only packed archives: {names}", f"unpack them: {command}")
     return from_error("amass", error)
 
 
@@ -186,7 +181,7 @@ def _summary(look: AmassLook, items: list[Item]) -> list[Finding]:
         if not look.failures:
             message = f"none of {counted(len(items), '.npz file')} under {look.root} is a motion{others}"
             action = f"download 'SMPL+H G' from {_SITE} and unpack it there: DATASET/SUBJECT/NAME_poses.npz"
-            return [Finding(item="amass", verdict="wrong", message=message, action=action)]
+            return [Finding("amass", "wrong", message, action)]
         return []
     datasets = Counter(row.dataset for row in look.motions)
     unread = f", {len(look.unread):,} of them by name only (--quick)" if look.unread else ""
@@ -206,7 +201,7 @@ def _summary(look: AmassLook, items: list[Item]) -> list[Finding]:
         "skipped": dict(look.skipped),
         "edition": "SMPL+H G",
     }
-    return [Finding(item="amass", verdict="ok", message=message, details=details)]
+    return [Finding("amass", "ok", message, details=details)]
 
 
 # --- files that cannot be used ----------------------------------------------------------------
@@ -228,14 +223,9 @@ def _failure(look: AmassLook, reason: str, messages: list[str]) -> Finding:
     if reason == "SMPL-X edition":
         words += f", {_smplx_edition(look.root)}"
     datasets = listed(sorted({text.partition("/")[0] for text in short if "/" in text}) or ["the archive"])
-    return Finding(
-        item="amass." + slug,
-        verdict="wrong",
-        message=words,
-        action=action.format(datasets=datasets),
-        lines=some((text.partition("; ")[0] for text in short), 3),
-        details={"reason": reason, "files": short},
-    )
+    lines = some((text.partition("; ")[0] for text in short), 3)
+    details = {"reason": reason, "files": short}
+    return Finding(f"amass.{slug}", "wrong", words, action.format(datasets=datasets), lines, details)
 
 
 def _better_root(root: Path, messages: list[str]) -> tuple[Path, str]:
@@ -272,18 +262,11 @@ def _deep(look: AmassLook) -> list[Finding]:
     look.rows = sound
     groups = sorted(ids for ids in copies.values() if len(ids) > 1)
     if not groups:
-        return [Finding(item="amass.copies", verdict="ok", message="no two motions have the same poses")]
-    lines = [" = ".join(ids) for ids in groups]
-    return [
-        Finding(
-            item="amass.copies",
-            verdict="warning",
-            message=f"{counted(len(groups), 'take')} are here more than once, with bit-identical poses",
-            action=f"keep one copy of each, for example delete {groups[0][-1]}",
-            lines=some(lines),
-            details={"copies": groups},
-        )
-    ]
+        return [Finding("amass.copies", "ok", "no two motions have the same poses")]
+    message = f"{counted(len(groups), 'take')} are here more than once, with bit-identical poses"
+    action = f"keep one copy of each, for example delete {groups[0][-1]}"
+    lines = some(" = ".join(ids) for ids in groups)
+    return [Finding("amass.copies", "warning", message, action, lines, {"copies": groups})]
 
 
 def _digest(root: Path, row: MotionRow) -> str | ItemError:

@@ -17,6 +17,8 @@ from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence, babel_files, parse_sequence, read_file
 from pipeline.stages.label_counts import plan_from_json
 
+ONE_EDITION = "use train.json and val.json of one edition: a motion in both makes numbers on val meaningless"
+
 
 @dataclass(kw_only=True)
 class BabelLook:
@@ -40,7 +42,7 @@ def look_at_babel(folder: Path, config: DataConfig) -> BabelLook:
     look = BabelLook()
     if not folder.exists():
         action = "give the folder with train.json and val.json: --babel DIR"
-        look.findings.append(Finding(item="babel", verdict="missing", message=f"there is no {folder}", action=action))
+        look.findings.append(Finding("babel", "missing", f"there is no {folder}", action))
         return look
     try:
         wanted = babel_files(folder, config.pairs)
@@ -62,33 +64,23 @@ def _splits(plan: dict[str, Any]) -> list[Finding]:
     shared = plan["failures"].get("motion in two splits", 0)
     if not shared:
         return []
-    return [
-        Finding(
-            item="babel.splits",
-            verdict="wrong",
-            message=f"{counted(shared, 'sequence')}: the motion is in both splits; a build refuses the second",
-            action="use train.json and val.json of one edition: a motion in both makes numbers on val meaningless",
-            details={"sequences": shared},
-        )
-    ]
+    message = f"{counted(shared, 'sequence')}: the motion is in both splits; a build refuses the second"
+    return [Finding("babel.splits", "wrong", message, ONE_EDITION, details={"sequences": shared})]
 
 
 def _not_there(folder: Path, error: UserError) -> Finding:
     if "test" in error.message and "withholds" in error.message:
         return from_error("babel", error)
     if folder.is_file():
-        message = f"{folder} is a file, not a folder"
-        return Finding(item="babel", verdict="wrong", message=message, action=f"--babel {folder.parent}")
+        return Finding("babel", "wrong", f"{folder} is a file, not a folder", f"--babel {folder.parent}")
     inside = sorted(path.parent for path in folder.glob("*/train.json"))
     if inside:
         message = f"{folder} holds no train.json; {inside[0].name}/ in it does"
-        return Finding(item="babel", verdict="wrong", message=message, action=f"--babel {inside[0]}")
+        return Finding("babel", "wrong", message, f"--babel {inside[0]}")
     packed = archives_in(folder)
     if packed:
-        message = f"{folder} holds {packed[0].name}, not unpacked"
-        return Finding(
-            item="babel", verdict="wrong", message=message, action=f"unpack it: cd {folder} && unzip {packed[0].name}"
-        )  # keep the folder's name in the command
+        action = f"unpack it: cd {folder} && unzip {packed[0].name}"
+        return Finding("babel", "wrong", f"{folder} holds {packed[0].name}, not unpacked", action)
     return from_error("babel", error, "missing")
 
 
@@ -117,14 +109,12 @@ def _file_finding(path: Path, total: int, sequences: list[LabelledSequence], bro
     again = "download babel_v1.0_release again from the BABEL site"
     if broken:
         message = f"{path}: {counted(len(broken), 'sequence')} of {total:,} cannot be read"
-        return Finding(
-            item=item, verdict="wrong", message=message, action=again, lines=some(broken, 3), details={"broken": broken}
-        )
+        return Finding(item, "wrong", message, again, some(broken, 3), {"broken": broken})
     labels = [label for sequence in sequences for label in sequence.labels]
     if labels and not any(label.text for label in labels):
         message = f"all {len(labels):,} labels of {path} are null: BABEL's test.json, under whatever name"
         action = f"take {path.name} from babel_v1.0_release; test labels are withheld and make no pairs"
-        return Finding(item=item, verdict="wrong", message=message, action=action)
+        return Finding(item, "wrong", message, action)
     published = next((row["sequences"] for row in facts.table("babel")["file"] if row["name"] == path.name), 0)
     edition = ""
     if published and total == published:
@@ -135,7 +125,7 @@ def _file_finding(path: Path, total: int, sequences: list[LabelledSequence], bro
         edition = f"; BABEL v1.0 has {published:,} in {path.name}"
     message = f"{counted(total, 'sequence')}{edition}, {counted(len(labels), 'label')}"
     details = {"sequences": total, "labels": len(labels), "published": published}
-    return Finding(item=item, verdict="ok", message=message, details=details)
+    return Finding(item, "ok", message, details=details)
 
 
 def _files_not_used(folder: Path, config: DataConfig) -> Iterable[Finding]:
@@ -144,7 +134,7 @@ def _files_not_used(folder: Path, config: DataConfig) -> Iterable[Finding]:
     if there:
         why = "labels of test are withheld; extra files are used with -o pairs.extra=true"
         message = f"{', '.join(there)}: found, not used ({why})"
-        yield Finding(item="babel.unused", verdict="ok", message=message, details={"files": there})
+        yield Finding("babel.unused", "ok", message, details={"files": there})
 
 
 # --- what the labels hold ---------------------------------------------------------------------
@@ -157,20 +147,14 @@ def _labels(sequences: list[LabelledSequence]) -> list[Finding]:
         counts.update(_odd(sequence))
     if not counts["labels"]:
         message = "no usable label: no sequence has frame labels or exactly one sequence label"
-        return [
-            Finding(
-                item="babel.labels",
-                verdict="wrong",
-                message=message,
-                action="point --babel at babel_v1.0_release, whose train.json and val.json have labels",
-            )
-        ]
+        action = "point --babel at babel_v1.0_release, whose train.json and val.json have labels"
+        return [Finding("babel.labels", "wrong", message, action)]
     found = {name: number for name, number in counts.items() if number and name not in ("sequences", "labels")}
     message = f"{counts['frame-labelled sequences']:,} of {counts['sequences']:,} sequences have frame labels"
     lines = [f"{number:,} {name}" for name, number in found.items() if name != "frame-labelled sequences"]
     if lines:
         message += "; " + ", ".join(lines) + ": all handled"
-    return [Finding(item="babel.labels", verdict="ok", message=message, details=dict(counts))]
+    return [Finding("babel.labels", "ok", message, details=dict(counts))]
 
 
 def _odd(sequence: LabelledSequence) -> dict[str, int]:
@@ -195,21 +179,17 @@ def _odd(sequence: LabelledSequence) -> dict[str, int]:
 def plan_finding(plan: dict[str, Any], condition: str) -> Finding:
     """How many pairs the labels make, as `pairs --dry-run` or the stage counts them."""
     moves = plan["transitions"]
-    why = ", ".join(f"{number:,} {reason}" for reason, number in moves["dropped"].items())
     message = (
         f"{plan['pairs']:,} pairs {condition}, {plan['labels']:,} texts; "
         f"{moves['kept']:,} of {moves['found']:,} transitions have A and B"
     )
-    short = {reason: number for reason, number in plan["dropped"].items()}
-    lines = [f"transitions dropped: {why}"] if why else []
-    lines += [f"labels dropped: {', '.join(f'{number:,} {reason}' for reason, number in short.items())}"] * bool(short)
-    if not plan["pairs"]:
-        return Finding(
-            item="babel.pairs",
-            verdict="wrong",
-            message=message,
-            lines=tuple(lines),
-            details=plan,
-            action="see why labels are dropped: ap-data pairs --dry-run --babel DIR",
-        )
-    return Finding(item="babel.pairs", verdict="ok", message=message, lines=tuple(lines), details=plan)
+    dropped = {"transitions": moves["dropped"], "labels": plan["dropped"]}
+    lines = tuple(
+        f"{what} dropped: {', '.join(f'{number:,} {reason}' for reason, number in why.items())}"
+        for what, why in dropped.items()
+        if why
+    )
+    if plan["pairs"]:
+        return Finding("babel.pairs", "ok", message, lines=lines, details=plan)
+    action = "see why labels are dropped: ap-data pairs --dry-run --babel DIR"
+    return Finding("babel.pairs", "wrong", message, action, lines, plan)

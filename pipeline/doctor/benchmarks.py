@@ -18,6 +18,8 @@ from pipeline.pack.benchmark import BenchmarkFile, describe
 BENCHMARKS = ("h36m", "mpi_inf_3dhp")
 """Inputs that this module looks at."""
 
+_ADVICE = "build it as it is when that is meant; else get the published file again"
+
 
 def look_at_h36m(place: Path) -> list[Finding]:
     """Read the files a build would start from.
@@ -26,8 +28,7 @@ def look_at_h36m(place: Path) -> list[Finding]:
         A finding `h36m.<layout>` per file that is used, or one `h36m` that says what is in the way.
     """
     if not place.exists():
-        message = f"no Human3.6M files at {place}"
-        return [Finding(item="h36m", verdict="missing", message=message, action="--h36m DIR; docs/benchmark-data.md")]
+        return [Finding("h36m", "missing", f"no Human3.6M files at {place}", "--h36m DIR; docs/benchmark-data.md")]
     if place.is_file():
         return _opened(place, None)
     there = _surveyed(place)
@@ -47,7 +48,7 @@ def _opened(path: Path, detections: Path | None) -> list[Finding]:
         opened = open_h36m(path, None, detections)
     except UserError as error:
         return [from_error("h36m", error)]
-    return [_of_file(f"h36m.{file.layout}", file, "") for file in opened.files]
+    return [_of_file(f"h36m.{file.layout}", file, _ADVICE) for file in opened.files]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,36 +107,27 @@ def look_at_3dhp(place: Path) -> list[Finding]:
     findings = [_of_file(f"3dhp.{x.contents.split}", x.file, _advice_3dhp(x)) for x in found.used]
     for looked in found.spare:
         message = f"{looked.contents.path} is not used: a converted file holds the same split"
-        findings.append(Finding(item=f"3dhp.{looked.contents.split}", verdict="ok", message=message))
+        findings.append(Finding(f"3dhp.{looked.contents.split}", "ok", message))
     if (conflict := mpi3dhp.conflict(found.used)) is not None:
         findings.append(from_error("3dhp", conflict))
     findings += _refused(found)
     if not found.used and not found.refused:
-        message = f"{place} holds no file of MPI-INF-3DHP"
-        findings.append(Finding(item="3dhp", verdict="missing", message=message, action=source()))
+        findings.append(Finding("3dhp", "missing", f"{place} holds no file of MPI-INF-3DHP", source()))
     if place.is_dir() and found.used:
         for split, what in (("train", "nothing to train on"), ("test", "nothing to evaluate on")):
             if split not in found.splits:
-                message = f"no {split} videos in {place}: {what}"
-                findings.append(Finding(item=f"3dhp.{split}", verdict="warning", message=message, action=source()))
+                findings.append(Finding(f"3dhp.{split}", "warning", f"no {split} videos in {place}: {what}", source()))
     return findings
 
 
 def _of_file(item: str, file: BenchmarkFile, action: str) -> Finding:
     """What a readable file is; what differs from the published one makes it a warning."""
-    permits = f"permits {', '.join(file.protocols)}" if file.protocols else ""
-    action = action or "build it as it is when that is meant; else get the published file again"
-    message = "; ".join(part for part in (f"{file.path.name}: {file.sentence}", permits) if part)
-    return Finding(
-        item=item,
-        verdict="warning" if file.problems else "ok",
-        message=message,
-        action=(action or "build it as it is when that is meant; else get the published file again")
-        if file.problems
-        else "",
-        lines=some(file.problems),
-        details=describe(file),
-    )
+    message = f"{file.path.name}: {file.sentence}"
+    if file.protocols:
+        message += f"; permits {', '.join(file.protocols)}"
+    if not file.problems:
+        return Finding(item, "ok", message, details=describe(file))
+    return Finding(item, "warning", message, action, some(file.problems), describe(file))
 
 
 def _advice_3dhp(looked: mpi3dhp.Looked) -> str:
@@ -157,15 +149,9 @@ def _refused(found: mpi3dhp.Found) -> list[Finding]:
         message = f"{paths[0]} {reason}"
         if len(paths) > 1:
             message = f"{counted(len(paths), 'file')} ({listed([path.name for path in paths])}): {reason}"
-        findings.append(
-            Finding(
-                item="3dhp.files",
-                verdict="wrong" if stops else "warning",
-                message=message,
-                action=hint if stops else "nothing: both splits are there without it",
-                details={"files": [str(path) for path in paths]},
-            )
-        )
+        action = hint if stops else "nothing: both splits are there without it"
+        details = {"files": [str(path) for path in paths]}
+        findings.append(Finding("3dhp.files", "wrong" if stops else "warning", message, action, details=details))
     return findings
 
 

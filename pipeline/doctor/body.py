@@ -71,16 +71,11 @@ def _sound(gender: str, model: SmplhModel) -> Finding:
     message = f"SMPL+H, {len(model.v_template):,} vertices, 16 betas, {tall:.2f} m"
     details = {"path": str(model.path), "sha256": model.sha256, "vertices": len(model.v_template), "height_m": tall}
     message = "; ".join((message, *notes))
-    if not _SHORT <= tall <= _TALL:
-        action = f"check that this is the original file, in metres; {DOWNLOAD}"
-        return Finding(
-            item=f"body.{gender}",
-            verdict="warning",
-            message=f"{message}: not the height of a person",
-            action=action,
-            details=details,
-        )
-    return Finding(item=f"body.{gender}", verdict="ok", message=message, details=details)
+    if _SHORT <= tall <= _TALL:
+        return Finding(f"body.{gender}", "ok", message, details=details)
+    message += ": not the height of a person"
+    action = f"check that this is the original file, in metres; {DOWNLOAD}"
+    return Finding(f"body.{gender}", "warning", message, action, details=details)
 
 
 def _absent(folder: Path, gender: str, needed: Mapping[str, int] | None) -> list[Finding]:
@@ -91,12 +86,12 @@ def _absent(folder: Path, gender: str, needed: Mapping[str, int] | None) -> list
     except UserError as error:
         if needed is None:
             message = f"{error.message}; motions of that gender would fail"
-            return [Finding(item=f"body.{gender}", verdict="warning", message=message, action=error.hint)]
+            return [Finding(f"body.{gender}", "warning", message, error.hint)]
         message = f"{error.message}; {counted(needed[gender], 'motion')} would fail"
         action = error.hint
         if gender == "neutral":
-            action = f"{error.hint}; or use another body for them: -o keypoints.missing_gender=female (or skip)"
-        return [Finding(item=f"body.{gender}", verdict="missing", message=message, action=action)]
+            action += "; or use another body for them: -o keypoints.missing_gender=female (or skip)"
+        return [Finding(f"body.{gender}", "missing", message, action)]
     return []
 
 
@@ -108,15 +103,9 @@ def _same_file(sound: Mapping[str, SmplhModel]) -> list[Finding]:
     if not same:
         return []
     names = f"{', '.join(same[0][:-1])} and {same[0][-1]}"
-    return [
-        Finding(
-            item="body.genders",
-            verdict="warning",
-            message=f"{names} are the same file: motions of one gender get the body of another",
-            action="put each gender's own model.npz of smplh.tar.xz in its place, unless this is meant",
-            details={"same": same},
-        )
-    ]
+    message = f"{names} are the same file: motions of one gender get the body of another"
+    action = "put each gender's own model.npz of smplh.tar.xz in its place, unless this is meant"
+    return [Finding("body.genders", "warning", message, action, details={"same": same})]
 
 
 def _no_body(folder: Path) -> Finding:
@@ -127,20 +116,13 @@ def _no_body(folder: Path) -> Finding:
             return from_error("body", error, "missing")
     seen = {path: what_it_is(path) for path in _candidates(folder)}
     lines = [f"{path.relative_to(folder)}: {what}" for path, (what, _) in seen.items()]
-    convertible = next((path for path, (_, good) in seen.items() if good), None)
-    if convertible is not None:
-        action = f"ap-data convert-model {convertible} --out {folder}/smplh/GENDER/model.npz"
-    else:
-        action = DOWNLOAD
-    found = f"; found: {listed([path.name for path in seen])}" if seen else ""
-    return Finding(
-        item="body",
-        verdict="wrong",
-        message=f"no SMPL+H body (smplh/{{female,male,neutral}}/model.npz) in {folder}{found}",
-        action=action,
-        lines=some(lines, 4),
-        details={"files": {str(path): what for path, (what, _) in seen.items()}},
+    commands = (
+        f"ap-data convert-model {p} --out {folder}/smplh/GENDER/model.npz" for p, (_, good) in seen.items() if good
     )
+    found = f"; found: {listed([path.name for path in seen])}" if seen else ""
+    message = f"no SMPL+H body (smplh/{{female,male,neutral}}/model.npz) in {folder}{found}"
+    details = {"files": {str(path): what for path, (what, _) in seen.items()}}
+    return Finding("body", "wrong", message, next(commands, DOWNLOAD), some(lines, 4), details)
 
 
 def _candidates(folder: Path, limit: int = 20) -> list[Path]:
@@ -180,22 +162,17 @@ def look_at_regressor(path: Path, model: SmplhModel | None) -> Finding:
         The finding `regressor`; its details name the order of the legs.
     """
     if not path.exists():
-        message = f"no joint regressor at {path}"
-        return Finding(item="regressor", verdict="missing", message=message, action=f"--regressor FILE; {SOURCE}")
+        return Finding("regressor", "missing", f"no joint regressor at {path}", f"--regressor FILE; {SOURCE}")
     if path.is_dir():
         inside = sorted(path.glob("*regressor*.npy"))
         action = f"--regressor {inside[0]}" if inside else f"--regressor FILE; {SOURCE}"
-        return Finding(item="regressor", verdict="wrong", message=f"{path} is a folder", action=action)
+        return Finding("regressor", "wrong", f"{path} is a folder", action)
     try:
         refuse_wrong_content(path, SOURCE)
         if model is None:
             read_matrix(path, FULL_SIZE)
-            return Finding(
-                item="regressor",
-                verdict="warning",
-                message="17 x 6,890, rows sum to one; the order of the legs shows only on a body",
-                action="give the body too: --body DIR",
-            )
+            message = "17 x 6,890, rows sum to one; the order of the legs shows only on a body"
+            return Finding("regressor", "warning", message, "give the body too: --body DIR")
         regressor = load_regressor(path, model)
     except UserError as error:
         return from_error("regressor", error)
@@ -203,7 +180,7 @@ def look_at_regressor(path: Path, model: SmplhModel | None) -> Finding:
     legs = "right leg first, Human3.6M order" if regressor.order == "h36m" else "left leg first"
     message = "; ".join((f"17 x {len(model.v_template):,}, {weights} weights, {legs}", *regressor.notes))
     details = {"order": regressor.order, "sha256": regressor.sha256, "notes": list(regressor.notes)}
-    return Finding(item="regressor", verdict="ok", message=message, details=details)
+    return Finding("regressor", "ok", message, details=details)
 
 
 # --- soft tissue ------------------------------------------------------------------------------
@@ -239,7 +216,7 @@ def look_at_dmpls(folder: str, needed: Mapping[str, int] | None, model: SmplhMod
             continue
         message = f"{N_DMPLS} soft-tissue directions, {len(soft.dirs):,} vertices"
         details = {"path": str(soft.path), "sha256": soft.sha256, "vertices": len(soft.dirs)}
-        findings.append(Finding(item=f"dmpls.{gender}", verdict="ok", message=message, details=details))
+        findings.append(Finding(f"dmpls.{gender}", "ok", message, details=details))
     if len(absent) == len(GENDERS):
         return [from_error("dmpls", next(iter(absent.values())), "missing")]
     return findings

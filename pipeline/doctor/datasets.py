@@ -34,20 +34,10 @@ def too_deep(rows: Sequence[MotionRow]) -> list[Finding]:
     ]
     if not deep:
         return []
-    message = (
-        f"{counted(len(deep), 'motion')} are too deep: of {deep[0]} '{deep[0].split('/')[-3]}' would be the dataset"
-    )
+    dataset = deep[0].split("/")[-3]
+    message = f"{counted(len(deep), 'motion')} are too deep: of {deep[0]} '{dataset}' would be the dataset"
     action = "remove the folder level in between, so that files are at DATASET/SUBJECT/NAME_poses.npz"
-    return [
-        Finding(
-            item="amass.layout",
-            verdict="wrong",
-            message=message,
-            action=action,
-            lines=some(deep, 3),
-            details={"files": deep},
-        )
-    ]
+    return [Finding("amass.layout", "wrong", message, action, some(deep, 3), {"files": deep})]
 
 
 # --- names ------------------------------------------------------------------------------------
@@ -69,33 +59,26 @@ def folder_names(rows: Sequence[MotionRow]) -> list[Finding]:
         return []
     names = ", ".join(f"{folder} = {name}" for folder, name in other.items())
     message = f"folder names of another generation, which is fine: {names}"
-    return [Finding(item="amass.folders", verdict="ok", message=message, details={"folders": other})]
+    return [Finding("amass.folders", "ok", message, details={"folders": other})]
 
 
 def _two_names(twice: Mapping[str, list[str]], takes: Mapping[tuple[str, str, str], set[str]]) -> Finding:
     """Datasets that exist under several names: harmless where the folders complete each other, copies where not."""
     both = Counter(key[0] for key, names in takes.items() if len(names) > 1)
     copies = {name: both[facts.canonical_dataset(name)] for name in twice}
-    lines = [
+    lines = tuple(
         f"{name}: {', '.join(found)}; {counted(copies[name], 'take')} in more than one of them"
         for name, found in twice.items()
-    ]
+    )
     total = sum(copies.values())
     message = f"{counted(len(twice), 'dataset')} under several names: {listed(list(twice))}"
     details = {"twice": dict(twice), "takes_in_both": copies}
     if not total:
         message += "; no take is in two of their folders, so they complete each other"
-        return Finding(
-            item="amass.folders", verdict="ok", message=message, lines=some(lines, len(lines)), details=details
-        )
-    return Finding(
-        item="amass.folders",
-        verdict="warning",
-        message=f"{message}; in more than one of their folders: {counted(total, 'take')}",
-        action="of the takes that are there twice delete one; keep the others, or they are lost",
-        lines=some(lines, len(lines)),
-        details=details,
-    )
+        return Finding("amass.folders", "ok", message, lines=lines, details=details)
+    message += f"; in more than one of their folders: {counted(total, 'take')}"
+    action = "of the takes that are there twice delete one; keep the others, or they are lost"
+    return Finding("amass.folders", "warning", message, action, lines, details)
 
 
 def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str, tuple[int, int]]) -> Finding:
@@ -113,9 +96,7 @@ def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str,
     gone = dict(sorted(gone.items(), key=lambda entry: -entry[1][0] - entry[1][1]))
     details = {"missing": {name: {"train": t, "val": v} for name, (t, v) in gone.items()}}
     if not gone:
-        return Finding(
-            item="amass.datasets", verdict="ok", message="every dataset that BABEL labels is here", details=details
-        )
+        return Finding("amass.datasets", "ok", "every dataset that BABEL labels is here", details=details)
     lost, everything = (sum(train + val for train, val in counts.values()) for counts in (gone, wanted))
     share = 1 - lost / max(1, everything)
     packed = {facts.canonical_dataset(path.name.split(".")[0]): path for path in archives_in(root)}
@@ -125,15 +106,12 @@ def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str,
         action = f"put the folder {first} that the labels name under {root}"
     if (key := facts.canonical_dataset(first)) in packed:
         action = f"unpack {packed[key].name}, which is there: cd {root} && tar -xf {packed[key].name}"
-    return Finding(
-        item="amass.datasets",
-        verdict="warning",
-        message=f"{counted(len(gone), 'dataset')} that BABEL labels not here; those here have {share:.0%} of its "
-        "train and val sequences",
-        action=action,
-        lines=some((f"{name}: {t:,} train and {v:,} val sequences" for name, (t, v) in gone.items()), 5),
-        details=details,
+    message = (
+        f"{counted(len(gone), 'dataset')} that BABEL labels not here; those here have {share:.0%} of its "
+        "train and val sequences"
     )
+    lines = some((f"{name}: {t:,} train and {v:,} val sequences" for name, (t, v) in gone.items()), 5)
+    return Finding("amass.datasets", "warning", message, action, lines, details)
 
 
 # --- rates ------------------------------------------------------------------------------------
@@ -151,16 +129,11 @@ def rates(rows: Sequence[MotionRow]) -> Finding:
         and all(abs(row.fps_stored - rate) > 0.01 for rate in usual)
     ]
     details = {"rates": {f"{rate:g}": number for rate, number in sorted(counts.items())}, "unusual": odd}
-    if odd:
-        return Finding(
-            item="amass.rates",
-            verdict="warning",
-            message=f"{rates}; {counted(len(odd), 'file')} with a rate that its dataset does not have in SMPL+H G",
-            action="compare one with a fresh download: it may be resampled, or of another edition",
-            lines=some(odd, 3),
-            details=details,
-        )
-    return Finding(item="amass.rates", verdict="ok", message=f"stored rates: {rates}", details=details)
+    if not odd:
+        return Finding("amass.rates", "ok", f"stored rates: {rates}", details=details)
+    message = f"{rates}; {counted(len(odd), 'file')} with a rate that its dataset does not have in SMPL+H G"
+    action = "compare one with a fresh download: it may be resampled, or of another edition"
+    return Finding("amass.rates", "warning", message, action, some(odd, 3), details)
 
 
 def overrides(rows: Sequence[MotionRow], applied: bool) -> list[Finding]:
@@ -178,18 +151,10 @@ def overrides(rows: Sequence[MotionRow], applied: bool) -> list[Finding]:
     ]
     lines = [f"{r['dataset']}/{r['subject']}: {r['stored']:g} → {r['true']:g} Hz, {r['reason']}" for r in table]
     total = counted(sum(known.values()), "motion")
+    details = {"overrides": table}
     if applied:
-        message, action = f"the wrong rate of {total} will be corrected, label times with it", ""
-    else:
-        message = f"{total} have a rate known to be wrong, and keypoints.rate_overrides is off"
-        action = "leave keypoints.rate_overrides on, unless you corrected the files yourself"
-    return [
-        Finding(
-            item="amass.overrides",
-            verdict="ok" if applied else "warning",
-            message=message,
-            action=action,
-            lines=some(lines),
-            details={"overrides": table},
-        )
-    ]
+        message = f"the wrong rate of {total} will be corrected, label times with it"
+        return [Finding("amass.overrides", "ok", message, lines=some(lines), details=details)]
+    message = f"{total} have a rate known to be wrong, and keypoints.rate_overrides is off"
+    action = "leave keypoints.rate_overrides on, unless you corrected the files yourself"
+    return [Finding("amass.overrides", "warning", message, action, some(lines), details)]

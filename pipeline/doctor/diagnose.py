@@ -102,7 +102,7 @@ def diagnose(config: DataConfig, *, out: Path, quick: bool = False, deep: bool =
     findings += look_at_benchmarks(benchmarks)
     absent = tuple(name for name in NEEDS["pack"] if name not in paths)
     if not findings:
-        findings = [Finding(item=name, verdict="missing", message="not given", action=WHERE[name]) for name in absent]
+        findings = [Finding(name, "missing", "not given", WHERE[name]) for name in absent]
     if benchmarks and not paths:
         absent = ()  # a benchmark needs no other input
     return Diagnosis(findings=tuple(findings), not_given=absent)
@@ -149,10 +149,10 @@ def _disk(
     free = shutil.disk_usage(place).free
     message = f"a build needs about {_size(need)}, {_size(free)} are free at {place}"
     details = {"need_bytes": need, "free_bytes": free, "place": str(place)}
-    if free < 1.1 * need:
-        action = "free some space, or build elsewhere: --out DIR on another disk"
-        return [Finding(item="disk", verdict="wrong", message=message, action=action, details=details)]
-    return [Finding(item="disk", verdict="ok", message=message, details=details)]
+    if free >= 1.1 * need:
+        return [Finding("disk", "ok", message, details=details)]
+    action = "free some space, or build elsewhere: --out DIR on another disk"
+    return [Finding("disk", "wrong", message, action, details=details)]
 
 
 def _size(number: float) -> str:

@@ -15,7 +15,7 @@ SHOWN = 10
 """Examples listed on the screen; the data has all."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
     """One thing that was checked.
 
@@ -44,7 +44,7 @@ class Finding:
 
 def from_error(item: str, error: UserError, verdict: Verdict = "wrong") -> Finding:
     """A refusal of the code that will read the input is the finding."""
-    return Finding(item=item, verdict=verdict, message=error.message, action=error.hint)
+    return Finding(item, verdict, error.message, error.hint)
 
 
 def some(things: Iterable[str], limit: int = SHOWN) -> tuple[str, ...]:

@@ -10,18 +10,15 @@ from typing import Any
 
 from pipeline.config import DataConfig
 from pipeline.doctor.amass import AmassLook
-from pipeline.doctor.babel import BabelLook, plan_finding
+from pipeline.doctor.babel import ONE_EDITION, BabelLook, plan_finding
 from pipeline.doctor.datasets import is_known
-from pipeline.doctor.finding import Finding, counted, some
+from pipeline.doctor.finding import Finding, Verdict, counted, some
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.runner import attempt
 from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence
 from pipeline.sources.feat_p import motion_at, motions_by_path
 from pipeline.stages.pairs import entry_of, pair_items, pairs_context, pairs_one
-
-_DROP = "build with -o pack.duplicates=drop: the copies in train are dropped, and val is unchanged"
-_SHARED = (": numbers on val are too good", "; the copies in train are dropped")
 
 MANY = 0.05
 """Above this share of lengths that disagree with BABEL, the motions are of another edition or resampled."""
@@ -110,32 +107,19 @@ def _coverage(joined: Join, amass: AmassLook, babel: BabelLook) -> Finding:
     also = f"; {joined.renamed:,} under names of another generation" if joined.renamed else ""
     message = f"{len(joined.found):,} of {total:,} labelled motions are here{also}"
     if not joined.unresolved:
-        return Finding(item="babel.motions", verdict="ok", message=message, details=details)
+        return Finding("babel.motions", "ok", message, details=details)
     if not joined.found:
-        example = f"BABEL means for example {joined.unresolved[0]}, AMASS holds {amass.motions[0].source}"
+        message += f": BABEL means for example {joined.unresolved[0]}, AMASS holds {amass.motions[0].source}"
         action = "point --amass and --babel at data that belong together"
-        return Finding(
-            item="babel.motions",
-            verdict="wrong",
-            message=f"{message}: {example}",
-            action=action,
-            lines=some(joined.unresolved, 3),
-            details=details,
-        )
+        return Finding("babel.motions", "wrong", message, action, some(joined.unresolved, 3), details)
     inside = [path for path in joined.unresolved if per_set[_dataset(path)]["found"]]
     gaps = [f"{name}: {c['found']:,} here, {c['missing']:,} not" for name, c in sorted(per_set.items()) if c["missing"]]
     action = "add the datasets named under amass.datasets, or build without them: their labels are skipped"
     if inside:
         name = max(per_set, key=lambda name: per_set[name]["missing"] if per_set[name]["found"] else 0)
         action = f"unpack {name} again if files are missing by accident; a build skips these labels"
-    return Finding(
-        item="babel.motions",
-        verdict="warning",
-        message=message,
-        action=action,
-        lines=(*some(gaps), *some(f"not here: {path}" for path in inside)),
-        details=details,
-    )
+    lines = (*some(gaps), *some(f"not here: {path}" for path in inside))
+    return Finding("babel.motions", "warning", message, action, lines, details)
 
 
 def _lengths(joined: Join) -> list[Finding]:
@@ -144,25 +128,13 @@ def _lengths(joined: Join) -> list[Finding]:
     if not compared:
         return []
     if not wrong:
-        message = f"the lengths of {counted(compared, 'motion')} agree with BABEL"
-        return [Finding(item="babel.lengths", verdict="ok", message=message)]
-    many = len(wrong) > MANY * compared
-    action = (
-        "download these as 'SMPL+H G': this is another edition, or resampled"
-        if many
-        else ("nothing, if it is only these few: a build drops and lists them")
-    )
+        return [Finding("babel.lengths", "ok", f"the lengths of {counted(compared, 'motion')} agree with BABEL")]
     message = f"{len(wrong):,} of {counted(compared, 'motion')} disagree with BABEL in length"
-    return [
-        Finding(
-            item="babel.lengths",
-            verdict="wrong" if many else "warning",
-            message=message,
-            action=action,
-            lines=some(wrong, 5),
-            details={"files": wrong},
-        )
-    ]
+    verdict: Verdict = "warning"
+    action = "nothing, if it is only these few: a build drops and lists them"
+    if len(wrong) > MANY * compared:
+        verdict, action = "wrong", "download these as 'SMPL+H G': this is another edition, or resampled"
+    return [Finding("babel.lengths", verdict, message, action, some(wrong, 5), {"files": wrong})]
 
 
 def _other_failures(joined: Join) -> list[Finding]:
@@ -170,23 +142,12 @@ def _other_failures(joined: Join) -> list[Finding]:
     for reason, messages in sorted(joined.failures.items()):
         if reason == "length disagrees with BABEL":
             continue
-        action = (
-            "download babel_v1.0_release again"
-            if reason != "motion in two splits"
-            else ("use train.json and val.json of one edition: a motion in both makes numbers on val meaningless")
-        )
-        slug = "splits" if reason == "motion in two splits" else "sequences"
+        item, action = "babel.sequences", "download babel_v1.0_release again"
+        if reason == "motion in two splits":
+            item, action = "babel.splits", ONE_EDITION
         message = f"{counted(len(messages), 'sequence')}: {reason}"
-        findings.append(
-            Finding(
-                item=f"babel.{slug}",
-                verdict="wrong",
-                message=message,
-                action=action,
-                lines=some(messages, 5),
-                details={"reason": reason, "sequences": messages},
-            )
-        )
+        details = {"reason": reason, "sequences": messages}
+        findings.append(Finding(item, "wrong", message, action, some(messages, 5), details))
     return findings
 
 
@@ -216,17 +177,8 @@ def _known_copies(joined: Join, drop: bool) -> list[Finding]:
         return []
     lines = [f"{row['dataset']} {' = '.join(row['subjects'])}: {row['straddle']:,} takes" for row in shared]
     total = sum(row["straddle"] for row in shared)
-    return [
-        Finding(
-            item="babel.repeats",
-            verdict="ok" if drop else "warning",
-            message=f"{counted(total, 'take')} of equal length in both train and val, under two subject numbers"
-            + _SHARED[drop],
-            action="" if drop else _DROP,
-            lines=some(lines),
-            details={"pairs": shared},
-        )
-    ]
+    message = f"{counted(total, 'take')} of equal length in both train and val, under two subject numbers"
+    return [_in_both("babel.repeats", message, some(lines), {"pairs": shared}, drop=drop)]
 
 
 def _between(joined: Join, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,13 +200,14 @@ def copies_between_splits(joined: Join, copies: Iterable[list[str]], *, drop: bo
     across = [ids for ids in copies if len({joined.split[i] for i in ids if i in joined.split}) > 1]
     if not across:
         return []
-    return [
-        Finding(
-            item="babel.copies",
-            verdict="ok" if drop else "warning",
-            message=f"{counted(len(across), 'take')} with the same poses in train and in val{_SHARED[drop]}",
-            action="" if drop else _DROP,
-            lines=some(" = ".join(ids) for ids in across),
-            details={"copies": across},
-        )
-    ]
+    message = f"{counted(len(across), 'take')} with the same poses in train and in val"
+    lines = some(" = ".join(ids) for ids in across)
+    return [_in_both("babel.copies", message, lines, {"copies": across}, drop=drop)]
+
+
+def _in_both(item: str, message: str, lines: tuple[str, ...], details: dict[str, Any], *, drop: bool) -> Finding:
+    """Takes of train that val has too: harmless when the build drops them."""
+    if drop:
+        return Finding(item, "ok", f"{message}; the copies in train are dropped", lines=lines, details=details)
+    action = "build with -o pack.duplicates=drop: the copies in train are dropped, and val is unchanged"
+    return Finding(item, "warning", f"{message}: numbers on val are too good", action, lines, details)
