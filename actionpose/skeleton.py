@@ -6,6 +6,8 @@ MPI-INF-3DHP has another order and is permuted to this one when it is read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 JOINT_NAMES: tuple[str, ...] = (
     "pelvis",
     "right_hip",
@@ -63,3 +65,23 @@ BODY_PARTS: dict[str, tuple[int, ...]] = {
 They overlap: `upper` and `lower` together are the whole body, the other four are the pieces a
 camera most often loses. The thorax is left to `upper` alone, so that a hidden head still shows the neck.
 """
+
+BONE_METRES: Mapping[str, float] = {
+    "right_hip": 0.113,
+    "right_knee": 0.383,
+    "right_ankle": 0.438,
+    "left_hip": 0.113,
+    "left_knee": 0.383,
+    "left_ankle": 0.438,
+    "spine": 0.306,
+    "thorax": 0.240,
+    "nose": 0.122,
+    "head": 0.177,
+    "left_shoulder": 0.193,
+    "left_elbow": 0.258,
+    "left_wrist": 0.233,
+    "right_shoulder": 0.193,
+    "right_elbow": 0.258,
+    "right_wrist": 0.233,
+}
+"""Length of the bone that ends in a joint, metres: medians over the open motion and the demo world."""

@@ -21,6 +21,7 @@ from torch import Tensor
 from actionpose.arrays import Ints
 from actionpose.data import rng
 from actionpose.data.batch import Batch, RawBatch
+from actionpose.data.cameras import film
 from actionpose.data.corrupt import CorruptConfig, add_noise
 from actionpose.data.projection import mirror, project, root_relative, zoomed
 from actionpose.data.samples import DataConfig, SampleTable
@@ -180,9 +181,16 @@ class Assembler:
 
     def finish(self, raw: RawBatch) -> Batch:
         """A batch from what was read, computed on the device that it is on by now."""
-        unit_mm = raw["unit_mm"]
+        unit_mm, config = raw["unit_mm"], self.table.config
         if "pose2d" in raw:
             pose2d, pose3d = raw["pose2d"], root_relative(raw["frames"])
+        elif config.camera.random:
+            key_B = rng.keys(self.seed, raw["epoch"], raw["sample_id"])
+            fps = float(self.table.shards.fps)
+            pose2d, pose3d, factor = film(
+                raw["frames"], raw["valid"], key_B, config.camera, unit=config.scale, fps=fps, training=self.augment
+            )
+            unit_mm = unit_mm / factor
         else:
             pose2d, pose3d = project(raw["frames"], raw["camera"], raw["valid"], raw.get("pelvis"))
         if "zoom" in raw:

@@ -95,6 +95,12 @@ class CorruptConfig:
 
     noise: bool = setting(True, "add detector-like noise; the paper says so without numbers, so MotionBERT's")
     noise_scale: float = setting(1.0, "factor on all displacements; 1 is MotionBERT's")
+    noise_spread: float = setting(
+        0.0, "the displacements of each clip are further multiplied by a factor from 1 - this to 1 + this"
+    )
+    certain: float = setting(
+        0.0, "share of clips whose joints all have confidence 1, as in files that carry no confidence"
+    )
     noise_range: float = setting(0.06, "width of the uniform part, in screen units: a draw is within half of it")
     jitter: float = setting(0.002, "deviation of the white noise of every frame, in screen units")
     share_random: float = setting(0.5, "share of clips with random joints and frames masked; paper 50 %")
@@ -126,6 +132,8 @@ class CorruptConfig:
         for key in ("masks_from", "finetune_share"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key} {getattr(self, key)} is a share, from 0 to 1")
+        if not (0 <= self.noise_spread <= 1 and 0 <= self.certain <= 1):
+            raise ValueError("noise_spread and certain are shares, from 0 to 1")
         shares = (self.share_random, self.share_part, self.share_window)
         if min(shares) < 0 or sum(shares) > 1 + 1e-9:
             raise ValueError(f"the three mask shares {shares} must be positive and sum to at most 1")
@@ -180,6 +188,8 @@ class _Stream(IntEnum):
     PART = 8
     LENGTH = 9
     START = 10
+    SPREAD = 11
+    CERTAIN = 12
 
 
 def corrupt(
@@ -214,10 +224,16 @@ def add_noise(pose2d_BTJ3: Tensor, key_B: Tensor, config: CorruptConfig) -> Tens
     slow = _between_key_frames(_key_frames(key_B, T, config, pose2d_BTJ3), T)
     jitter = config.jitter * rng.normal(key_B, _Stream.JITTER, (T, J, 2))
     moved = (slow + jitter) * config.noise_scale
+    if config.noise_spread:
+        moved = moved * (1 + config.noise_spread * (2 * rng.uniform(key_B, _Stream.SPREAD) - 1))[:, None, None, None]
     distance = torch.linalg.vector_norm(moved, dim=-1)
     spread = CONFIDENCE_MEAN + CONFIDENCE_STD * rng.normal(key_B, _Stream.CONFIDENCE, (T, J))
     confidence = CONFIDENCE_A / (distance + CONFIDENCE_A) + CONFIDENCE_B * distance + spread
-    return torch.cat([pose2d_BTJ3[..., :2] + moved, confidence.clamp(0, 1).unsqueeze(-1)], dim=-1)
+    confidence = confidence.clamp(0, 1)
+    if config.certain:
+        certain_B = rng.uniform(key_B, _Stream.CERTAIN) < config.certain
+        confidence = torch.where(certain_B[:, None, None], 1.0, confidence)
+    return torch.cat([pose2d_BTJ3[..., :2] + moved, confidence.unsqueeze(-1)], dim=-1)
 
 
 def _key_frames(key_B: Tensor, frames: int, config: CorruptConfig, like: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from actionpose.arrays import Ints
 from actionpose.balance import label_weights
-from actionpose.config import setting
+from actionpose.config import section, setting
+from actionpose.data.cameras import CameraConfig
 from actionpose.data.selection import select_motions
 from actionpose.data.windows import every_start, split_clips, transition_start, window_starts
 from actionpose.errors import UserError
@@ -75,6 +76,7 @@ class DataConfig:
     flip_words: bool = setting(
         True, "swap left and right in the texts of a mirrored clip, so that they stay true; the paper is silent"
     )
+    camera: CameraConfig = section(CameraConfig, "random cameras in place of the views")
     zoom: tuple[float, ...] = setting((1.0, 1.0), "range of a random size factor for each clip; 1 to 1 leaves it")
     bucket: bool = setting(True, "put clips of similar length into one batch, so that little is padded")
     balance: Literal["none", "label"] = setting(

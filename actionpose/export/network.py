@@ -2,7 +2,7 @@
 
 Inputs `pose2d` (B, T, 17, 3) float32 (x, y in the model's screen units, confidence) and `valid` (B, T) bool (False on
 padding); output `pose3d` (B, T, 17, 3) float32, root-relative screen units. How keypoints become screen units is
-`lift/place.py`'s rule; the factor of the model lies in the file's metadata.
+`data/place.py`'s rule; the factor of the model lies in the file's metadata.
 """
 
 from __future__ import annotations

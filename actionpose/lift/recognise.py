@@ -6,7 +6,6 @@ body's bones, and over a clip the longest come close; read with wrong names they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,27 +16,7 @@ from actionpose.errors import UserError
 from actionpose.lift.detections import Detections
 from actionpose.lift.jointmap import JointMap
 from actionpose.lift.layouts import BY_COUNT, LAYOUTS, Layout, canonical, layout_of_names, missing_joints, to_h36m
-from actionpose.skeleton import BONES, JOINT_NAMES
-
-BONE_METRES: Mapping[str, float] = {
-    "right_hip": 0.113,
-    "right_knee": 0.383,
-    "right_ankle": 0.438,
-    "left_hip": 0.113,
-    "left_knee": 0.383,
-    "left_ankle": 0.438,
-    "spine": 0.306,
-    "thorax": 0.240,
-    "nose": 0.122,
-    "head": 0.177,
-    "left_shoulder": 0.193,
-    "left_elbow": 0.258,
-    "left_wrist": 0.233,
-    "right_shoulder": 0.193,
-    "right_elbow": 0.258,
-    "right_wrist": 0.233,
-}
-"""Length of the bone that ends in a joint, metres: medians over the open motion and the demo world."""
+from actionpose.skeleton import BONE_METRES, BONES, JOINT_NAMES
 
 LENGTHS = np.array([BONE_METRES[JOINT_NAMES[child]] for _, child in BONES])
 SAMPLED = 400

@@ -11,13 +11,13 @@ from typing import Literal
 import numpy as np
 
 from actionpose.arrays import Floats
+from actionpose.data.place import sizes_of
 from actionpose.errors import UserError
 from actionpose.lift import sanity
 from actionpose.lift.complete import Stretch, lay_out
 from actionpose.lift.detections import Detections
 from actionpose.lift.jointmap import read_joint_map
 from actionpose.lift.people import find_people, prominence
-from actionpose.lift.place import sizes_of
 from actionpose.lift.recognise import Named, Picture, name_joints, recognise_picture
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import Grid, Track, make_track, rate_for

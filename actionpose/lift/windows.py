@@ -15,8 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from actionpose.arrays import Floats
+from actionpose.data.place import to_metres, to_model
 from actionpose.data.projection import mirror
-from actionpose.lift.place import to_metres, to_model
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import Grid
 from actionpose.skeleton import ROOT

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor, nn
 
 from actionpose.config import Resolved, differences, from_dict, to_dict
 from actionpose.errors import UserError
-from actionpose.model.action_pose import ActionPose
+from actionpose.model.action_pose import ActionPose, PosePool, TextPool
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.pretrained import load_pose_weights
 from actionpose.runs.recipe import Recipe
@@ -54,4 +57,24 @@ def load_init(recipe: Recipe, model: ActionPose, loaded: bool) -> None:
         load_pose_weights(model.pose, path)
         return
     weights = checkpoint.find(path, hold=True).weights()
-    model.pose.load_state_dict({k.removeprefix("pose."): v for k, v in weights.items() if k.startswith("pose.")})
+    _load_part(model.pose, "pose", weights)
+    if recipe.init.heads and model.pose_pool is not None and model.text_pool is not None:
+        _load_heads(model.pose_pool, model.text_pool, weights, path)
+
+
+def _load_heads(pose_pool: PosePool, text_pool: TextPool, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raises UserError where the run has no heads, or others."""
+    wanted = {f"{name}.{key}": value.shape for name, part in (("pose_pool", pose_pool), ("text_pool", text_pool))
+              for key, value in part.state_dict().items()}  # fmt: skip
+    if any(name not in weights or weights[name].shape != shape for name, shape in wanted.items()):
+        has = any(name.startswith("pose_pool.") for name in weights)
+        raise UserError(
+            f"{path} has {'heads of another shape' if has else 'no heads'}",
+            "-o init.heads=false starts with new ones, or take pooling.* and text.* of that run",
+        )
+    _load_part(pose_pool, "pose_pool", weights)
+    _load_part(text_pool, "text_pool", weights)
+
+
+def _load_part(part: nn.Module, name: str, weights: Mapping[str, Tensor]) -> None:
+    part.load_state_dict({k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")})

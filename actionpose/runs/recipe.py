@@ -26,6 +26,9 @@ class InitConfig:
         "the pose encoder's: a run of this toolkit, one of its checkpoints, or a MotionBERT file; empty: random. The "
         "paper starts pretraining from MotionBERT and fine-tuning from pretraining",
     )
+    heads: bool = setting(
+        False, "pretraining that starts from a pretraining run takes its heads, too; they must be of one shape"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

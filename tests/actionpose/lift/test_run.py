@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actionpose.data.place import to_model
 from actionpose.errors import UserError
 from actionpose.lift import detector_files as files
 from actionpose.lift.detections import Detections
 from actionpose.lift.layouts import COCO_17
-from actionpose.lift.place import to_model
 from actionpose.lift.result import as_dict, load, save
 from actionpose.lift.run import lift, lift_detections
 from actionpose.lift.sanity import check_result

@@ -427,6 +427,27 @@ def test_finetuning_starts_from_the_pretrained_encoder(shards, bert, tmp_path):
         train("finetune", recipe("init.pose=/nowhere/run"), shards, tmp_path / "x")
 
 
+def test_pretraining_that_starts_from_another_takes_its_heads_if_asked(shards, bert, tmp_path):
+    train("pretrain", recipe("pretrain.steps=2", text=bert), shards, tmp_path / "pre")
+    theirs, heads = weights(tmp_path / "pre"), ("pose_pool.", "text_pool.")
+
+    def started(*settings):
+        resolved = recipe(f"init.pose={tmp_path / 'pre'}", *settings, text=bert)
+        table = pair_samples(ShardSet(shards), resolved.value.data)
+        state = training.build("pretrain", resolved.value, table, loaded=False)[0].state_dict()
+        return {name: torch.equal(value, theirs[name]) for name, value in state.items() if name in theirs}
+
+    with_heads, without = started("init.heads=true"), started()
+    assert all(same for name, same in with_heads.items() if name.startswith(("pose.", *heads)))
+    assert all(same for name, same in without.items() if name.startswith("pose."))
+    assert not without["text_pool.mix.weight"]
+    with pytest.raises(UserError, match="heads of another shape"):
+        started("init.heads=true", "pooling.dim=24")
+    train("pretrain", recipe("loss.lambda_con=0.0", "pretrain.steps=1"), shards, tmp_path / "bare")
+    with pytest.raises(UserError, match="has no heads"):
+        started("init.heads=true", f"init.pose={tmp_path / 'bare'}")
+
+
 def test_pretraining_starts_from_a_motionbert_file(shards, bert, tmp_path):
     shape = recipe("pose.class_token=false").value.pose
     torch.manual_seed(7)

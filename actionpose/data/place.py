@@ -14,8 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, percentile_filter
 
 from actionpose.arrays import Floats
-from actionpose.lift.recognise import BONE_METRES
-from actionpose.skeleton import JOINT_NAMES, ROOT
+from actionpose.skeleton import BONE_METRES, JOINT_NAMES, ROOT
 
 _MEASURED: tuple[tuple[str, str, float], ...] = (
     ("pelvis", "thorax", 0.535),
