@@ -1,7 +1,7 @@
 """The demo's actions: how the body moves in each, as curves over anatomical ranges.
 
-Written for the right side where there is one; `mirrored` gives the left. Angles in degrees are those of
-`demo_pose.way`: raised forward from hanging, led away from the body.
+One-sided actions are written for the right side; `mirrored` gives the left. Angles in degrees are those of `pose.way`:
+raised forward from hanging, led away from the body.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.demo.pose import Pose, Take, column, hand, idle, limb, mix
 
 GRAVITY = 9.81
 SEAT = (0.0, -0.46, -0.46)
-"""Where the pelvis is on a chair against standing: left, up, forward, in leg lengths."""
+"""How far the pelvis of a seated person is from where it was in standing: left, up, forward, in leg lengths."""
 
 
 def walk(take: Take) -> Pose:
@@ -65,7 +65,7 @@ def _striding(take: Take, swing: float, elbow: float, forward: float) -> Pose:
 
 
 def turn(direction: float) -> Callable[[Take], Pose]:
-    """Return a turn on the spot: eyes and shoulders go first."""
+    """A turn on the spot, to the left (+1) or right (-1): eyes and shoulders go first."""
 
     def action(take: Take) -> Pose:
         pose = idle(take)
@@ -79,7 +79,7 @@ def turn(direction: float) -> Callable[[Take], Pose]:
 
 
 def seated(take: Take, down: Floats, leaning: Floats) -> Pose:
-    """Return a body between standing (down 0) and sitting (down 1); `leaning` degrees forward on the way."""
+    """A body between standing (down 0) and sitting (down 1), leaning `leaning` degrees forward on the way."""
     pose = idle(take)
     d, lean = down[:, None], np.radians(leaning)
     deep = take.between(3, 0.94, 1.04)
@@ -88,11 +88,10 @@ def seated(take: Take, down: Floats, leaning: Floats) -> Pose:
     pose.torso += column(0.45 * lean + 0.16 * down, 0.0, 0.0)
     pose.head[:, 0] -= 0.35 * lean + 0.05 * down
     spread = take.between(4, -6, 8)
-    w = take.wander
-    for name, i in (("left", 6), ("right", 8)):
-        # Hands rest on the thighs, and swing ahead while the body leans.
-        lap = limb((22 + 2 * w[:, i] + 0.5 * leaning, 10 + spread), (72 + 2 * w[:, i], -6 + spread))
-        setattr(pose, name, mix(getattr(pose, name), lap, ease(down)))
+    left, right = 2 * take.wander[:, 6], 2 * take.wander[:, 8]
+    # Hands rest on the thighs, and swing ahead while the body leans.
+    laps = [limb((22 + w + 0.5 * leaning, 10 + spread), (72 + w, -6 + spread)) for w in (left, right)]
+    pose.left, pose.right = mix(pose.left, laps[0], ease(down)), mix(pose.right, laps[1], ease(down))
     return pose
 
 
@@ -123,8 +122,8 @@ def squat(take: Take) -> Pose:
     pose.hips[:, 0] += 0.42 * down
     pose.torso[:, 0] += 0.28 * down
     pose.head[:, 0] -= 0.35 * down
-    for name in ("left", "right"):
-        setattr(pose, name, mix(getattr(pose, name), limb((122, 4), (128, -3)), ease(down)))
+    stretched = limb((122, 4), (128, -3))
+    pose.left, pose.right = mix(pose.left, stretched, ease(down)), mix(pose.right, stretched, ease(down))
     return pose
 
 
@@ -149,14 +148,8 @@ def jump(take: Take) -> Pose:
     pose.tiptoe = keyed(y, [(-1, 0), (-0.3, 0), (0, 0.75), (0.5, 0.5), (1, 0.35), (1.2, 0), (2, 0)])
     arms = keyed(y, [(-1, 4), (-0.6, -42), (0.4, 125), (0.7, 118), (1.25, 35), (1.65, 12), (2, 4)])
     arms = arms * take.between(4, 0.7, 1.1)
-    for name in ("left", "right"):
-        setattr(pose, name, limb((arms, 12), (arms + 22, 7)))
+    pose.left = pose.right = limb((arms, 12), (arms + 22, 7))
     return pose
-
-
-def bend_forward(take: Take) -> Pose:
-    """Bow from the hips; the arms hang straight down."""
-    return _bowing(take, take.between(3, 48, 84))
 
 
 def lean_backward(take: Take) -> Pose:
@@ -169,14 +162,15 @@ def lean_backward(take: Take) -> Pose:
     pose.shift[:, 2] += 0.22 * c
     pose.head[:, 0] -= 0.3 * c
     flex = np.degrees(-0.5 * c)
-    for name in ("left", "right"):
-        setattr(pose, name, limb((flex, 14), (flex + 20, 8)))
+    pose.left = pose.right = limb((flex, 14), (flex + 20, 8))
     return pose
 
 
-def _bowing(take: Take, degrees: float) -> Pose:
+def bend_forward(take: Take) -> Pose:
+    """Bow from the hips; the arms hang straight down."""
     pose = idle(take)
     u, size = take.beat(3.2)
+    degrees = take.between(3, 48, 84)
     c = np.radians(degrees) * np.minimum(size, 1.1) * keyed(u, [(0, 0), (0.38, 1), (0.62, 1), (1, 0)])
     pose.hips[:, 0] += 0.5 * c
     pose.torso[:, 0] += 0.55 * c
@@ -184,8 +178,7 @@ def _bowing(take: Take, degrees: float) -> Pose:
     pose.shift[:, 2] -= 0.16 * c
     pose.shift[:, 1] -= 0.03 * c
     hang = np.degrees(1.0 * c)
-    for name in ("left", "right"):
-        setattr(pose, name, limb((hang + 2, 7), (hang + 12, 4)))
+    pose.left = pose.right = limb((hang + 2, 7), (hang + 12, 4))
     return pose
 
 
@@ -238,8 +231,7 @@ def clap(take: Take) -> Pose:
     beat = 0.5 - 0.5 * np.cos(take.swing(take.between(3, 0.42, 0.62)))
     apart = 0.04 + take.style.size * take.between(4, 0.28, 0.45) * beat**1.3
     high = take.between(5, -0.28, 0.02)
-    for name in ("left", "right"):
-        setattr(pose, name, hand(apart - take.midline, high, 0.62, (0.9, -0.8, -0.1)))
+    pose.left = pose.right = hand(apart - take.midline, high, 0.62, (0.9, -0.8, -0.1))
     pose.torso[:, 0] += 0.03
     return pose
 
@@ -260,25 +252,26 @@ def punch(take: Take) -> Pose:
     return pose
 
 
+_THROW = (
+    (0.00, 18, 8, 70, -15),
+    (0.36, 58, 74, 205, 34),
+    (0.46, 66, 80, 222, 30),
+    (0.56, 118, 34, 148, 18),
+    (0.66, 62, -14, 58, -24),
+    (0.80, 34, -12, 48, -22),
+    (1.00, 18, 8, 70, -15),
+)
+"""Share of a throw, then the angles of upper arm and forearm."""
+
+
 def throw(take: Take) -> Pose:
     """Wind up behind the head with the right arm, the left one aiming, then hurl and follow through."""
     pose = idle(take)
     u, size = take.beat(2.3)
-    angles = keyed(
-        u,
-        [
-            (0.00, 18, 8, 70, -15),
-            (0.36, 58, 74, 205, 34),
-            (0.46, 66, 80, 222, 30),
-            (0.56, 118, 34, 148, 18),
-            (0.66, 62, -14, 58, -24),
-            (0.80, 34, -12, 48, -22),
-            (1.00, 18, 8, 70, -15),
-        ],
-    )
-    pose.right = limb((angles[:, 0], angles[:, 1]), (angles[:, 2], angles[:, 3]))
-    aim = keyed(u, [(0, 18, 60), (0.36, 84, 88), (0.46, 86, 90), (0.66, 4, 40), (1, 18, 60)])
-    pose.left = limb((aim[:, 0], 10), (aim[:, 1], -2))
+    raised, out, raised_fore, out_fore = keyed(u, _THROW).T
+    pose.right = limb((raised, out), (raised_fore, out_fore))
+    raised, raised_fore = keyed(u, [(0, 18, 60), (0.36, 84, 88), (0.46, 86, 90), (0.66, 4, 40), (1, 18, 60)]).T
+    pose.left = limb((raised, 10), (raised_fore, -2))
     wind = size * keyed(u, [(0, 0), (0.40, -1), (0.64, 1), (0.8, 0.7), (1, 0)])
     pose.torso += column(0.14 * wind, 0.55 * wind, -0.08 * wind)
     pose.hips += column(0.06 * wind, 0.28 * wind, 0.0)
@@ -293,8 +286,7 @@ def raise_arms(take: Take) -> Pose:
     u, _ = take.beat(3.2)
     top = take.between(3, 150, 174)
     flex = 4 + (top - 4) * keyed(u, [(0, 0), (0.36, 1), (0.62, 1), (1, 0)])
-    pose.left = limb((flex, 9), (flex + 10, 5))
-    pose.right = limb((flex, 9), (flex + 10, 5))
+    pose.left = pose.right = limb((flex, 9), (flex + 10, 5))
     pose.torso[:, 0] -= 0.0008 * flex
     pose.head[:, 0] -= 0.0015 * flex
     return pose
@@ -306,8 +298,7 @@ def stretch_arms(take: Take) -> Pose:
     u, _ = take.beat(3.0)
     top = take.between(3, 82, 98)
     out = 8 + (top - 8) * keyed(u, [(0, 0), (0.35, 1), (0.5, 0.94), (0.65, 1), (1, 0)])
-    pose.left = limb((6, out), (14, out + 1))
-    pose.right = limb((6, out), (14, out + 1))
+    pose.left = pose.right = limb((6, out), (14, out + 1))
     pose.torso[:, 0] -= 0.0015 * out
     return pose
 
@@ -316,10 +307,11 @@ def cloud_hands(take: Take) -> Pose:
     """Tai chi: both hands circle before the body in turn while the weight goes from side to side."""
     pose, swing = idle(take), take.swing(take.between(3, 3.4, 4.6))
     wide = 0.42 * take.style.size
-    for name, phase in (("left", swing), ("right", swing + np.pi)):
+    hands = []
+    for phase in (swing, swing + np.pi):
         out = 0.10 + wide * np.cos(phase) - 0.5 * take.midline
-        circle = hand(out, -0.22 + 0.36 * np.sin(phase), 0.60 - 0.10 * np.cos(phase), (0.9, -0.9, -0.2))
-        setattr(pose, name, circle)
+        hands.append(hand(out, -0.22 + 0.36 * np.sin(phase), 0.60 - 0.10 * np.cos(phase), (0.9, -0.9, -0.2)))
+    pose.left, pose.right = hands
     side = np.sin(swing)
     pose.shift += column(0.13 * side, -0.10, 0.0)
     pose.torso[:, 1] += 0.38 * side
@@ -330,15 +322,13 @@ def cloud_hands(take: Take) -> Pose:
 def hands_on_hips(take: Take) -> Pose:
     """Stand with both hands at the waist, elbows out."""
     pose = idle(take)
-    for name in ("left", "right"):
-        setattr(pose, name, limb((-24, 44 + take.between(3, -4, 6)), (14, -48)))
+    pose.left = pose.right = limb((-24, 44 + take.between(3, -4, 6)), (14, -48))
     return pose
 
 
 def tpose(take: Take) -> Pose:
     """Stand straight with both arms out level."""
     pose = idle(take)
-    pose.left = limb((2, 86), (6, 87))
-    pose.right = limb((2, 86), (6, 87))
+    pose.left = pose.right = limb((2, 86), (6, 87))
     pose.torso *= 0.5
     return pose

@@ -41,7 +41,7 @@ class Action:
     arms: str = ""
 
     def stance_of(self, take: Take) -> tuple[float, float]:
-        """Return the stance in metres for one subject."""
+        """The stance in metres for one subject."""
         return self.stance[0] * take.leg, self.stance[1] * take.leg
 
 
@@ -52,7 +52,7 @@ def _action(label: str, spoken: str, categories: str, pose: Body, seconds: tuple
 
 
 def _one_sided(side: int, name: str, body: Callable[[Body], Body]) -> list[Action]:
-    """Return the actions of one hand or foot; `body` mirrors what is written for the right."""
+    """The actions of one hand or foot; `body` mirrors what is written for the right."""
     sign = 1.0 if side == LEFT else -1.0
     ahead = 0.30 if side == RIGHT else -0.30
     # fmt: off

@@ -10,7 +10,7 @@ from actionpose.arrays import Floats
 
 
 def ease(u: Floats | float) -> Floats:
-    """Return the minimum-jerk rise from 0 (u <= 0) to 1 (u >= 1)."""
+    """The minimum-jerk rise from 0 (u <= 0) to 1 (u >= 1)."""
     u = np.clip(u, 0.0, 1.0)
     return u**3 * (10 - 15 * u + 6 * u**2)
 
@@ -58,7 +58,7 @@ def smooth(values: Floats, sigma: float) -> Floats:
 
 
 def lowest_near(values: Floats, reach: int) -> Floats:
-    """Return the least value (T,) within `reach` frames on either side."""
+    """The least value (T,) within `reach` frames on either side."""
     windows = np.lib.stride_tricks.sliding_window_view(_hold_ends(values, reach), 2 * reach + 1)
     return windows.min(axis=-1)
 
@@ -69,7 +69,7 @@ def _hold_ends(values: Floats, reach: int) -> Floats:
 
 
 def drift(t: Floats, rng: np.random.Generator, columns: int, slowest: float = 7.0) -> Floats:
-    """Return slow aimless movement (T, columns) of about unit size: four sines with keyed periods and phases."""
+    """Slow aimless movement (T, columns) of about unit size: four sines with keyed periods and phases."""
     periods = rng.uniform(1.3, slowest, (4, 1, columns))
     phases = rng.uniform(0, 2 * np.pi, (4, 1, columns))
     weights = np.sqrt(periods / periods.sum(0))

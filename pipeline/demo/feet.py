@@ -73,12 +73,12 @@ class FootTracks:
 
 
 def forward_of(heading: Floats | float) -> Floats:
-    """Return the ground direction (..., 2) a heading faces."""
+    """The ground direction (..., 2) a heading faces."""
     return np.stack([np.sin(heading), np.cos(heading)], axis=-1)
 
 
 def left_of(heading: Floats | float) -> Floats:
-    """Return the ground direction (..., 2) to the left of a heading."""
+    """The ground direction (..., 2) to the left of a heading."""
     return np.stack([np.cos(heading), -np.sin(heading)], axis=-1)
 
 
@@ -102,7 +102,7 @@ class FootPlan:
         self.places[side], self.headings[side] = step.place, step.heading
 
     def beside(self, side: int, centre: Floats, heading: float, widen: float = 0.0, ahead: float = 0.0) -> Floats:
-        """Return where one foot belongs for a body over `centre`."""
+        """Where one foot belongs for a body over `centre`."""
         sign = 1.0 if side == LEFT else -1.0
         return centre + sign * (self.half_width + widen) * left_of(heading) + ahead * forward_of(heading)
 
@@ -133,14 +133,9 @@ class FootPlan:
         both = [self._track(side, t) for side in SIDES]
         base, heading, ahead, up, pitch, grounded, sway = (np.stack(parts, axis=1) for parts in zip(*both, strict=True))
         return FootTracks(
-            base=base,
-            heading=heading,
-            ahead=ahead,
-            up=up,
-            pitch=pitch,
-            grounded=grounded,
+            base=base, heading=heading, ahead=ahead, up=up, pitch=pitch, grounded=grounded,
             sway=sway[:, RIGHT] - sway[:, LEFT],
-        )
+        )  # fmt: skip
 
     def _track(self, side: int, t: Floats) -> tuple[Floats, ...]:
         place, heading = self._first[0][side], self._first[1][side]
@@ -174,7 +169,7 @@ def _between(t: Floats, low: float, high: float) -> slice:
 
 
 def _way(step: Step, u: Floats, pushed: float) -> tuple[Floats, Floats, Floats]:
-    """Return forward and upward metres and the pitch of a foot in the air, which it leaves with pitch `pushed`."""
+    """Forward and upward metres and the pitch of a foot in the air, which it leaves with pitch `pushed`."""
     if step.path:
         ahead, up, pitch = keyed(u, step.path).T
         # The path has its own first pitch; the foot gets there from the one it has.

@@ -26,13 +26,13 @@ REACH = 0.12
 
 
 def babel_json(scenes: Sequence[Scene], split: str, seed: int) -> str:
-    """Return the text of one split's file."""
+    """The text of one split's file."""
     entries = {str(scene.sid): entry(scene, seed) for scene in scenes if SUBJECTS[scene.subject].split == split}
     return json.dumps(entries, indent=1) + "\n"
 
 
 def entry(scene: Scene, seed: int) -> Json:
-    """Return one sequence's record."""
+    """One sequence's record."""
     rng = np.random.default_rng([seed, 13, scene.sid])
     first_part = SUBJECTS[scene.subject].folder.replace("_", "")
     single = scene.oddity == "single"
@@ -47,7 +47,7 @@ def entry(scene: Scene, seed: int) -> Json:
 
 
 def _sequence_labels(scene: Scene, rng: np.random.Generator) -> list[Json]:
-    """Return what happens at all, without times."""
+    """What happens at all, without times."""
     names = dict.fromkeys(cue.action for cue in (*scene.cues, *scene.beside))
     labels = [_label(rng, name) for name in names]
     if scene.oddity == "single" and scene.sid % 2:
@@ -56,7 +56,7 @@ def _sequence_labels(scene: Scene, rng: np.random.Generator) -> list[Json]:
 
 
 def _frame_labels(scene: Scene, rng: np.random.Generator) -> list[Json]:
-    """Return what happens when, in no order."""
+    """What happens when, in no order."""
     cues, length = _as_labelled(scene), scene.frames / scene.rate
     gaps = zip([0.0, *(c.end for c in scene.cues)], [*(c.start for c in scene.cues), scene.seconds], strict=True)
     between = [Cue(action="transition", start=a, end=b) for a, b in gaps if b - a > 1e-6]
@@ -72,7 +72,7 @@ def _frame_labels(scene: Scene, rng: np.random.Generator) -> list[Json]:
 
 
 def _as_labelled(scene: Scene) -> list[Cue]:
-    """Return the actions with the times an annotator gives them."""
+    """The actions with the times an annotator gives them."""
     if scene.oddity != "overlap":
         return list(scene.cues)
     last = len(scene.cues) - 1
@@ -109,6 +109,6 @@ def _uuid(rng: np.random.Generator) -> str:
 
 
 def _number(seconds: float) -> float | int:
-    """Return seconds to the millisecond, whole ones as int: BABEL has both."""
+    """Seconds to the millisecond, whole ones as int: BABEL has both."""
     rounded = round(seconds, 3)
     return int(rounded) if rounded == int(rounded) else rounded

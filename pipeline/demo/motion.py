@@ -9,7 +9,8 @@ Legend: T frames, J = 22 body joints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -95,17 +96,11 @@ def perform(
 
 def _take(rig: Rig, style: Style, t: Floats, cue: Cue, wander: Floats, key: tuple[int, ...]) -> Take:
     middle = abs(rig.joints[r.L_SHOULDER, 0] - rig.joints[r.R_SHOULDER, 0]) / 2
+    dice = np.random.default_rng(key).uniform(size=16)
     return Take(
-        t=t,
-        start=cue.start,
-        end=cue.end,
-        style=style,
-        dice=np.random.default_rng(key).uniform(size=16),
-        wander=wander,
-        gait=np.zeros_like(t),
-        midline=middle / rig.arm,
-        leg=rig.leg,
-    )
+        t=t, start=cue.start, end=cue.end, style=style, dice=dice, wander=wander, gait=np.zeros_like(t),
+        midline=middle / rig.arm, leg=rig.leg,
+    )  # fmt: skip
 
 
 def _walk_through(plan: FootPlan, cues: Sequence[Cue], takes: Sequence[Take]) -> None:
@@ -124,14 +119,13 @@ def _walk_through(plan: FootPlan, cues: Sequence[Cue], takes: Sequence[Take]) ->
 
 
 def _gait(tracks: FootTracks, heading: Floats, leg: float, rate: float) -> Floats:
-    """Return how far the left foot is ahead of the right (T,), one being a long step."""
+    """How far the left foot is ahead of the right (T,), one being a long step."""
     apart = ((tracks.base[:, 0] - tracks.base[:, 1]) * forward_of(heading)).sum(-1)
     apart += tracks.ahead[:, 0] - tracks.ahead[:, 1]
     return np.clip(smooth(apart, 0.05 * rate) / (0.8 * leg), -1.3, 1.3)
 
 
-@dataclass(kw_only=True)
-class _Body:
+class _Body(NamedTuple):
     """What `Pose` says about pelvis and feet, blended over all actions."""
 
     hips: Floats
@@ -159,14 +153,13 @@ def _blend(rig: Rig, cues: Sequence[Cue], takes: Sequence[Take], gait: Floats) -
 
 
 def _fade(end: float, start: float) -> tuple[float, float]:
-    """Return when one action gives way to the next: in the gap, or around the border if there is none."""
+    """When one action gives way to the next: in the gap, or around the border if there is none."""
     short = max(0.5 - (start - end), 0.0) / 2
     return end - short, start + short
 
 
 def _cut(take: Take, shown: slice, gait: Floats) -> Take:
-    values = {name: getattr(take, name) for name in Take.__dataclass_fields__}
-    return Take(**{**values, "t": take.t[shown], "wander": take.wander[shown], "gait": gait[shown]})
+    return replace(take, t=take.t[shown], wander=take.wander[shown], gait=gait[shown])
 
 
 def _lay_over(rig: Rig, rotations: Floats, cue: Cue, take: Take, gait: Floats) -> Floats:
@@ -224,7 +217,7 @@ def _leg(
     facing: Floats,
     soft: Floats,
 ) -> tuple[Floats, Floats, Floats]:
-    """Return local rotations (T, 3, 3) of hip, knee and ankle that put ankle and foot where they belong."""
+    """Local rotations (T, 3, 3) of hip, knee and ankle that put ankle and foot where they belong."""
     # A knee points ahead under a standing body and up when the leg is stretched out in front.
     pole = np.stack([facing[:, 0], np.full(len(facing), 0.8), facing[:, 1]], axis=-1)
     hip = pelvis + pelvis_turn @ rig.offsets[_HIPS[side]]
@@ -271,7 +264,7 @@ def _height(
     pelvis_turn: Floats,
     ankles: list[Floats],
 ) -> Floats:
-    """Return the pelvis height (T,): as the action wants it, but never beyond what a standing leg can reach."""
+    """The pelvis height (T,): as the action wants it, but never beyond what a standing leg can reach."""
     thigh, shin = rig.offsets[r.L_KNEE], rig.offsets[r.L_ANKLE]
     usual, longest = (float(np.linalg.norm(thigh + rotations_about(r.X, np.array(b)) @ shin)) for b in (0.16, 0.07))
     ankle = rig.joints[r.L_ANKLE, 1] - rig.floor
@@ -289,6 +282,6 @@ def _height(
 
 
 def relaxed_hands() -> Floats:
-    """Return the 90 hand columns of fingers at rest; the right hand is the left one's mirror image."""
+    """The 90 hand columns of fingers at rest; the right hand is the left one's mirror image."""
     left = np.array([*_RELAXED_FINGER * 4, *_RELAXED_THUMB])
     return np.concatenate([left.ravel(), (left * [1.0, -1.0, -1.0]).ravel()])

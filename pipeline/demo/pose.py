@@ -1,7 +1,7 @@
 """What an action says about the body at each moment, in a person's own terms, and as joint rotations.
 
 An action sets a `Pose`: how torso and head lean, where the hands are, how the pelvis sits. Feet come
-from the step plan (`demo_feet`), so an action never has to know where in the world it happens.
+from the step plan (`feet`), so an action never has to know where in the world it happens.
 
 Legend: T frames. Body directions are (outward, up, forward), so one formula serves both arms.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from actionpose.arrays import Floats
 from pipeline.body.rotations import quaternions, rotations_about
-from pipeline.demo import rig as rig_module
+from pipeline.demo import rig as r
 from pipeline.demo.curves import ease
 from pipeline.demo.rig import Rig, lean, reach, unit
 
@@ -28,9 +28,9 @@ UPPER_ARM = 0.51
 ELBOW_LIMITS = (0.05, 2.55)
 
 UPPER_JOINTS: tuple[int, ...] = (
-    *(rig_module.SPINE1, rig_module.SPINE2, rig_module.SPINE3, rig_module.NECK, rig_module.HEAD),
-    *(rig_module.L_COLLAR, rig_module.L_SHOULDER, rig_module.L_ELBOW, rig_module.L_WRIST),
-    *(rig_module.R_COLLAR, rig_module.R_SHOULDER, rig_module.R_ELBOW, rig_module.R_WRIST),
+    *(r.SPINE1, r.SPINE2, r.SPINE3, r.NECK, r.HEAD),
+    *(r.L_COLLAR, r.L_SHOULDER, r.L_ELBOW, r.L_WRIST),
+    *(r.R_COLLAR, r.R_SHOULDER, r.R_ELBOW, r.R_WRIST),
 )
 """The joints a `Pose` moves directly, in the order of `upper_rotations`; the legs follow from the feet."""
 
@@ -89,31 +89,31 @@ class Take:
 
     @property
     def seconds(self) -> float:
-        """Return how long the action lasts."""
+        """How long the action lasts."""
         return self.end - self.start
 
     @property
     def progress(self) -> Floats:
-        """Return how much of the action has passed (T,), 0 to 1."""
+        """How much of the action has passed (T,), 0 to 1."""
         return np.clip((self.t - self.start) / self.seconds, 0.0, 1.0)
 
     def between(self, die: int, low: float, high: float) -> float:
-        """Return this execution's own value between two bounds."""
+        """This execution's own value between two bounds."""
         return float(low + (high - low) * self.dice[die % len(self.dice)])
 
     def rounds(self, seconds: float) -> int:
-        """Return how often a movement of about so many seconds fits, at this person's tempo."""
+        """How often a movement of about so many seconds fits, at this person's tempo."""
         return max(1, round(self.seconds * self.style.tempo / seconds))
 
     def beat(self, seconds: float) -> tuple[Floats, Floats]:
-        """Return where in its repetition a movement is (T,), 0 to 1, and each repetition's own size (T,)."""
+        """Where in its repetition a movement is (T,), 0 to 1, and each repetition's own size (T,)."""
         rounds = self.rounds(seconds)
         turn = np.clip(self.progress * rounds, 0.0, rounds - 1e-9)
         number = turn.astype(int)
         return turn - number, self.style.size * (0.88 + 0.24 * self.dice[(5 + number) % len(self.dice)])
 
     def swing(self, seconds: float) -> Floats:
-        """Return the phase (T,) in radians of a movement that just goes on, begun anywhere."""
+        """The phase (T,) in radians of a movement that just goes on, begun anywhere."""
         pace = self.style.tempo * self.between(15, 0.9, 1.1)
         return 2 * np.pi * ((self.t - self.start) * pace / seconds + self.dice[14])
 
@@ -142,13 +142,13 @@ class Pose:
 
 
 def way(flex: Floats | float, out: Floats | float) -> Floats:
-    """Return a bone's direction (..., 3): degrees raised forward from hanging, degrees led away from the body."""
+    """A bone's direction (..., 3): degrees raised forward from hanging, degrees led away from the body."""
     flex, out = np.broadcast_arrays(np.radians(flex), np.radians(out))
     return np.stack([np.sin(out), -np.cos(out) * np.cos(flex), np.cos(out) * np.sin(flex)], axis=-1)
 
 
 def limb(upper: tuple[Floats | float, Floats | float], fore: tuple[Floats | float, Floats | float]) -> Limb:
-    """Return an arm from the directions of its two bones, each as the two angles of `way`."""
+    """An arm from the directions of its two bones, each as the two angles of `way`."""
     bone, rest = np.broadcast_arrays(way(*upper), way(*fore))
     wrist = UPPER_ARM * bone + (1 - UPPER_ARM) * rest
     straight = wrist / np.maximum(np.linalg.norm(wrist, axis=-1, keepdims=True), 1e-9)
@@ -159,7 +159,7 @@ def limb(upper: tuple[Floats | float, Floats | float], fore: tuple[Floats | floa
 
 
 def hand(out: Floats | float, up: Floats | float, ahead: Floats | float, elbow: tuple[float, float, float]) -> Limb:
-    """Return an arm from where its wrist is, in arm lengths from the shoulder, and its elbow direction."""
+    """An arm from where its wrist is, in arm lengths from the shoulder, and its elbow direction."""
     wrist = np.stack(np.broadcast_arrays(out, up, ahead), axis=-1).astype(np.float64)
     return wrist, np.broadcast_to(np.asarray(elbow), wrist.shape)
 
@@ -200,26 +200,19 @@ _MIRROR = np.array([1.0, -1.0, -1.0])
 
 
 def mirrored(action: Callable[[Take], Pose]) -> Callable[[Take], Pose]:
-    """Return the same action with left and right exchanged."""
+    """The same action with left and right exchanged."""
 
     def other_side(take: Take) -> Pose:
         pose = action(replace(take, gait=-take.gait))
-        return Pose(
-            torso=pose.torso * _MIRROR,
-            head=pose.head * _MIRROR,
-            hips=pose.hips * _MIRROR,
-            shift=pose.shift * [-1.0, 1.0, 1.0],
-            left=pose.right,
-            right=pose.left,
-            tiptoe=pose.tiptoe,
-            air=pose.air,
-        )
+        torso, head, hips = (angles * _MIRROR for angles in (pose.torso, pose.head, pose.hips))
+        shift = pose.shift * [-1.0, 1.0, 1.0]
+        return replace(pose, torso=torso, head=head, hips=hips, shift=shift, left=pose.right, right=pose.left)
 
     return other_side
 
 
 def upper_rotations(rig: Rig, pose: Pose) -> Floats:
-    """Return local rotations of `UPPER_JOINTS` as quaternions (T, 13, 4)."""
+    """Local rotations of `UPPER_JOINTS` as quaternions (T, 13, 4)."""
     spine = [lean(share * pose.torso) for share in (0.35, 0.35, 0.3)]
     neck = [lean(share * pose.head) for share in (0.5, 0.5)]
     # An arm that is held still may be given as one row.
@@ -229,14 +222,14 @@ def upper_rotations(rig: Rig, pose: Pose) -> Floats:
 
 
 def _arm(rig: Rig, arm: Sequence[Floats], sign: float) -> list[Floats]:
-    """Return rotations of collar, shoulder, elbow and wrist; sign is +1 for the left arm, -1 for the right."""
-    elbow, wrist = (rig_module.L_ELBOW, rig_module.L_WRIST) if sign > 0 else (rig_module.R_ELBOW, rig_module.R_WRIST)
+    """Rotations of collar, shoulder, elbow and wrist; sign is +1 for the left arm, -1 for the right."""
+    elbow, wrist = (r.L_ELBOW, r.L_WRIST) if sign > 0 else (r.R_ELBOW, r.R_WRIST)
     target, pole = (part * [sign, 1.0, 1.0] for part in arm)
     # The shoulder girdle goes with a raised arm, and forward with a hand that crosses the body.
     raised = 0.30 * ease((arm[0][:, 1] + 0.5) / 1.5)
     crossed = 0.25 * ease(-arm[0][:, 0] / 0.7)
-    collar = rotations_about(rig_module.Z, sign * raised) @ rotations_about(rig_module.Y, -sign * crossed)
-    hinge = -sign * rig_module.Y
+    collar = rotations_about(r.Z, sign * raised) @ rotations_about(r.Y, -sign * crossed)
+    hinge = -sign * r.Y
     turn, bend = reach(rig.offsets[elbow], rig.offsets[wrist], hinge, target * rig.arm, pole, ELBOW_LIMITS)
-    loose = np.broadcast_to(rotations_about(rig_module.Z, np.array(-0.08 * sign)), turn.shape)
+    loose = np.broadcast_to(rotations_about(r.Z, np.array(-0.08 * sign)), turn.shape)
     return [collar, collar.swapaxes(-1, -2) @ turn, rotations_about(hinge, bend), loose]

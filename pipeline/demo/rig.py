@@ -1,7 +1,7 @@
-"""The skeleton under the demo's motion: rest joints, forward kinematics, limbs that reach.
+"""The skeleton under the demo's motion: rest joints, and limbs that reach.
 
 Everything here lives in the body's own stage: metres, y up, a person at heading 0 faces +z and has
-+x on the left. `demo_motion` turns the finished motion into the z-up world of AMASS.
++x on the left. `motion` turns the finished motion into the z-up world of AMASS.
 
 Legend: T frames, J = 22 body joints (SMPL+H order, fingers left out).
 """
@@ -38,44 +38,28 @@ class Rig:
 
     @classmethod
     def of(cls, model: SmplhModel, betas: Floats) -> Rig:
-        """Return the rig of one body shape; betas (16,), fewer when the model has fewer."""
+        """The rig of one body shape; betas (16,), fewer when the model has fewer."""
         shaped = model.v_template + model.shapedirs @ betas[: model.shapedirs.shape[-1]]
         return cls(joints=(model.J_regressor @ shaped)[:N_JOINTS], floor=float(shaped[:, 1].min()))
 
     @property
     def offsets(self) -> Floats:
-        """Return each joint relative to its parent (22, 3); the pelvis has zeros."""
+        """Each joint relative to its parent (22, 3); the pelvis has zeros."""
         offsets = self.joints - self.joints[list(PARENTS)]
         offsets[0] = 0.0
         return offsets
 
     @property
     def leg(self) -> float:
-        """Return the length of thigh and shin together in metres."""
+        """The length of thigh and shin together in metres."""
         thigh, shin = self.offsets[[L_KNEE, L_ANKLE]]
         return float(np.linalg.norm(thigh) + np.linalg.norm(shin))
 
     @property
     def arm(self) -> float:
-        """Return the length of upper arm and forearm together in metres."""
+        """The length of upper arm and forearm together in metres."""
         upper, fore = self.offsets[[L_ELBOW, L_WRIST]]
         return float(np.linalg.norm(upper) + np.linalg.norm(fore))
-
-
-def forward(rig: Rig, rotations: Floats, pelvis: Floats) -> tuple[Floats, Floats]:
-    """Chain local rotations (T, 22, 3, 3) from the pelvis (T, 3).
-
-    Returns:
-        Joint positions (T, 22, 3) and global rotations (T, 22, 3, 3).
-    """
-    offsets = rig.offsets
-    places = np.empty((*rotations.shape[:2], 3))
-    turns = np.empty_like(rotations)
-    places[:, 0], turns[:, 0] = pelvis, rotations[:, 0]
-    for joint, parent in enumerate(PARENTS[1:], start=1):
-        turns[:, joint] = turns[:, parent] @ rotations[:, joint]
-        places[:, joint] = places[:, parent] + turns[:, parent] @ offsets[joint]
-    return places, turns
 
 
 def reach(
@@ -116,18 +100,18 @@ def reach(
 
 
 def _frame(along: Floats, near: Floats) -> Floats:
-    """Return right-handed axes as columns (T, 3, 3): `along`, `near` made square to it, their product."""
+    """Right-handed axes as columns (T, 3, 3): `along`, `near` made square to it, their product."""
     a = unit(along)
     b = unit(near - (near * a).sum(-1, keepdims=True) * a)
     return np.stack([a, b, np.cross(a, b)], axis=-1)
 
 
 def unit(vectors: Floats) -> Floats:
-    """Return vectors (..., 3) at length one."""
+    """Vectors (..., 3) at length one."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def lean(pitch_yaw_roll: Floats) -> Floats:
-    """Return rotations (..., 3, 3) for (..., 3) radians: bend forward, turn to the left, tip to the right."""
+    """Rotations (..., 3, 3) for (..., 3) radians: bend forward, turn to the left, tip to the right."""
     pitch, yaw, roll = np.moveaxis(pitch_yaw_roll, -1, 0)
     return rotations_about(Y, yaw) @ rotations_about(X, pitch) @ rotations_about(Z, roll)

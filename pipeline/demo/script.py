@@ -34,16 +34,16 @@ ODDITIES: tuple[str, ...] = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Subject:
     """One person of the demo world.
 
     Attributes:
-        folder: data set folder.
+        folder: dataset folder.
         name: subject folder.
         gender: female, male or neutral.
         rates: frame rates this person was "captured" at.
-        split: train or val; nobody is in both.
+        split: train or val; no person is in both.
     """
 
     folder: str
@@ -53,22 +53,19 @@ class Subject:
     split: str
 
 
-SUBJECTS: tuple[Subject, ...] = tuple(
-    Subject(folder=folder, name=name, gender=gender, rates=rates, split=split)
-    for folder, name, gender, rates, split in (
-        ("DemoCapture", "s01", "female", (120.0, 60.0), "train"),
-        ("Demo_Studio", "subject 1", "male", (100.0,), "train"),
-        ("DemoStage", "01", "male", (NTSC,), "train"),
-        ("DemoCapture", "s02", "male", (120.0, 60.0), "train"),
-        ("Demo_Studio", "subject 2", "female", (100.0,), "train"),
-        ("DemoStage", "02", "female", (NTSC,), "train"),
-        ("DemoCapture", "s03", "male", (60.0, 120.0), "train"),
-        ("Demo_Studio", "subject 3", "neutral", (100.0,), "train"),
-        ("DemoCapture", "s04", "female", (60.0, 120.0), "train"),
-        ("DemoCapture", "s05", "male", (120.0, 60.0), "val"),
-        ("Demo_Studio", "subject 4", "female", (100.0,), "val"),
-        ("DemoStage", "03", "female", (NTSC,), "val"),
-    )
+SUBJECTS = (
+    Subject("DemoCapture", "s01", "female", (120.0, 60.0), "train"),
+    Subject("Demo_Studio", "subject 1", "male", (100.0,), "train"),
+    Subject("DemoStage", "01", "male", (NTSC,), "train"),
+    Subject("DemoCapture", "s02", "male", (120.0, 60.0), "train"),
+    Subject("Demo_Studio", "subject 2", "female", (100.0,), "train"),
+    Subject("DemoStage", "02", "female", (NTSC,), "train"),
+    Subject("DemoCapture", "s03", "male", (60.0, 120.0), "train"),
+    Subject("Demo_Studio", "subject 3", "neutral", (100.0,), "train"),
+    Subject("DemoCapture", "s04", "female", (60.0, 120.0), "train"),
+    Subject("DemoCapture", "s05", "male", (120.0, 60.0), "val"),
+    Subject("Demo_Studio", "subject 4", "female", (100.0,), "val"),
+    Subject("DemoStage", "03", "female", (NTSC,), "val"),
 )
 
 
@@ -101,42 +98,38 @@ class Scene:
 
     @property
     def frames(self) -> int:
-        """Return the number of frames in the file."""
+        """The number of frames in the file."""
         return int(np.ceil(self.seconds * self.rate - 1e-6))
 
     @property
     def folder(self) -> str:
-        """Return the file's folder under the AMASS root."""
+        """The file's folder under the AMASS root."""
         return f"{SUBJECTS[self.subject].folder}/{SUBJECTS[self.subject].name}"
 
     @property
     def performed(self) -> tuple[Cue, ...]:
-        """Return everything the body does, unlabelled standing at both ends included."""
+        """Everything the body does, unlabelled standing at both ends included."""
         before = (Cue(action="stand", start=-1.0, end=0.0),) if self.lead else ()
         after = (Cue(action="stand", start=self.seconds, end=self.seconds + 1.0),) if self.tail else ()
         return before + self.cues + after
 
 
+STYLES = {
+    "tempo": (0.86, 1.16), "size": (0.86, 1.14), "stoop": (-0.02, 0.12), "elbow": (8.0, 24.0),
+    "stride": (0.70, 0.90), "half_width": (0.095, 0.15), "toe_out": (0.03, 0.24), "arm_swing": (15.0, 32.0),
+}  # fmt: skip
+"""Field of a `Style` → its range over people."""
+
+
 def style_of(subject: int, seed: int) -> Style:
-    """Return how a subject moves; the same in all of their sequences."""
-    u = np.random.default_rng([seed, 11, subject]).uniform(size=8)
-    low = np.array([0.86, 0.86, -0.02, 8.0, 0.70, 0.095, 0.03, 15.0])
-    high = np.array([1.16, 1.14, 0.12, 24.0, 0.90, 0.15, 0.24, 32.0])
-    tempo, size, stoop, elbow, stride, half_width, toe_out, arm_swing = (float(x) for x in low + u * (high - low))
-    return Style(
-        tempo=tempo,
-        size=size,
-        stoop=stoop,
-        elbow=elbow,
-        stride=stride,
-        half_width=half_width,
-        toe_out=toe_out,
-        arm_swing=arm_swing,
-    )
+    """How a subject moves; the same in all of their sequences."""
+    u = np.random.default_rng([seed, 11, subject]).uniform(size=len(STYLES))
+    low, high = np.array(list(STYLES.values())).T
+    return Style(**dict(zip(STYLES, (low + u * (high - low)).tolist(), strict=True)))
 
 
 def write_scenes(minutes: float, seed: int) -> list[Scene]:
-    """Return the scenes of a world of about so many minutes, train before val, at least three of each."""
+    """The scenes of a world of about so many minutes, train before val, at least three of each."""
     scenes: list[Scene] = []
     for split, share in (("train", 1 - VAL_SHARE), ("val", VAL_SHARE)):
         rng = np.random.default_rng([seed, 12, len(scenes)])
@@ -155,7 +148,7 @@ _OFTEN = {"walk forward": 3, "stand": 2, "sit": 2}
 
 
 def _deal(rng: np.random.Generator) -> Iterator[tuple[str, ...]]:
-    """Yield actions for ever, each as often as the others; sitting comes with its way down and up."""
+    """Actions for ever, each as often as the others; sitting comes with its way down and up."""
     alone = [label for label, action in ACTIONS.items() if not any(action.seated) and label != "tpose"]
     cards = [(label,) for label in alone for _ in range(_OFTEN.get(label, 1))] + [_SITTING] * _OFTEN["sit"]
     while True:
@@ -173,18 +166,11 @@ def _scene(rng: np.random.Generator, deck: Iterator[tuple[str, ...]], sid: int, 
     lead = _seconds(rng, 0.5, 0.8) if oddity == "opens" else 0.0
     tail = _seconds(rng, 0.5, 0.8) if oddity == "closes" else 0.0
     cues = _lay_out(rng, labels, lead, shared=oddity in ("beside", "two_before", "through", "equal"), gaps=oddity)
+    beside, seconds = _alongside(rng, cues, oddity), round(cues[-1].end + tail, 3)
     return Scene(
-        sid=sid,
-        subject=subject,
-        name=_name(sid, labels),
-        rate=rate,
-        seconds=round(cues[-1].end + tail, 3),
-        cues=cues,
-        beside=_alongside(rng, cues, oddity),
-        lead=lead,
-        tail=tail,
-        oddity=oddity,
-    )
+        sid=sid, subject=subject, name=_name(sid, labels), rate=rate, seconds=seconds, cues=cues, beside=beside,
+        lead=lead, tail=tail, oddity=oddity,
+    )  # fmt: skip
 
 
 def _single(rng: np.random.Generator, deck: Iterator[tuple[str, ...]], sid: int, subject: int, rate: float) -> Scene:
@@ -197,7 +183,7 @@ def _single(rng: np.random.Generator, deck: Iterator[tuple[str, ...]], sid: int,
 
 
 def _choose(rng: np.random.Generator, deck: Iterator[tuple[str, ...]], oddity: str) -> tuple[str, ...]:
-    """Return two to six actions that can follow each other."""
+    """Two to six actions that can follow each other."""
     labels: list[str] = []
     if oddity in ("beside", "two_before", "equal"):
         labels += [("walk forward",), ("march on the spot",), ("stand",)][int(rng.integers(3))]
@@ -228,7 +214,7 @@ def _lay_out(
 
 
 def _may_touch(before: str, label: str) -> bool:
-    """Return whether no step has to be made between two actions."""
+    """Whether no step has to be made between two actions."""
     a, b = ACTIONS[before], ACTIONS[label]
     return a.steps is None and b.steps is None and a.stance == b.stance and not any(b.seated)
 
@@ -247,7 +233,7 @@ def _alongside(rng: np.random.Generator, cues: tuple[Cue, ...], oddity: str) -> 
 
 
 def _name(sid: int, labels: tuple[str, ...]) -> str:
-    """Return a file name; every third has blanks and parentheses, as AMASS has."""
+    """A file name; every third has blanks and parentheses, as AMASS has."""
     words = [label.replace("with ", "").replace("the ", "") for label in (labels[0], labels[-1])]
     if sid % 3 == 0:
         return f"D{sid} - {words[0]} ({len(labels)})"

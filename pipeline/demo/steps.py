@@ -1,11 +1,12 @@
 """Footwork of the demo's actions: walking, running, marching, turning, stepping aside, kicking.
 
-Each function adds the steps of one execution to a `FootPlan`, in the body's stage (`demo_feet`).
+Each function adds the steps of one execution to a `FootPlan`, in the body's frame (see `feet`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +24,14 @@ KICK_PEAK = 0.42
 
 
 def walk(direction: float) -> Footwork:
-    """Return footwork that walks forward (+1) or backward (-1) along a gently bent path."""
+    """Footwork that walks forward (+1) or backward (-1) along a gently bent path."""
 
     def steps(take: Take, plan: FootPlan) -> None:
         length = direction * take.style.stride * take.leg * take.between(0, 0.85, 1.1)
-        shape = {"push": (0.55, 0.26), "land": -0.3} if direction > 0 else {"push": (0.15, 0.12), "land": 0.25}
+        shape: dict[str, Any] = {"push": (0.55, 0.26), "land": -0.3}
         if direction < 0:
-            length *= 0.6
-        _along(take, plan, length, WALK_BEAT, (0.12, 0.93), lift=0.045, **shape)  # type: ignore[arg-type]
+            length, shape = 0.6 * length, {"push": (0.15, 0.12), "land": 0.25}
+        _along(take, plan, length, WALK_BEAT, (0.12, 0.93), lift=0.045, **shape)
 
     return steps
 
@@ -51,7 +52,7 @@ def march(take: Take, plan: FootPlan) -> None:
 
 
 def turn(direction: float) -> Footwork:
-    """Return footwork that turns on the spot to the left (+1) or right (-1)."""
+    """Footwork that turns on the spot to the left (+1) or right (-1)."""
 
     def steps(take: Take, plan: FootPlan) -> None:
         angle = direction * np.radians(take.between(0, 85, 180))
@@ -71,7 +72,7 @@ def turn(direction: float) -> Footwork:
 
 
 def aside(direction: float) -> Footwork:
-    """Return footwork that steps sideways to the left (+1) or right (-1), closing the feet every time."""
+    """Footwork that steps sideways to the left (+1) or right (-1), closing the feet every time."""
 
     def steps(take: Take, plan: FootPlan) -> None:
         pairs = max(1, round(take.seconds * take.style.tempo / (2 * ASIDE_BEAT)))
@@ -88,7 +89,7 @@ def aside(direction: float) -> Footwork:
 
 
 def kick(side: int) -> Footwork:
-    """Return footwork that kicks forward with one foot, again and again, and puts it back."""
+    """Footwork that kicks forward with one foot, again and again, and puts it back."""
 
     def steps(take: Take, plan: FootPlan) -> None:
         rounds = take.rounds(KICK_SECONDS)
@@ -103,11 +104,8 @@ def kick(side: int) -> Footwork:
                 (1.0, 0.0, 0.0, 0.0),
             )
             start = take.start + (i + 0.05) * each
-            here = plan.places[side]
-            plan.step(
-                side,
-                Step(start=start, end=start + 0.85 * each, place=here, heading=plan.heading, sway=0.85, path=path),
-            )
+            end, here = start + 0.85 * each, plan.places[side]
+            plan.step(side, Step(start=start, end=end, place=here, heading=plan.heading, sway=0.85, path=path))
 
     return steps
 
@@ -120,13 +118,12 @@ def _along(
     swing: tuple[float, float],
     *,
     bend: float = 0.22,
-    push: tuple[float, float] = (0.35, 0.15),
-    land: float = 0.0,
-    lift: float = 0.04,
-    sway: float = 0.35,
-    path: tuple[tuple[float, float, float, float], ...] = (),
+    **shape: Any,
 ) -> None:
-    """Step along a path that bends by up to `bend` radians a second; `swing` is when a foot is in the air, in beats."""
+    """Step along a path that bends by up to `bend` radians a second.
+
+    `swing` is when a foot is in the air, in beats; `shape` are further attributes of each `Step`.
+    """
     count = max(2, round(take.seconds * take.style.tempo / beat))
     each = take.seconds / count
     curve = take.between(1, -bend, bend) * each
@@ -138,19 +135,6 @@ def _along(
         start = take.start + (i + swing[0]) * each
         end = take.start + min(i + swing[1], count + 0.3) * each
         place = plan.beside(side, centre, heading)
-        plan.step(
-            side,
-            Step(
-                start=start,
-                end=end,
-                place=place,
-                heading=heading,
-                lift=lift,
-                push=push,
-                land=land,
-                sway=sway,
-                path=path,
-            ),
-        )
+        plan.step(side, Step(start=start, end=end, place=place, heading=heading, **shape))
         side = 1 - side
     plan.heading = heading

@@ -1,7 +1,7 @@
 """The demo world: a body, motion and labels in the formats of SMPL+H, AMASS and BABEL, made from nothing licensed.
 
-FOLDER/smplh/{female,male,neutral}/model.npz, FOLDER/J_regressor_h36m.npy     the body (demo_body)
-FOLDER/amass/<data set>/<subject>/<name>_poses.npz                            the motion
+FOLDER/smplh/{female,male,neutral}/model.npz, FOLDER/J_regressor_h36m.npy     the body (`body.py`)
+FOLDER/amass/<dataset>/<subject>/<name>_poses.npz                             the motion
 FOLDER/babel/{train,val}.json                                                 the labels
 """
 
@@ -67,7 +67,7 @@ def make_world(folder: str | Path, *, minutes: float = 10.0, seed: int = 0, prog
 
 
 def betas_of(subject: int, seed: int) -> NDArray[np.float64]:
-    """Return a subject's shape (16,)."""
+    """A subject's shape (16,)."""
     return np.round(np.random.default_rng([seed, 14, subject]).normal(0, BETA_SIGMA, 16), 4)
 
 
@@ -101,7 +101,7 @@ def write_motion(path: Path, scene: Scene, motion: Motion, betas: NDArray[np.flo
 
 
 def _gender(gender: str, folder: str) -> NDArray[np.generic]:
-    """Return the gender in one of the three forms that occur in AMASS."""
+    """The gender in one of the three forms that occur in AMASS."""
     forms = {"DemoCapture": np.array(gender, dtype="<U7"), "Demo_Studio": np.array(gender.encode(), dtype="S7")}
     return forms.get(folder, np.array([gender]))
 

@@ -14,6 +14,7 @@ from pipeline.demo.catalogue import ACTIONS
 from pipeline.demo.curves import keyed
 from pipeline.demo.motion import Cue, Motion, perform, relaxed_hands
 from pipeline.demo.pose import Style
+from tests.makers.kinematics import forward
 
 JOINTS = rest_joints()[:22]
 RIG = r.Rig(joints=JOINTS, floor=float(JOINTS[:, 1].min()) - 0.03)
@@ -40,7 +41,7 @@ def posed(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     """Joints and rotations of a motion, from the numbers a file would hold."""
     vectors = motion.poses.reshape(len(motion.poses), 52, 3)[:, :22]
     rotations = rotation_matrices(vectors.transpose(1, 2, 0)).transpose(3, 0, 1, 2)
-    return r.forward(RIG, rotations, motion.trans + RIG.joints[0])
+    return forward(RIG, rotations, motion.trans + RIG.joints[0])
 
 
 def ahead(places: np.ndarray, pelvis: np.ndarray, joint: int) -> np.ndarray:

@@ -12,9 +12,10 @@ from actionpose.files import sha256_file
 from pipeline.body.rotations import rotation_matrices
 from pipeline.body.smplh import load_body
 from pipeline.demo import world as demo
-from pipeline.demo.rig import Rig, forward
+from pipeline.demo.rig import Rig
 from pipeline.demo.script import NTSC, SUBJECTS, style_of, write_scenes
 from pipeline.sources.amass import motion_files, read_motion
+from tests.makers.kinematics import forward
 
 MINUTES = 0.4
 
