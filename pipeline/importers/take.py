@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from pipeline.importers.retarget import RestPose, Retargeted, rest_pose, retarge
 from pipeline.importers.skeletons import JointMap, Table, candidates
 from pipeline.importers.smpl import POSE_WIDTH, ankles_to_shoulders, read_smpl
 from pipeline.importers.source import Source
-from pipeline.importers.verify import Finding, Take, clean_run, verify
+from pipeline.importers.verify import Take, TakeCheck, clean_run, verify
 
 _AT_REST = np.deg2rad(5.0)
 _SUBJECTS = re.compile(r"(?P<a>subject\d+)|^(?P<b>\d+)_\d+|_(?P<c>d\d\d)_")
@@ -76,7 +77,7 @@ class Imported:
     first: int
     source_frames: int
     scale: float | None
-    findings: tuple[Finding, ...]
+    checks: tuple[TakeCheck, ...]
     notes: tuple[str, ...]
     unmapped: tuple[str, ...]
     filled: tuple[str, ...]
@@ -113,9 +114,9 @@ def import_file(
         raise ItemError(
             "too long", f"{path.name} needs more memory than there is; cut it into shorter takes"
         ) from error
-    for finding in take.findings:
-        if finding.verdict == "rejected":
-            raise ItemError(f"check {finding.check}", f"{path.name}: {finding.sentence}")
+    for check in take.checks:
+        if check.verdict == "rejected":
+            raise ItemError(f"check {check.check}", f"{path.name}: {check.sentence}")
     return take
 
 
@@ -154,29 +155,31 @@ def _captured(
     source = replace(source, values=source.values[first:])
     if source.frames < 2:
         raise ItemError("no frames", f"{path.name} has {source.frames + first} frame: not a motion")
+    if first:
+        notes.append(f"the first {first} frames lead in from a rest pose and are left out")
     moved = retarget(source, mapping, rest, figure)
     table = mapping.table
-    take = _finished(
-        path,
-        moved,
-        rate,
-        figure,
-        options,
-        [*notes, *_lead_note(first)],
-        up_known=bool(table.up) or table.dataset != "Imported",
-    )
-    return replace(
-        take,
+    up_known = bool(table.up) or table.dataset != "Imported"
+    done = _standing(path, moved, rate, figure, options.floor, up_known=up_known)
+    return Imported(
+        poses=done.poses,
+        trans=done.trans,
+        betas=np.zeros(N_BETAS),
+        fps=rate,
         fps_from=rate_from,
+        gender=figure.gender,
         kind=source.kind,
-        skeleton=mapping.table.name,
-        dataset=folder_name(options.dataset or mapping.table.dataset) or "Imported",
+        skeleton=table.name,
+        dataset=folder_name(options.dataset or table.dataset) or "Imported",
         subject=subject,
-        first=first + take.first,
+        first=first + done.first,
         source_frames=source.frames + first,
+        scale=moved.scale,
+        checks=done.checks,
+        notes=(*notes, *done.notes),
         unmapped=mapping.unmapped,
         filled=mapping.filled,
-        together=mapping.table.together,
+        together=table.together,
     )
 
 
@@ -234,10 +237,6 @@ def _lead_in(source: Source, mapping: JointMap) -> int:
     return lead if float(np.minimum(first, np.abs(2 * np.pi - first)).mean()) < _AT_REST else 0
 
 
-def _lead_note(first: int) -> list[str]:
-    return [f"the first {first} frames lead in from a rest pose and are left out"] if first else []
-
-
 def subject_of(path: Path, table: Table | None) -> str:
     """The subject: by the table's pattern, else by patterns of known databases, else from the file's folder."""
     if table and table.subject_name:
@@ -266,70 +265,61 @@ def _smpl(path: Path, figure: Figure, options: Options, fps: float | None, subje
     moved = Retargeted(
         poses=motion.poses, trans=motion.trans, scale=1.0, bone_angles={}, upright=ankles_to_shoulders(places)
     )
-    if motion.betas.any():
-        # Another build than the figure's: the height of its soles is unknown here.
-        options = replace(options, floor="keep")
-    take = _finished(path, moved, snap_rate(rate), figure, options, list(motion.notes), places)
-    return replace(
-        take,
+    # The soles of another build than the figure's are at an unknown height.
+    floor = "keep" if motion.betas.any() else options.floor
+    done = _standing(path, moved, snap_rate(rate), figure, floor, places)
+    return Imported(
+        poses=done.poses,
+        trans=done.trans,
+        betas=motion.betas,
+        fps=snap_rate(rate),
         fps_from=where,
         gender=motion.gender,
         kind=motion.kind,
-        scale=None,
+        skeleton="",
         dataset=folder_name(options.dataset) or ("AISTpp" if motion.kind == "AIST++" else "Imported"),
         subject=folder_name(subject or options.subject) or subject_of(path, None),
-        betas=motion.betas,
+        first=done.first,
         source_frames=len(motion.poses),
+        scale=None,
+        checks=done.checks,
+        notes=(*motion.notes, *done.notes),
+        unmapped=(),
+        filled=(),
     )
 
 
-def _finished(
+class _Standing(NamedTuple):
+    """A take on the floor: poses (T, 156), trans (T, 3), the number of frames cut off before, checks and notes."""
+
+    poses: Floats
+    trans: Floats
+    first: int
+    checks: tuple[TakeCheck, ...]
+    notes: list[str]
+
+
+def _standing(
     path: Path,
     moved: Retargeted,
     fps: float,
     figure: Figure,
-    options: Options,
-    notes: list[str],
+    floor_policy: str,
     places: Floats | None = None,
     up_known: bool = True,
-) -> Imported:
+) -> _Standing:
     """Cut flips, put the take on the floor, and check it."""
     places = joint_places(figure, moved.poses, moved.trans) if places is None else places
     run, dropped = clean_run(places, fps)
     if run.start == run.stop:
         raise ItemError("limbs flip", f"{path.name}: {dropped}")
     places = places[run]
-    floor = find_floor(places, fps, figure, policy=options.floor)
+    floor = find_floor(places, fps, figure, policy=floor_policy)
     up = np.array([0.0, 0.0, floor.shift])
-    findings = verify(
-        Take(
-            places=places + up,
-            fps=fps,
-            figure=figure,
-            floor=floor,
-            bone_angles=moved.bone_angles,
-            upright=moved.upright,
-            up_known=up_known,
-        )
-    )
+    take = Take(
+        places=places + up, fps=fps, figure=figure, floor=floor, bone_angles=moved.bone_angles, upright=moved.upright,
+        up_known=up_known,
+    )  # fmt: skip
     poses = np.zeros((len(places), POSE_WIDTH))
     poses[:, : moved.poses.shape[1]] = moved.poses[run]
-    return Imported(
-        poses=poses,
-        trans=moved.trans[run] + up,
-        betas=np.zeros(N_BETAS),
-        fps=fps,
-        fps_from="",
-        gender=figure.gender,
-        kind="",
-        skeleton="",
-        dataset="",
-        subject="",
-        first=run.start,
-        source_frames=0,
-        scale=moved.scale,
-        findings=tuple(findings),
-        notes=tuple([*notes, dropped] if dropped else notes),
-        unmapped=(),
-        filled=(),
-    )
+    return _Standing(poses, moved.trans[run] + up, run.start, tuple(verify(take)), [dropped] if dropped else [])

@@ -49,8 +49,8 @@ _MASS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
+@dataclass(frozen=True)
+class TakeCheck:
     """One check: `ok`, `warning` (imported all the same) or `rejected`; `value` in the unit of the sentence."""
 
     check: str
@@ -80,9 +80,9 @@ class Take:
     up_known: bool = True
 
 
-def verify(take: Take) -> list[Finding]:
-    """All findings, in a fixed order."""
-    checks: tuple[Callable[[Take], Finding], ...] = (_motion, _bones, _up, _sides, _feet, _gravity)
+def verify(take: Take) -> list[TakeCheck]:
+    """All checks, in a fixed order."""
+    checks: tuple[Callable[[Take], TakeCheck], ...] = (_motion, _bones, _up, _sides, _feet, _gravity)
     return [check(take) for check in checks]
 
 
@@ -110,106 +110,82 @@ def clean_run(places: Floats, fps: float) -> tuple[slice, str]:
     )
 
 
-def _motion(take: Take) -> Finding:
+def _motion(take: Take) -> TakeCheck:
     reach = float(np.linalg.norm(take.places - take.places[:1], axis=2).max())
     if reach < STILLEST:
-        return Finding(check="motion", verdict="rejected", value=reach, sentence="nothing moves")
-    return Finding(check="motion", verdict="ok", value=reach, sentence=f"joints move by up to {reach:.2f} m")
+        return TakeCheck("motion", "rejected", reach, "nothing moves")
+    return TakeCheck("motion", "ok", reach, f"joints move by up to {reach:.2f} m")
 
 
-def _bones(take: Take) -> Finding:
+def _bones(take: Take) -> TakeCheck:
     if not take.bone_angles:
-        return Finding(check="bones", verdict="ok", value=None, sentence="rotations are the body's own")
+        return TakeCheck("bones", "ok", None, "rotations are the body's own")
     name, angle = max(take.bone_angles.items(), key=lambda item: item[1])
-    wrong = angle > LARGEST_ANGLE
-    return Finding(
-        check="bones",
-        verdict="rejected" if wrong else "ok",
-        value=angle,
-        sentence=f"the bone at {name} deviates from the source's by {angle:.1f} degrees on average"
-        + ("; the joint map's rest pose is wrong" if wrong else ", the most of all limbs"),
-    )
+    sentence = f"the bone at {name} deviates from the source's by {angle:.1f} degrees on average"
+    if angle > LARGEST_ANGLE:
+        return TakeCheck("bones", "rejected", angle, f"{sentence}; the joint map's rest pose is wrong")
+    return TakeCheck("bones", "ok", angle, f"{sentence}, the most of all limbs")
 
 
-def _up(take: Take) -> Finding:
+def _up(take: Take) -> TakeCheck:
     up, across = float(take.upright[2]), float(np.abs(take.upright[:2]).max())
     lying = (abs(up) < 0.3 and across > 0.8) or up < -0.6
     sentence = f"shoulders stand over ankles at a cosine of {up:.2f} with the vertical"
     if not lying:
-        return Finding(check="up", verdict="ok", value=up, sentence=sentence)
+        return TakeCheck("up", "ok", up, sentence)
     if take.up_known:
-        return Finding(
-            check="up", verdict="warning", value=up, sentence=f"{sentence}: a person who lies, swims or hangs"
-        )
-    return Finding(
-        check="up",
-        verdict="rejected",
-        value=up,
-        sentence=f"{sentence}: another axis is up, or the person lies; say which axis is up with --up",
-    )
+        return TakeCheck("up", "warning", up, f"{sentence}: a person who lies, swims or hangs")
+    advice = "another axis is up, or the person lies; say which axis is up with --up"
+    return TakeCheck("up", "rejected", up, f"{sentence}: {advice}")
 
 
-def _sides(take: Take) -> Finding:
+def _sides(take: Take) -> TakeCheck:
     hips = take.places[:, NUMBER["left_hip"]] - take.places[:, NUMBER["right_hip"]]
     shoulders = take.places[:, NUMBER["left_shoulder"]] - take.places[:, NUMBER["right_shoulder"]]
     agree = (hips * shoulders).sum(axis=1)
     agree = agree / np.maximum(np.linalg.norm(hips, axis=1) * np.linalg.norm(shoulders, axis=1), 1e-12)
     mean = float(agree.mean())
-    return Finding(
-        check="sides",
-        verdict="ok" if mean > 0 else "rejected",
-        value=mean,
-        sentence=f"left hips and left shoulders are on one side (cosine {mean:.2f})"
-        if mean > 0
-        else "left hips and left shoulders are on different sides",
-    )
+    if mean > 0:
+        return TakeCheck("sides", "ok", mean, f"left hips and left shoulders are on one side (cosine {mean:.2f})")
+    return TakeCheck("sides", "rejected", mean, "left hips and left shoulders are on different sides")
 
 
-def _feet(take: Take) -> Finding:
+def _feet(take: Take) -> TakeCheck:
     floor = take.floor
     if floor.height is None:
-        return Finding(
-            check="feet", verdict="warning", value=None, sentence="no foot is ever planted: heights are kept"
-        )
+        return TakeCheck("feet", "warning", None, "no foot is ever planted: heights are kept")
     if abs(floor.height + floor.shift) > 1e-9:
-        return Finding(
-            check="feet",
-            verdict="warning",
-            value=floor.height,
-            sentence=f"feet are planted {floor.height:.2f} m from the source's zero (stairs, another origin); heights "
-            "are kept (--floor fit puts them on the floor)",
+        sentence = (
+            f"feet are planted {floor.height:.2f} m from the source's zero (stairs, another origin); heights are kept "
+            "(--floor fit puts them on the floor)"
         )
-    return Finding(
-        check="feet",
-        verdict="ok" if floor.sunk < 0.15 else "warning",
-        value=floor.shift,
-        sentence=f"heights shifted by {floor.shift:.3f} m; a foot is planted in {floor.planted:.0%} of frames; soles "
-        f"sink by {floor.sunk:.2f} m at most",
+        return TakeCheck("feet", "warning", floor.height, sentence)
+    sentence = (
+        f"heights shifted by {floor.shift:.3f} m; a foot is planted in {floor.planted:.0%} of frames; soles sink by "
+        f"{floor.sunk:.2f} m at most"
     )
+    return TakeCheck("feet", "ok" if floor.sunk < 0.15 else "warning", floor.shift, sentence)
 
 
 # --- gravity ----------------------------------------------------------------------------------
 
 
-def _gravity(take: Take) -> Finding:
+def _gravity(take: Take) -> TakeCheck:
     falls = flights(take)
     if not falls:
-        return Finding(check="gravity", verdict="ok", value=None, sentence="no flight to measure the rate by")
+        return TakeCheck("gravity", "ok", None, "no flight to measure the rate by")
     g = float(np.median(falls))
     many = f"{len(falls)} flights fall" if len(falls) > 1 else "a flight falls"
     sentence = f"{many} at {g:.1f} m/s²"
     if GRAVITY[0] <= g <= GRAVITY[1]:
-        return Finding(check="gravity", verdict="ok", value=g, sentence=sentence)
-    for (low, high), what, fps in (
-        (_HALF_RATE, "half", take.fps * 2),
-        (_DOUBLE_RATE, "double", take.fps / 2),
-    ):
+        return TakeCheck("gravity", "ok", g, sentence)
+    for (low, high), what, fps in ((_HALF_RATE, "half", take.fps * 2), (_DOUBLE_RATE, "double", take.fps / 2)):
         if low <= g <= high:
             # One flight may be a swing or a climb; several that all agree are a clock.
             verdict = "rejected" if len(falls) > 1 and all(low <= fall <= high for fall in falls) else "warning"
             advice = f"{sentence}, not 9.8: the rate of {take.fps:g} Hz is probably {what} the true one (--fps {fps:g})"
-            return Finding(check="gravity", verdict=verdict, value=g, sentence=advice)
-    return Finding(check="gravity", verdict="warning", value=g, sentence=f"{sentence}, not 9.8")
+            return TakeCheck("gravity", verdict, g, advice)
+    return TakeCheck("gravity", "warning", g, f"{sentence}, not 9.8")
 
 
 def flights(take: Take) -> list[float]:

@@ -65,7 +65,7 @@ def _distance(one: np.ndarray, two: np.ndarray) -> float:
 
 def test_a_jump_of_the_database_falls_at_nine_point_eight():
     take = import_file(BVH / "02_04.bvh", FIGURE, Options())
-    gravity = next(finding for finding in take.findings if finding.check == "gravity")
+    gravity = next(finding for finding in take.checks if finding.check == "gravity")
     print(f"02_04: {gravity.sentence}")
     assert gravity.value == pytest.approx(9.8, abs=0.5)
 

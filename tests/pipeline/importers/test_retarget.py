@@ -42,7 +42,7 @@ def test_motion_is_recovered_from_each_makers_figure(tmp_path: Path, name: str):
     take = import_file(path, FIGURE, Options(table=tables()[name]))
     assert take.skeleton == name
     assert distances(take, person).max() < 0.5
-    assert max(f.value or 0 for f in take.findings if f.check == "bones") < 0.1
+    assert max(f.value or 0 for f in take.checks if f.check == "bones") < 0.1
 
 
 def test_motion_is_recovered_from_the_cgspeed_figure_up_to_joints_it_lacks(tmp_path: Path):

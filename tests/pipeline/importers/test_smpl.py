@@ -96,7 +96,7 @@ def test_which_axis_is_up_is_found_or_given(tmp_path: Path):
     poses, trans = y_up()
     path = saved(tmp_path / "a.npz", poses=poses, trans=trans, fps=60)
     assert "y is up, found from the motion" in import_file(path, FIGURE, Options()).notes
-    (finding,) = (f for f in import_file(path, FIGURE, Options(up="z")).findings if f.check == "up")
+    (finding,) = (f for f in import_file(path, FIGURE, Options(up="z")).checks if f.check == "up")
     assert finding.verdict == "warning"
     lying = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
     poses[:, :3] = rotation_vectors(np.broadcast_to(lying, (len(poses), 3, 3)))

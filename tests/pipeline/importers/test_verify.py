@@ -23,7 +23,7 @@ def imported(folder: Path, person: Person, **options) -> Imported:
 
 
 def found(take: Imported, check: str):
-    return next(finding for finding in take.findings if finding.check == check)
+    return next(finding for finding in take.checks if finding.check == check)
 
 
 def test_a_jump_falls_at_nine_point_eight(tmp_path: Path):
