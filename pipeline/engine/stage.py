@@ -99,7 +99,7 @@ def run_stage(
     runner: Runner,
     *,
     final: Path | None = None,
-    finish: Callable[[Path, dict[str, Any]], None] | None = None,
+    finish: Callable[[Path], None] | None = None,
 ) -> Result:
     """Bring a stage to its published folder, doing only what is missing.
 
@@ -110,7 +110,7 @@ def run_stage(
         work_dir: parent of the stage folders.
         runner: where its items run.
         final: another place than `stage.folder(work_dir)`.
-        finish: called with the unfinished folder and its meta before the rename; writes what belongs to the whole.
+        finish: called with the unfinished folder before the rename; writes what belongs to the whole.
 
     Raises:
         UserError: another run holds the folder, most items fail, or the disk refuses.
@@ -132,7 +132,7 @@ def run_stage(
         if stage.whole and meta["failures"]:
             raise _incomplete(stage, journal, len(items))
         if finish is not None:
-            finish(partial, meta)
+            finish(partial)
         journal.path.unlink()
         publish_folder(partial, folder)
     log.info("%-10s done, %s", stage.name, _counts(meta))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
@@ -42,26 +42,22 @@ LICENCE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """The finished stages that shards are made from."""
+Stages = Mapping[str, Result]
+"""Name → finished stage, of those that shards are made from."""
 
-    index: Result
-    keypoints: Result
-    pairs: Result
-    copies: Result
-    views: Result
+BEFORE = ("index", "keypoints", "pairs", "copies", "project-2d")
+"""Their names, in the order in which manifests list their failures."""
 
 
 # --- which motion goes where ------------------------------------------------------------------
 
 
-def pack_items(sources: Sources, config: DataConfig) -> list[Item]:
+def pack_items(stages: Stages, config: DataConfig) -> list[Item]:
     """One item per shard: motions in order of id, a shard closed when the next motion would overfill it."""
-    splits = labelled_motions(sources.pairs)
+    splits = labelled_motions(stages["pairs"])
     by_split: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    left = _left_out(sources, config)
-    for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow):
+    left = _left_out(stages, config)
+    for row in read_rows(stages["keypoints"].table("keypoints"), KeypointRow):
         if row.motion_id in splits and row.motion_id not in left.motions:
             by_split[splits[row.motion_id]].append((row.motion_id, row.frames))
     return [
@@ -75,8 +71,8 @@ def pack_items(sources: Sources, config: DataConfig) -> list[Item]:
     ]
 
 
-def _left_out(sources: Sources, config: DataConfig) -> LeftOut:
-    return left_out(sources.keypoints, sources.pairs, sources.copies, config.pack)
+def _left_out(stages: Stages, config: DataConfig) -> LeftOut:
+    return left_out(stages["keypoints"], stages["pairs"], stages["copies"], config.pack)
 
 
 def _filled(motions: Iterable[tuple[str, int]], max_frames: int) -> list[list[str]]:
@@ -167,62 +163,42 @@ def _append(table: dict[str, list[Any]], row: dict[str, Any]) -> None:
 # --- the folder as a whole --------------------------------------------------------------------
 
 
-def pack_stage(config: DataConfig, sources: Sources) -> tuple[Stage, dict[str, Any]]:
+def pack_stage(config: DataConfig, stages: Stages) -> tuple[Stage, dict[str, Any]]:
     """The stage and the context its workers get."""
     payload = {
         "pack": asdict(config.pack),
-        "index": sources.index.content,
-        "keypoints": sources.keypoints.content,
-        "pairs": sources.pairs.content,
-        "copies": sources.copies.content,
-        "project-2d": sources.views.content,
-        "failures": {name: r.meta["tables"]["failures"]["sha256"] for name, r in _named(sources).items()},
+        **{name: stages[name].content for name in BEFORE},
+        "failures": {name: stages[name].meta["tables"]["failures"]["sha256"] for name in BEFORE},
     }
     stage = Stage(
         name="pack", version=3, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards", whole=True
     )
-    tables = {
-        "motions": sources.index.table("motions"),
-        "keypoints": sources.keypoints.table("keypoints"),
-        "views": sources.views.table("views"),
-        "clips": sources.pairs.table("clips"),
-        "pairs": sources.pairs.table("pairs"),
-    }
     context = {
-        "keypoints": str(sources.keypoints.folder.resolve()),
-        "tables": {name: str(path.resolve()) for name, path in tables.items()},
+        "keypoints": str(stages["keypoints"].folder.resolve()),
+        "tables": {name: str(path.resolve()) for name, path in _tables(stages).items()},
     }
     return stage, context
 
 
-def _named(sources: Sources) -> dict[str, Result]:
-    return {
-        "index": sources.index,
-        "keypoints": sources.keypoints,
-        "pairs": sources.pairs,
-        "copies": sources.copies,
-        "project-2d": sources.views,
-    }
+def _tables(stages: Stages) -> dict[str, Path]:
+    """Table → manifest, of all tables about motions and their labels."""
+    makers = {"motions": "index", "keypoints": "keypoints", "views": "project-2d"}
+    makers |= dict.fromkeys(("clips", "pairs", "transitions", "dropped"), "pairs")
+    return {table: stages[name].table(table) for table, name in makers.items()}
 
 
-def finish_folder(folder: Path, sources: Sources, config: DataConfig) -> None:
+def finish_folder(folder: Path, stages: Stages, config: DataConfig) -> None:
     """Write the manifests, then the index as the last file."""
     manifests = folder / "manifests"
     manifests.mkdir(exist_ok=True)
-    for result, names in (
-        (sources.index, ("motions",)),
-        (sources.keypoints, ("keypoints",)),
-        (sources.views, ("views",)),
-        (sources.pairs, ("clips", "pairs", "transitions", "dropped")),
-    ):
-        for name in names:
-            shutil.copyfile(result.table(name), manifests / f"{name}.jsonl")
-    left = _left_out(sources, config)
-    _write_left_out(manifests, sources, left)
+    for name, path in _tables(stages).items():
+        shutil.copyfile(path, manifests / f"{name}.jsonl")
+    left = _left_out(stages, config)
+    _write_left_out(manifests, stages, left)
     for verdict in ("failures", "skipped"):
         with open(manifests / f"{verdict}.jsonl", "wb") as joined:
-            for result in _named(sources).values():
-                with open(result.table(verdict), "rb") as own:
+            for name in BEFORE:
+                with open(stages[name].table(verdict), "rb") as own:
                     shutil.copyfileobj(own, joined)
     shards = [asdict(row) for row in read_rows(folder / "shards.jsonl", ShardRow)]
     write_index(
@@ -231,8 +207,8 @@ def finish_folder(folder: Path, sources: Sources, config: DataConfig) -> None:
         fps=config.keypoints.fps,
         views=config.project.views,
         shards=shards,
-        summary=summarise(shards, sources, config, left),
-        provenance={name: result.meta["identity"] for name, result in _named(sources).items()},
+        summary=summarise(shards, stages, config, left),
+        provenance={name: stages[name].meta["identity"] for name in BEFORE},
         licence=LICENCE,
     )
     # These two are made from the finished shards, one after the other; the folder is still under its unfinished name.
@@ -252,43 +228,43 @@ def _labelled(packed: ShardSet) -> Iterator[tuple[str, str, int]]:
     return zip(packed.pairs["text"], splits, (int(n) for n in lengths), strict=True)
 
 
-def _write_left_out(manifests: Path, sources: Sources, left: LeftOut) -> None:
+def _write_left_out(manifests: Path, stages: Stages, left: LeftOut) -> None:
     """`duplicates.jsonl`, and a reason in `dropped.jsonl` for each pair that the settings of *pack* leave out."""
     gone = left.copies
-    rows = list(read_rows(sources.copies.table("duplicates"), DuplicateRow))
+    rows = list(read_rows(stages["copies"].table("duplicates"), DuplicateRow))
     dropped = [r.motion_a if r.motion_a in gone else r.motion_b if r.motion_b in gone else "" for r in rows]
     write_rows(
         manifests / "duplicates.jsonl", [replace(row, dropped=name) for row, name in zip(rows, dropped, strict=True)]
     )
     if gone or left.pairs:
-        drops = read_rows(sources.pairs.table("dropped"), DropRow)
-        write_rows(manifests / "dropped.jsonl", chain(drops, left_out_rows(sources.pairs, left)))
+        drops = read_rows(stages["pairs"].table("dropped"), DropRow)
+        write_rows(manifests / "dropped.jsonl", chain(drops, left_out_rows(stages["pairs"], left)))
 
 
-def summarise(shards: Sequence[dict[str, Any]], sources: Sources, config: DataConfig, left: LeftOut) -> Summary:
+def summarise(shards: Sequence[dict[str, Any]], stages: Stages, config: DataConfig, left: LeftOut) -> Summary:
     """The counts that `ap-data inspect` shows; `left` is what settings leave out."""
-    packed = {row.motion_id for row in read_rows(sources.keypoints.table("keypoints"), KeypointRow)}
-    labels = _packed_labels(sources, packed, left)
+    packed = {row.motion_id for row in read_rows(stages["keypoints"].table("keypoints"), KeypointRow)}
+    labels = _packed_labels(stages, packed, left)
     rates = Counter(
         (row.fps_true, row.fps_stored)
-        for row in read_rows(sources.index.table("motions"), MotionRow)
+        for row in read_rows(stages["index"].table("motions"), MotionRow)
         if row.motion_id in labels.motions
     )
     frames = sum(row["frames"] for row in shards)
     return Summary(
         motions=rates.total(),
-        clips=_clips(sources, labels.motions, left),
+        clips=_clips(stages, labels.motions, left),
         pairs=labels.kinds.total(),
         kinds=dict(sorted(labels.kinds.items())),
-        transitions=_transitions(sources),
+        transitions=_transitions(stages),
         frames=frames,
         hours=round(frames / config.keypoints.fps / 3600, 4),
         labels=dict(labels.texts.most_common()),
         rates=_rates(rates),
         splits={split: _of_split(split, shards) for split in sorted({row["split"] for row in shards})},
-        dropped=_reasons(sources.pairs, "dropped") | dict(sorted(labels.left.items())),
-        failures={name: result.failures for name, result in _named(sources).items() if result.failures},
-        skipped={name: r.meta["skipped"] for name, r in _named(sources).items() if r.meta["skipped"]},
+        dropped=_reasons(stages["pairs"], "dropped") | dict(sorted(labels.left.items())),
+        failures={name: stages[name].failures for name in BEFORE if stages[name].failures},
+        skipped={name: stages[name].meta["skipped"] for name in BEFORE if stages[name].meta["skipped"]},
         unlabelled_motions=len(packed - labels.motions - left.motions),
         pairs_without_motion=labels.without,
     )
@@ -307,9 +283,9 @@ class _PackedLabels:
     """Pairs whose motion has no keypoints."""
 
 
-def _packed_labels(sources: Sources, packed: set[str], left: LeftOut) -> _PackedLabels:
+def _packed_labels(stages: Stages, packed: set[str], left: LeftOut) -> _PackedLabels:
     labels = _PackedLabels()
-    for pair in read_rows(sources.pairs.table("pairs"), PairRow):
+    for pair in read_rows(stages["pairs"].table("pairs"), PairRow):
         motion_id = motion_of(asdict(pair))
         if reason := left.reason(motion_id, pair.pair_id):
             labels.left[reason] += 1
@@ -322,15 +298,15 @@ def _packed_labels(sources: Sources, packed: set[str], left: LeftOut) -> _Packed
     return labels
 
 
-def _clips(sources: Sources, motions: set[str], left: LeftOut) -> int:
+def _clips(stages: Stages, motions: set[str], left: LeftOut) -> int:
     """Different clips of these motions; rows of one clip are adjacent, since they are in order of id."""
-    rows = read_rows(sources.pairs.table("clips"), ClipRow)
+    rows = read_rows(stages["pairs"].table("clips"), ClipRow)
     clips = (row.clip_id for row in rows if row.motion_id in motions and row.clip_id not in left.clips)
     return sum(1 for _ in groupby(clips))
 
 
-def _transitions(sources: Sources) -> Transitions:
-    verdicts = Counter(row["verdict"] for _, row in read_lines(sources.pairs.table("transitions")))
+def _transitions(stages: Stages) -> Transitions:
+    verdicts = Counter(row["verdict"] for _, row in read_lines(stages["pairs"].table("transitions")))
     number = verdicts.pop("kept", 0)
     return Transitions(found=number + verdicts.total(), kept=number, dropped=dict(sorted(verdicts.items())))
 

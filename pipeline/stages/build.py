@@ -18,7 +18,7 @@ from pipeline.engine.journal import locked
 from pipeline.engine.manifest import KeypointRow, MotionRow, read_rows
 from pipeline.engine.runner import Runner
 from pipeline.engine.stage import Result, Stage, published, run_stage, why_stale
-from pipeline.pack.motions import Sources, finish_folder, pack_items, pack_stage
+from pipeline.pack.motions import finish_folder, pack_items, pack_stage
 from pipeline.stages.copies import copies_items, copies_stage
 from pipeline.stages.index import index_items, index_stage, still_the_same, times_of
 from pipeline.stages.keypoints import keypoint_items, keypoints_stage
@@ -110,8 +110,7 @@ class Build:
             self._look_again(stage, items)
         place: dict[str, Any] = {}
         if name == "pack":
-            finish = partial(_finish, sources=self._sources(), config=self.config)
-            place = {"final": self.out, "finish": finish}
+            place = {"final": self.out, "finish": partial(finish_folder, stages=self.results, config=self.config)}
         return run_stage(stage, items, context, self.work, runner, **place)
 
     def _look_again(self, stage: Stage, items: list[Item]) -> None:
@@ -182,20 +181,10 @@ class Build:
         if name == "copies":
             stage, context = copies_stage(index, self.results["keypoints"], self.results["pairs"])
             return stage, copies_items(), context
-        stage, context = pack_stage(config, self._sources())
-        return stage, pack_items(self._sources(), config), context
-
-    def _sources(self) -> Sources:
-        r = self.results
-        return Sources(
-            index=r["index"], keypoints=r["keypoints"], pairs=r["pairs"], copies=r["copies"], views=r["project-2d"]
-        )
+        stage, context = pack_stage(config, self.results)
+        return stage, pack_items(self.results, config), context
 
     @property
     def failures(self) -> dict[str, dict[str, int]]:
         """Stage → reason → number of items, for stages that had failures."""
         return {name: result.failures for name, result in self.results.items() if result.failures}
-
-
-def _finish(folder: Path, meta: dict[str, Any], *, sources: Sources, config: DataConfig) -> None:
-    finish_folder(folder, sources, config)
