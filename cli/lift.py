@@ -77,9 +77,10 @@ def _model_options(body: F) -> F:
 @click.option("--bone", metavar="A-B=M", help="A bone instead: left_hip-left_knee=0.43.")
 @click.option("--up", is_flag=True, help="Turn into a world whose z is up; gravity is estimated.")
 @click.option("--format", type=click.Choice(FILE_FORMATS), help="Form of the file [default: by its name, else npz].")
+@click.option("--view", "picture", type=PathLike, metavar="PICTURE", help="Show it, too: .html, .mp4, .gif or .png.")
 def run(
     keypoints: tuple[Path, ...], out: Path, model: Path | None, device: str, format: str | None, everybody: bool,
-    **options: Any,
+    picture: Path | None, **options: Any,
 ) -> None:  # fmt: skip
     """Lift KEYPOINTS: COCO, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe, SLEAP, DeepLabCut, VideoPose3D or arrays.
 
@@ -87,16 +88,23 @@ def run(
     OpenPose folder count as one clip.
 
     \b
-    ap-lift run results.json --model demo/with --fps 25 -o clip.npz
+    ap-lift run results.json --model demo/with --fps 25 -o clip.npz --view clip.html
     """
     from actionpose.lift.read import one_clip
     from actionpose.lift.source import device_of, open_model
+    from actionpose.picture.show import check_suffix
 
+    if picture is not None:
+        check_suffix(picture)
+        if len(keypoints) > 1 and not one_clip(keypoints):
+            raise click.UsageError("--view shows one clip; show several one by one: ap-lift view")
     chosen = _chosen(options, everybody)
     source = open_model(_model(model), device_of(device))
     note(f"model: {source.says}")
     if len(keypoints) == 1 or one_clip(keypoints):
         lifted = _lift_one(keypoints, source, out, format, chosen)
+        if picture is not None:
+            _show(lifted, picture, title=keypoints[0].name)
         next_step(_made(lifted, out))
         return
     _lift_each(keypoints, source, out, format, chosen)
@@ -158,6 +166,64 @@ def _made(lifted: Lifted, out: Path) -> str:
     filled = int(lifted.filled.any(axis=1).sum())
     completed = f", {filled} with completed joints" if filled else ""
     return f"{people}{len(lifted)} poses{completed} in {out} ({lifted.units}; {lifted.scale_source})"
+
+
+@main.command()
+@click.argument("lifted", type=PathLike)
+@click.option("-o", "--out", type=PathLike, required=True, metavar="PICTURE", help="A .html, .mp4, .gif or .png.")
+@click.option("--labels", metavar="FILE|'A,B'", help="Name the action over time among these, as `ap-lift actions`.")
+@click.option("--model", type=PathLike, metavar="RUN", help="Model for --labels [default: the one it was lifted with].")
+@click.option("--device", default="auto", show_default=True, help="For --labels: auto, cpu, cuda or cuda:N.")
+@click.option("--person", type=int, metavar="ID", help="Show this person [default: everybody on a page, else one].")
+@click.option("--views", metavar="LIST", help="Angles: front, side, back, yaw+35pitch+14, … [default: two].")
+@click.option("--start", type=float, default=0.0, metavar="S", help="Begin this many seconds after the first frame.")
+@click.option("--seconds", type=float, metavar="S", help="Show this much [default: all].")
+@click.option("--title", metavar="TEXT", help="First line [default: the file's name].")
+def view(
+    lifted: Path, out: Path, labels: str | None, model: Path | None, device: str, title: str | None, **options: Any
+) -> None:
+    """Show LIFTED, a result of `ap-lift run`: the 2D input beside the 3D from several angles.
+
+    The ending of PICTURE decides: a page whose 3D can be turned, a film, or a sheet of eight moments. Hollow joints
+    were not seen: the model completed them (`ap-lift run --fill`).
+
+    \b
+    ap-lift view clip.npz -o clip.html
+    ap-lift view clip.npz --labels 'walk,sit down' --model demo/pretrain -o clip.mp4
+    """
+    from actionpose.lift.actions import name_actions, read_labels
+    from actionpose.lift.result import load
+    from actionpose.picture.show import check_suffix
+
+    check_suffix(out)
+    found, rows = load(lifted), []
+    if labels is not None:
+        wanted = read_labels(labels)
+        chosen = {"person": "all", "min_confidence": 0.1}
+        source, embedded = _embedded([lifted], model, device, chosen)
+        rows = name_actions(embedded[0], source, wanted)
+    shown = _show(found, out, title=title or lifted.name, actions=rows, **options)
+    next_step(f"{shown} {'are' if shown.endswith('people') else 'is'} in {out}")
+
+
+def _show(
+    lifted: Lifted, out: Path, *, title: str, person: int | None = None, views: str | None = None, start: float = 0.0,
+    seconds: float | None = None, actions: Sequence[dict[str, Any]] = (),
+) -> str:  # fmt: skip
+    """Write a picture of a result; whom it shows, in words."""
+    from actionpose.lift.view import VIEWS, scenes_of
+    from actionpose.picture.show import show
+    from cli.output import frames_bar
+
+    angles = tuple(part.strip() for part in views.split(",")) if views else VIEWS
+    scenes = scenes_of(lifted, title=title, person=person, views=angles, actions=actions)
+    if start or seconds is not None:
+        scenes = [scene.cut(start, seconds) for scene in scenes]
+    if len(scenes) > 1 and out.suffix.lower() != ".html":
+        note(f"{out} shows the person with most frames of {len(scenes)}; choose another with --person, or a .html")
+        scenes = scenes[:1]
+    show(scenes, out, bar=frames_bar)
+    return f"{len(scenes)} people" if len(scenes) > 1 else f"{len(scenes[0]) / scenes[0].fps:.1f} s"
 
 
 @main.command()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.app import Command
 from cli.options import PathLike, data_config, input_options, split_output
-from cli.output import command_line, emit, format_option, next_step, note, say
+from cli.output import command_line, emit, format_option, frames_bar, next_step, note, say
 from cli.settings import Settings, config_options
+
+if TYPE_CHECKING:
+    from pipeline.config import DataConfig
+    from pipeline.view.find import Clip
 
 
 @click.command(cls=Command)
@@ -75,7 +80,9 @@ def _short(row: dict[str, Any], width: int = 48) -> dict[str, Any]:
 @click.command(cls=Command)
 @click.argument("path", type=PathLike)
 @config_options("pipeline")
-@click.option("--output", type=PathLike, help="A .png (or .glb for a motion). Without it: drawn in the terminal.")
+@click.option(
+    "--output", type=PathLike, help="A .png, .gif, .mp4 or .html; of a body .png or .glb [default: the terminal]."
+)
 @click.option("--clip", default="", metavar="ID", help="Clip or motion of a shard folder.")
 @click.option("--label", default="", metavar="TEXT", help="First clip of a shard folder with this label.")
 @click.option("--views", default="front,side", show_default=True, metavar="LIST", help="Views to draw.")
@@ -94,25 +101,53 @@ def preview(
     """Draw one motion: a clip of a shard folder, a file of keypoints, or a motion file with its body.
 
     \b
-    ap-data preview shards --label 'transit from walk to sit' --output sit.png
+    ap-data preview shards --label 'transit from walk to sit' --output sit.mp4
     ap-data preview walk.npz
-    ap-data preview AMASS/KIT/3/walk_poses.npz --body BODY --regressor R.npy --output walk.png
+    ap-data preview AMASS/KIT/3/walk_poses.npz --body BODY --output walk.glb
     """
-    from pipeline.stages.build import check_inputs
-    from pipeline.view.find import find_clip, show_body, show_clip
+    from pipeline.view.find import find_clip
+    from pipeline.view.pictures import clip_as_text
 
     settings, output = split_output(settings, output)
     config = data_config(settings, **inputs)
     if config.inputs.body:
-        if output is None:
-            raise click.UsageError("a body is drawn into a file: --output OUT.png or OUT.glb")
-        check_inputs(config, ("body",) if output.suffix == ".glb" else ("body", "regressor"), "preview")
-        note(show_body(path, config, output, frame))
+        _preview_body(path, config, output, frame)
+    elif output is None:
+        found = find_clip(path, clip, label)
+        say(f"{found.title}\n{clip_as_text(found.frames, found.heading)}")
     else:
-        shown = show_clip(find_clip(path, clip, label), tuple(v.strip() for v in views.split(",")), output)
-        say(shown) if output is None else note(shown)
+        _preview_clip(output, tuple(v.strip() for v in views.split(",")), lambda: find_clip(path, clip, label))
     if output is not None:
         next_step(f"The picture is {output}.")
+
+
+def _preview_body(path: Path, config: DataConfig, output: Path | None, frame: int | None) -> None:
+    from actionpose.picture.show import check_suffix
+    from pipeline.stages.build import check_inputs
+    from pipeline.view.find import show_body
+
+    if output is None:
+        raise click.UsageError("a body is drawn into a file: --output OUT.png or OUT.glb")
+    suffix = check_suffix(output, (".png", ".glb"))
+    check_inputs(config, ("body",) if suffix == ".glb" else ("body", "regressor"), "preview")
+    note(show_body(path, config, output, frame))
+
+
+def _preview_clip(output: Path, views: tuple[str, ...], find: Callable[[], Clip]) -> None:
+    from actionpose.picture.scene import OBLIQUE, Person, Scene
+    from actionpose.picture.show import check_suffix, show
+
+    if output.suffix.lower() == ".glb":
+        raise click.UsageError("a .glb holds a body: give a motion file with --body BODY")
+    check_suffix(output)
+    clip = find()
+    about = f"{len(clip.frames)} frames, {len(clip.frames) / clip.fps:.1f} s at {clip.fps:g} frames a second"
+    people = (Person(points=clip.frames.astype(float)),)
+    scene = Scene(
+        title=clip.title, about=about, people=people, fps=clip.fps, heading=clip.heading, views=(OBLIQUE, *views)
+    )
+    show([scene], output, bar=frames_bar)
+    note(f"{clip.title}: {about}")
 
 
 @click.command(cls=Command)

@@ -110,6 +110,16 @@ def next_step(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
+def frames_bar(frames: Iterable[int]) -> Iterable[int]:
+    """The frames of a film, with a bar and the time left on a terminal."""
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return frames
+    bar: Iterable[int] = tqdm(frames, desc="drawing", unit="frame", disable=None, leave=False)
+    return bar
+
+
 def command_line(*words: object) -> str:
     """A command to type, quoted where a shell needs it."""
     return shlex.join(map(str, words))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.geometry import camera_matrix
+from actionpose.picture.scene import Label, Person, Scene
 from actionpose.schema import Summary
 from actionpose.shards import ShardSet
 
@@ -169,35 +168,39 @@ def sample_clips(shards: ShardSet, count: int = N_CLIPS) -> list[int]:
     return [best[label][1] for label in chosen]
 
 
-def viewer_clip(shards: ShardSet, pair: int) -> dict[str, Any]:
-    """One clip as the page's script reads it: int16 millimetres from an origin, with its label and source."""
+def viewer_clip(shards: ShardSet, pair: int) -> Scene:
+    """The clip of a pair, with its label and source; of a transition, what comes before and after it."""
     clip = int(shards.pairs["clip"][pair])
     motion = int(shards.clips["motion"][clip])
-    frames = np.asarray(shards.clip_frames(clip)[:MAX_CLIP_FRAMES], dtype=np.float64)
-    middle = (frames.reshape(-1, 3).min(axis=0) + frames.reshape(-1, 3).max(axis=0)) / 2
-    origin = np.array([middle[0], middle[1], 0.0])
-    millimetres = np.clip(np.rint((frames - origin) * 1000), -32768, 32767).astype("<i2")
-    heading = float(shards.clips["heading"][clip])
-    borders = [int(shards.pairs["border_a"][pair]), int(shards.pairs["border_b"][pair])]
-    label = str(shards.pairs["text"][pair])
-    return {
-        "label": label,
-        "raw": str(shards.pairs["raw"][pair]),
-        "id": str(shards.clips["clip_id"][clip]),
-        "dataset": str(shards.motions["dataset"][motion]),
-        "source": Path(str(shards.motions["source"][motion])).name,
-        "frames": len(frames),
-        "of": int(shards.clip_lengths()[clip]),
-        "heading": heading,
-        "cameras": {view: camera_matrix(view, heading).round(6).tolist() for view in shards.views[:2]},
-        "borders": borders if is_transition(str(shards.pairs["kind"][pair]), label) else None,
-        "texts": [str(shards.pairs["text_a"][pair]), str(shards.pairs["text_b"][pair])],
-        "floor": _floor(frames),
-        "data": base64.b64encode(millimetres.tobytes()).decode("ascii"),
-    }
+    whole = shards.clip_frames(clip)
+    frames = np.asarray(whole[:MAX_CLIP_FRAMES], dtype=np.float64)
+    label, raw = str(shards.pairs["text"][pair]), str(shards.pairs["raw"][pair])
+    cut = f" (the first {len(frames)} of {len(whole)})" if len(frames) < len(whole) else ""
+    source = Path(str(shards.motions["source"][motion])).name
+    about = [
+        str(shards.motions["dataset"][motion]), source, str(shards.clips["clip_id"][clip]),
+        f"{len(frames)} frames{cut} at {shards.fps:g} frames a second",
+    ]  # fmt: skip
+    return Scene(
+        title=label,
+        about=" · ".join(about + ([f"annotated as “{raw}”"] if raw and raw != label else [])),
+        people=(Person(points=frames),),
+        fps=shards.fps,
+        heading=float(shards.clips["heading"][clip]),
+        views=shards.views[:2],
+        labels=_phases(shards, pair, label, len(frames)),
+    )
 
 
-def _floor(frames: NDArray[np.floating]) -> float:
-    """Height of the ground in metres: 0 where the feet come near it, else just under the lowest joint."""
-    lowest = float(frames[..., 2].min())
-    return 0.0 if -0.1 < lowest < 0.3 else lowest - 0.05
+def _phases(shards: ShardSet, pair: int, label: str, frames: int) -> tuple[Label, ...]:
+    """Of a transition: the action before, the transition, the action after."""
+    if not is_transition(str(shards.pairs["kind"][pair]), label):
+        return ()
+    borders = [min(int(shards.pairs[name][pair]), frames) for name in ("border_a", "border_b")]
+    marks = [0, *borders, frames]
+    texts = (str(shards.pairs["text_a"][pair]), label, str(shards.pairs["text_b"][pair]))
+    return tuple(
+        Label(start_s=start / shards.fps, end_s=stop / shards.fps, text=text)
+        for start, stop, text in zip(marks, marks[1:], texts, strict=False)
+        if stop > start
+    )

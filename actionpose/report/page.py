@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
 
 from actionpose.geometry import SCREEN_PER_METRE
+from actionpose.picture.player import clip_data, document, player
+from actionpose.picture.scene import Scene
 from actionpose.report.facts import WINDOW, ShardFacts
 from actionpose.report.svg import Bar, Series, absent, bar_rows, histogram, legend, line_chart, number, table, text
 from actionpose.report.tables import results_section
 from actionpose.runs.results import Difference, ResultRow, RetrievalRow, Run
-from actionpose.skeleton import BONES, LEFT, RIGHT
 
 TOP_LABELS = 30
 MAX_CURVES = 11
@@ -40,7 +39,7 @@ def page(
     *,
     title: str,
     facts: ShardFacts,
-    clips: Sequence[Mapping[str, Any]],
+    clips: Sequence[Scene],
     runs: Sequence[Run],
     results: Sequence[ResultRow],
     gains: Sequence[Difference],
@@ -56,17 +55,11 @@ def page(
         _section("origin", "Where it comes from", _origin(facts)),
         _section("read", "How to read this, and what to do next", _reading()),
     ]
-    head = _head(title, facts)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title)}</title>\n<style>\n{_asset('report.css')}</style>\n</head>\n<body>\n<main>\n"
-        f"{head}\n{''.join(sections)}</main>\n<script>\n{_asset('report.js')}</script>\n</body>\n</html>\n"
-    )
+    return document(title, f"{_head(title, facts)}\n{''.join(sections)}", _styles())
 
 
-def _asset(name: str) -> str:
-    return resources.files("actionpose.report").joinpath("assets", name).read_text(encoding="utf-8")
+def _styles() -> str:
+    return resources.files("actionpose.report").joinpath("assets", "report.css").read_text(encoding="utf-8")
 
 
 def _section(anchor: str, title: str, body: str) -> str:
@@ -192,35 +185,14 @@ def _rejected(facts: ShardFacts) -> str:
 # --- the moving clip --------------------------------------------------------------------------
 
 
-def _viewer(clips: Sequence[Mapping[str, Any]], facts: ShardFacts) -> str:
-    if not clips:
+def _viewer(scenes: Sequence[Scene], facts: ShardFacts) -> str:
+    if not scenes:
         why = "benchmark shards hold screen units" if facts.kind != "motion-text" else "no pair has two frames"
         return absent(f"No clip to show: {why}.")
-    content = {
-        "clips": clips,
-        "bones": BONES,
-        "left": LEFT,
-        "right": RIGHT,
-        "fps": facts.fps,
-        "scale": SCREEN_PER_METRE,
-    }
-    data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    options = "".join(f'<option value="{k}">{text(clip["label"])}</option>' for k, clip in enumerate(clips))
-    flats = '<div><canvas aria-label="2D view"></canvas><span></span></div>' * min(len(facts.views), 2)
     return (
-        '<p class="note">The person\'s <span class="key"><i class="swatch left"></i>left</span> and '
-        '<span class="key"><i class="swatch right"></i>right</span> side. Drag to turn, shift-scroll to come nearer, '
-        "double-click to start over. The small pictures are the orthographic views that a model gets as input, "
-        "in screen units; grid lines are 0.1 apart there and half a metre on the floor.</p>"
-        '<div class="viewer"><canvas id="space" tabindex="0" aria-label="Skeleton in 3D, turned by dragging"></canvas>'
-        f'<div class="flat">{flats}</div></div><p id="phase"></p>'
-        f'<div class="controls"><button id="play" type="button">Pause</button>'
-        f'<select id="pick" aria-label="Which clip">{options}</select>'
-        '<div class="timeline"><i class="band" id="band"></i>'
-        '<input id="slider" type="range" min="0" max="1" value="0" aria-label="Frame"></div>'
-        '<span id="clock"></span></div>'
-        '<p class="note" id="about"></p>'
-        f'<script type="application/json" id="clips">{data}</script>'
+        '<p class="note">Drag to turn, shift-scroll to come nearer, double-click to start over. The small pictures are '
+        "the orthographic views that a model gets as input, in screen units; grid lines are 0.1 apart there and half a "
+        "metre on the floor.</p>" + player([clip_data(scene) for scene in scenes], grid=SCREEN_PER_METRE)
     )
 
 

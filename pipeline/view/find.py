@@ -19,7 +19,7 @@ from pipeline.engine.item import ItemError, Skip
 from pipeline.sources.amass import read_motion
 from pipeline.stages.keypoints import regressor_for
 from pipeline.stages.project import read_keypoints
-from pipeline.view.pictures import clip_as_text, draw_clip_png, draw_mesh_png, export_glb
+from pipeline.view.pictures import draw_mesh_png, export_glb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +90,6 @@ def _clip_number(shards: ShardSet, clip_id: str, label: str) -> int:
     if not matches:
         raise UserError(f"no label contains '{label}'", "list them: ap-data inspect FOLDER --table pairs")
     return int(shards.pairs["clip"][matches[0]])
-
-
-def show_clip(clip: Clip, views: tuple[str, ...], out: Path | None) -> str:
-    """Write a contact sheet to `out`, or return a picture in characters."""
-    if out is None:
-        return f"{clip.title}\n{clip_as_text(clip.frames, clip.heading)}"
-    draw_clip_png(clip.frames, clip.heading, views, out, clip.title, fps=clip.fps)
-    return f"{clip.title}: {len(clip.frames)} frames, {len(clip.frames) / clip.fps:.1f} s"
 
 
 def show_body(path: Path, config: DataConfig, out: Path, frame: int | None) -> str:

@@ -1,11 +1,10 @@
-"""One motion for human eyes: a contact sheet, a shaded body, a GLB file, or characters on a terminal.
+"""One motion for human eyes: a shaded body, a GLB file, or characters on a terminal.
 
 matplotlib and trimesh are imported when first used; the terminal picture needs neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,107 +13,17 @@ from numpy.typing import NDArray
 
 from actionpose import charts
 from actionpose.arrays import Floats
-from actionpose.charts import HAIR, INK, SOFT
-from actionpose.errors import UserError
+from actionpose.charts import INK, SOFT
+from actionpose.drawing import HEAD, NOSE, add_strokes, moments, skeleton
 from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
-from actionpose.skeleton import BONES, LEFT, RIGHT
+from actionpose.skeleton import BONES
 from pipeline.view.raster import Frame, render
 
-LEFT_COLOUR, RIGHT_COLOUR, MIDDLE_COLOUR = "#e0632b", "#2368c4", "#56616c"
-OBLIQUE = "yaw+35pitch+14"
-"""The view that shows 3D in a still picture: from the front left, a little from above."""
-
 MOMENTS = 8
-NOSE, HEAD = 9, 10
 PANEL = (440, 600)
 """Pixels of one picture of a body, width and height."""
-
-
-def bone_colour(child: int) -> str:
-    """Orange for the person's left, blue for the right, grey between."""
-    return LEFT_COLOUR if child in LEFT else RIGHT_COLOUR if child in RIGHT else MIDDLE_COLOUR
-
-
-def moments(frames: int, count: int) -> list[int]:
-    """Up to `count` frame numbers spread evenly from the first to the last."""
-    return np.unique(np.linspace(0, frames - 1, min(count, frames)).round().astype(int)).tolist()
-
-
-# --- contact sheet ----------------------------------------------------------------------------
-
-
-def draw_clip_png(
-    frames_world: Floats, heading: float, views: Sequence[str], out: Path, title: str, *, fps: float = 30.0
-) -> None:
-    """Draw a clip at eight moments: an oblique view in the first row, then a row for each view.
-
-    Args:
-        frames_world: (T, 17, 3) metres, world frame, z up.
-        heading: radians, as `geometry.facing_heading` gives it.
-        views: names for `geometry.camera_matrix`.
-        out: a PNG file.
-        title: written above the pictures.
-        fps: for the times under the title.
-
-    Raises:
-        UserError: matplotlib is not installed, no frame, an unknown view, or the file cannot be written.
-    """
-    if not len(frames_world):
-        raise UserError("there is no frame to draw", "choose a clip of at least one frame")
-    picked = moments(len(frames_world), MOMENTS)
-    rows = [("3D", OBLIQUE), *((view, view) for view in views)]
-    poses = _in_place(np.asarray(frames_world, dtype=np.float64))
-    with charts.figure(out, (1.75 * len(picked) + 0.6, 2.75 * len(rows) + 0.7), dpi=120, layout=None) as figure:
-        figure.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold", color=INK)
-        axes = figure.subplots(len(rows), len(picked), squeeze=False)
-        for (name, view), row in zip(rows, axes, strict=True):
-            drawn = to_camera(poses, camera_matrix(view, heading))
-            _draw_row(row, drawn[picked], name, oblique=view == OBLIQUE)
-        for cell, frame in zip(axes[0], picked, strict=True):
-            cell.set_title(f"{frame / fps:.2f} s", fontsize=9, color=SOFT)
-        figure.subplots_adjust(left=0.045, right=0.995, bottom=0.01, top=1 - 0.75 / figure.get_figheight(),
-                               wspace=0.04, hspace=0.05)  # fmt: skip
-
-
-def _in_place(poses: Floats) -> Floats:
-    """The same poses (T, 17, 3), each with its pelvis over the origin; heights are kept."""
-    return poses - poses[:, :1] * np.array([1.0, 1.0, 0.0])
-
-
-def _draw_row(axes: Sequence[Any], poses_cam: Floats, name: str, *, oblique: bool) -> None:
-    """One view of all moments, at one scale and over one ground line."""
-    low, high = poses_cam[..., 1].min(), poses_cam[..., 1].max()
-    half = max(float(np.abs(poses_cam[..., 0]).max()) + 0.12, 0.32 * (high - low))
-    for axis, pose in zip(axes, poses_cam, strict=True):
-        if not oblique:
-            axis.axhline(high + 0.04, color=HAIR, lw=1.2, zorder=0)
-        else:
-            feet = pose[[3, 6]].mean(axis=0)
-            axis.add_artist(_ellipse(float(feet[0]), float(feet[1]) + 0.05, 0.62, 0.17, color="#000000", alpha=0.10))
-        draw_skeleton(axis, pose)
-        axis.set_xlim(-half, half)
-        axis.set_ylim(high + 0.16, low - 0.14)
-        axis.set_aspect("equal")
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.set_frame_on(False)
-    axes[0].set_ylabel(name, fontsize=10, color=SOFT)
-
-
-def draw_skeleton(axis: Any, points: Floats, *, width: float = 3.0, face: bool = True) -> None:
-    """Draw bones, far ones first, then the face as a disc; points (17, 3): x, y in the axis' units, z away."""
-    order = sorted(BONES, key=lambda bone: -float(points[list(bone), 2].sum()))
-    for parent, child in order:
-        x, y = points[[parent, child], 0], points[[parent, child], 1]
-        axis.plot(x, y, color=bone_colour(child), lw=width, solid_capstyle="round", zorder=3)
-    axis.scatter(*points[:, :2].T, s=width * 4, c=[bone_colour(j) for j in range(len(points))], zorder=4, lw=0)
-    if face:
-        middle, reach = points[[NOSE, HEAD], :2].mean(axis=0), float(np.linalg.norm(points[HEAD] - points[NOSE]))
-        axis.add_artist(
-            _ellipse(float(middle[0]), float(middle[1]), 1.2 * reach, 1.2 * reach, color=MIDDLE_COLOUR, zorder=4)
-        )
 
 
 # --- the body ---------------------------------------------------------------------------------
@@ -170,7 +79,8 @@ def _draw_body(axis: Any, vertices: Floats, faces: NDArray[np.integer], points: 
         axis.add_artist(_ellipse(float(under[0]), float(under[1]), size, 0.2 * size, color="#000000", alpha=0.022))
     axis.imshow(picture, interpolation="antialiased", zorder=2)
     if points is not None:
-        draw_skeleton(axis, np.concatenate([frame.pixels(points), points[:, 2:] * scale], axis=1), face=False)
+        inside = skeleton(np.concatenate([frame.pixels(points), points[:, 2:] * scale], axis=1), scale, face=False)
+        add_strokes(axis, inside, axis.get_window_extent().width / axis.figure.dpi * 72 / width)
     axis.set_xlim(0, width)
     axis.set_ylim(height, 0)
     axis.set_axis_off()

@@ -216,9 +216,12 @@ def test_preview_draws_a_clip_here_and_into_a_file(world, shards, tmp_path):
     assert here.exit_code == 0, here.output
     assert "transit from walk forward to sit" in here.stdout
     assert any("\u2800" < sign <= "\u28ff" for sign in here.stdout)
-    png = tmp_path / "clip.png"
-    assert run("preview", shards, "--label", "jump", "-o", png).exit_code == 0
-    assert png.read_bytes()[:4] == b"\x89PNG"
+    for name, begins in (("clip.png", b"\x89PNG"), ("clip.html", b"<!DOCTYPE html>"), ("clip.gif", b"GIF89a")):
+        assert run("preview", shards, "--label", "wave right hand", "-o", tmp_path / name).exit_code == 0
+        assert (tmp_path / name).read_bytes().startswith(begins)
+    other = run("preview", shards, "--label", "wave right hand", "-o", tmp_path / "clip.avi")
+    assert (other.exit_code, ".html, .mp4, .gif or .png" in other.stderr) == (1, True)
+    assert "with --body" in run("preview", shards, "--label", "wave", "-o", tmp_path / "clip.glb").stderr
     assert "no label contains 'fly'" in run("preview", shards, "--label", "fly").stderr
 
 
@@ -227,6 +230,8 @@ def test_preview_puts_a_motion_on_its_body(world, tmp_path):
         result = run("preview", walk(world), *body(world), "-o", tmp_path / name)
         assert result.exit_code == 0, result.output
     assert (tmp_path / "body.glb").read_bytes()[:4] == b"glTF"
+    film = run("preview", walk(world), *body(world), "-o", tmp_path / "body.mp4")
+    assert (film.exit_code, ".png or .glb" in film.stderr) == (1, True)
     assert (
         "frames 0 to 399" in run("preview", walk(world), *body(world), "--frame", 999, "-o", tmp_path / "x.png").stderr
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +30,11 @@ def clip(tmp_path: Path) -> Path:
 
 
 def run(*words: object) -> Result:
-    return CliRunner().invoke(main, ["run", *map(str, words)])
+    return typed("run", *words)
+
+
+def typed(*words: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, words)])
 
 
 def test_a_file_becomes_poses_and_what_it_was_taken_for_is_reported(model: Path, clip: Path, tmp_path: Path):
@@ -69,3 +76,49 @@ def test_wrong_use_gets_a_sentence(model: Path, clip: Path, tmp_path: Path):
     assert "is a picture" in done.stderr
     assert "docs/lift.md" in done.stderr
     assert not (tmp_path / "o.npz").exists()
+
+
+# --- pictures ---------------------------------------------------------------------------------
+
+
+def embedded(page: Path) -> list[dict[str, Any]]:
+    (text,) = re.findall(r'<script type="application/json">(.*?)</script>', page.read_text(), re.DOTALL)
+    return json.loads(text)["clips"]
+
+
+def test_a_clip_is_shown_when_it_is_lifted_and_later(model: Path, clip: Path, tmp_path: Path):
+    done = run(clip, "--model", model, "--fps", 25, "-o", tmp_path / "o.npz", "--view", tmp_path / "now.html")
+    assert done.exit_code == 0, done.output
+    (shown,) = embedded(tmp_path / "now.html")
+    assert (shown["title"], shown["frames"], shown["fps"]) == ("my clip.json", 30, 25)
+    assert [flat["name"] for flat in shown["flats"]] == ["2D input", "3D, turned 90°"]
+    later = typed("view", tmp_path / "o.npz", "--start", 0.4, "--seconds", 0.4, "-o", tmp_path / "later.html")
+    assert later.exit_code == 0, later.output
+    assert later.stderr.splitlines()[-1] == f"0.4 s is in {tmp_path / 'later.html'}"
+    assert embedded(tmp_path / "later.html")[0]["first_s"] == 0.4
+
+
+def test_everybody_is_on_a_page_and_completed_joints_are_marked(model: Path, tmp_path: Path):
+    two = np.stack([filmed(camera_pose(20), "h36m-17")] * 2, axis=1)
+    two[:, 1, :, 0] += 500
+    two[5:8, 0, 13, 2] = 0
+    np.save(tmp_path / "two.npy", two)
+    run(tmp_path / "two.npy", "--layout", "h36m-17", "--model", model, "--all", "--fill", "-o", tmp_path / "o.npz")
+    done = typed("view", tmp_path / "o.npz", "-o", tmp_path / "o.html")
+    assert done.exit_code == 0, done.output
+    shown = embedded(tmp_path / "o.html")
+    assert len(shown) == 2
+    filled = [np.frombuffer(base64.b64decode(clip["people"][0].get("filled", "")), np.uint8) for clip in shown]
+    (marks,) = [one.reshape(-1, 17) for one in filled if one.any()]
+    assert np.argwhere(marks).tolist() == [[5, 13], [6, 13], [7, 13]]
+    one = typed("view", tmp_path / "o.npz", "-o", tmp_path / "o.png")
+    assert "choose another with --person" in one.stderr
+    assert (tmp_path / "o.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_picture_is_refused_before_anything_is_lifted(model: Path, clip: Path, tmp_path: Path):
+    done = run(clip, "--model", model, "-o", tmp_path / "o.npz", "--view", tmp_path / "o.webm")
+    assert (done.exit_code, ".html, .mp4, .gif or .png" in done.stderr) == (1, True)
+    assert not (tmp_path / "o.npz").exists()
+    wrong = typed("view", clip, "-o", tmp_path / "o.html")
+    assert (wrong.exit_code, "is no result of `ap-lift run`" in wrong.stderr) == (1, True)

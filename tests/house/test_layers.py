@@ -38,8 +38,8 @@ ARROWS: dict[str, dict[str, tuple[str, ...]]] = {
         "runs": ("data", "evaluate", "model", "train"),
         "ablation": ("data", "evaluate", "runs", "train"),
         "robustness": ("data", "evaluate", "runs", "train"),
-        "report": ("runs",),
-        "lift": ("data", "model", "runs", "train"),
+        "report": ("picture", "runs"),
+        "lift": ("data", "model", "picture", "runs", "train"),
         "export": ("lift", "model"),
     },
     "pipeline": {

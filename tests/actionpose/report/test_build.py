@@ -225,24 +225,26 @@ def test_the_same_input_gives_the_same_page(
 # --- the moving clip --------------------------------------------------------------------------
 
 
+def embedded(source: str) -> list[dict[str, Any]]:
+    """The clips of the page's players."""
+    found = re.findall(r'<script type="application/json">(.*?)</script>', source, re.DOTALL)
+    return [clip for text in found for clip in json.loads(text)["clips"]]
+
+
 def test_embedded_frames_and_cameras_give_the_frames_back(report: tuple[Any, str], shards: Path) -> None:
-    found = re.search(r'<script type="application/json" id="clips">(.*?)</script>', report[1], re.DOTALL)
-    assert found
-    content = json.loads(found[1])
-    opened = ShardSet(shards)
-    assert content["clips"][0]["label"].startswith("transit from walk to")
-    assert {c["label"] for c in content["clips"]} == set(opened.pairs["text"])
-    for clip in content["clips"]:
-        k = opened.clips["clip_id"].tolist().index(clip["id"])
-        shown = np.frombuffer(base64.b64decode(clip["data"]), dtype="<i2").reshape(-1, 17, 3) / 1000
+    opened, clips = ShardSet(shards), embedded(report[1])
+    assert clips[0]["title"].startswith("transit from walk to")
+    assert {c["title"] for c in clips} == set(opened.pairs["text"])
+    for clip in clips:
+        (k,) = [n for n, name in enumerate(opened.clips["clip_id"].tolist()) if f" {name} ·" in clip["about"]]
+        shown = np.frombuffer(base64.b64decode(clip["people"][0]["data"]), dtype="<i2").reshape(-1, 17, 3) / 1000
         true = opened.clip_frames(k)
         shift = (true - shown).reshape(-1, 3)
         np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1.01e-3)
         assert shift[0, 2] == pytest.approx(0, abs=1e-3)
-        np.testing.assert_allclose(
-            clip["cameras"]["side"], camera_matrix("side", opened.clips["heading"][k]), atol=1e-6
-        )
-    assert content["clips"][0]["borders"] == [25, 40]
+        side = camera_matrix("side", opened.clips["heading"][k])
+        np.testing.assert_allclose(clip["flats"][1]["camera"], side, atol=1e-6)
+    assert [round(x["from"]) for x in clips[0]["labels"]] == [0, 25, 40]
 
 
 def test_one_clip_a_label_and_no_more_than_asked(tmp_path: Path) -> None:
@@ -256,7 +258,8 @@ def test_one_clip_a_label_and_no_more_than_asked(tmp_path: Path) -> None:
 def test_a_long_clip_is_cut_and_says_of_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actionpose.report.facts.MAX_CLIP_FRAMES", 20)
     clip = viewer_clip(ShardSet(make_shards(tmp_path / "s")), 0)
-    assert (clip["frames"], clip["of"]) == (20, 60)
+    assert len(clip) == 20
+    assert "20 frames (the first 20 of 60)" in clip.about
 
 
 # --- runs -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
-from pipeline.view.pictures import clip_as_text, draw_clip_png, draw_mesh_png, export_glb, moments
+from pipeline.view.pictures import clip_as_text, draw_mesh_png, export_glb
 from pipeline.view.raster import Frame, render, vertex_normals
 from tests.makers.walker import STANDING, walking
 
@@ -36,37 +36,9 @@ def where(picture: np.ndarray, colour: np.ndarray) -> np.ndarray:
     return np.argwhere(np.abs(picture - colour).max(axis=-1) <= 2)
 
 
-# --- the contact sheet ------------------------------------------------------------------------
-
-
-def test_the_sheet_has_a_left_and_a_right_figure_in_every_row(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    out = tmp_path / "clip.png"
-    draw_clip_png(walking(60, heading=1.0), 1.0, ("front", "side"), out, "walk & <wave>")
-    picture = read_png(out)
-    third = len(picture) / 3
-    for colour in (LEFT_RGB, RIGHT_RGB):
-        rows = where(picture, colour)[:, 0]
-        assert all(((rows > k * third) & (rows < (k + 1) * third)).sum() > 300 for k in range(3))
-
-
-def test_the_persons_left_is_right_of_the_picture_from_the_front(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    out = tmp_path / "clip.png"
-    draw_clip_png(walking(1, heading=2.5), 2.5, ("front",), out, "stand")
-    picture = read_png(out)
-    front = picture[len(picture) * 6 // 10 :]
-    assert where(front, LEFT_RGB)[:, 1].min() > where(front, RIGHT_RGB)[:, 1].max()
-
-
-def test_an_empty_clip_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no frame"):
-        draw_clip_png(np.zeros((0, 17, 3)), 0.0, ("front",), tmp_path / "x.png", "")
-
-
-@pytest.mark.parametrize(("package", "extra"), [("matplotlib", "picture"), ("trimesh", "mesh")])
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("package", ["matplotlib", "trimesh"])
+def test_a_missing_package_is_named_and_nothing_is_written(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     true_import = builtins.__import__
 
@@ -77,19 +49,13 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
 
     monkeypatch.setattr(builtins, "__import__", without)
     draw = {
-        "matplotlib": lambda: draw_clip_png(walking(3), 0.0, ("front",), tmp_path / "x.png", ""),
+        "matplotlib": lambda: draw_mesh_png(*ball(), None, tmp_path / "x.png"),
         "trimesh": lambda: export_glb(*ball(), tmp_path / "x.glb"),
     }[package]
     with pytest.raises(UserError, match=package) as caught:
         draw()
-    assert f"actionpose[{extra}]" in caught.value.hint
+    assert f"actionpose[{ {'matplotlib': 'picture', 'trimesh': 'mesh'}[package] }]" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
-
-
-def test_moments_run_from_the_first_frame_to_the_last() -> None:
-    assert moments(100, 4) == [0, 33, 66, 99]
-    assert moments(3, 8) == [0, 1, 2]
-    assert moments(0, 8) == []
 
 
 # --- the body ---------------------------------------------------------------------------------
