@@ -1,4 +1,4 @@
-"""Pictures of clips hold what they are named after: a real film, a real gif, people where they stand, labels in time."""
+"""Pictures of clips are what their names say: a film, a gif; with people where they stand and labels in time."""
 
 from __future__ import annotations
 
