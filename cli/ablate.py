@@ -10,7 +10,7 @@ import click
 from actionpose.version import toolkit_version
 from cli.app import Command, given, typed
 from cli.options import PathLike, budget_option, dry_run_option
-from cli.output import command_line, emit, format_option, next_step, note, some_failed
+from cli.output import command_line, emit, format_option, loading, next_step, note, some_failed
 from cli.settings import Settings, config_options
 
 
@@ -54,6 +54,7 @@ def ablate(
     ap-train ablate -c tiny --data shards --out runs/grid --seeds 0,1,2 --budget-minutes 30
     ap-train ablate -c tiny --data shards --out runs/grid --seeds 0,1,2 --budget-minutes 30 --resume
     """
+    loading("torch")
     from actionpose import charts
     from actionpose.ablation import grid as grids
     from actionpose.ablation.settings import AblateRecipe

@@ -11,7 +11,7 @@ import click
 from actionpose.version import toolkit_commit, toolkit_version
 from cli.app import Command, given, typed
 from cli.options import DATA_HELP, PathLike, dry_run_option
-from cli.output import command_line, emit, format_option, next_step, note
+from cli.output import command_line, emit, format_option, loading, next_step, note
 from cli.settings import Settings, config_options
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ def show_result(result: Result, format: str) -> None:
     """Print a result: a table with the numbers and the conditions they depend on, or everything as JSON."""
     from actionpose.evaluate.scoring import conditions, table_rows
 
-    emit(result.to_json() if format == "json" else table_rows(result), format)
+    rows = table_rows(result)
+    if format == "table":
+        rows = [{key: round(v, 1) if isinstance(v, float) else v for key, v in row.items()} for row in rows]
+    emit(result.to_json() if format == "json" else rows, format)
     if format == "table":
         click.echo()
         emit(conditions(result), format)
@@ -37,7 +40,9 @@ def in_words(result: Result) -> str:
     numbers = f"MPJPE {result.mpjpe_mm:.1f} mm, P-MPJPE {result.p_mpjpe_mm:.1f} mm"
     if result.pck is not None:
         numbers = f"MPJPE {result.mpjpe_mm:.1f} mm, PCK {result.pck:.1f}, AUC {result.auc:.1f}"
-    return f"{numbers} ({result.protocol}, average {result.average}, {result.frames} frames)"
+    mean = (result.baselines or {}).get("mean_pose")
+    beside = f"; the mean pose of the training motions has MPJPE {mean['mpjpe_mm']:.1f} mm" if mean else ""
+    return f"{numbers} ({result.protocol}, average {result.average}, {result.frames:,} frames{beside})"
 
 
 # --- evaluate ---------------------------------------------------------------------------------
@@ -73,6 +78,7 @@ def evaluate(
     if curves:
         run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)
         return
+    loading("torch")
     from actionpose.evaluate.embeddings import table_rows
     from actionpose.evaluate.lifting import held_out
     from actionpose.runs import evaluate
@@ -153,6 +159,7 @@ def score(
     The file holds an array (n, 17, 3) for each video, named as its motion (TS1, s_09_act_02_subact_01_ca_01), with all
     frames or those that count; or (3, 17, 1, n) as for MPI-INF-3DHP's Matlab code. See docs/evaluation.md.
     """
+    loading("torch")
     from actionpose.evaluate.predictions import Rules, read_predictions, score_predictions
     from actionpose.shards import ShardSet
 
@@ -224,6 +231,7 @@ def run_robustness(
 
     Without `out` they go to `robustness/` in the first run's folder.
     """
+    loading("torch")
     from actionpose import charts
     from actionpose.robustness.curves import RobustRecipe
     from actionpose.robustness.perturb import levels

@@ -12,7 +12,7 @@ from actionpose.errors import UserError
 from actionpose.version import toolkit_version
 from cli.app import F, Group, version_option
 from cli.options import PathLike
-from cli.output import emit, format_option, next_step, note, some_failed
+from cli.output import emit, format_option, loading, next_step, note, some_failed
 
 if TYPE_CHECKING:
     from actionpose.lift.actions import Embedded
@@ -90,6 +90,7 @@ def run(
     \b
     ap-lift run results.json --model demo/with --fps 25 -o clip.npz --view clip.html
     """
+    loading("torch")
     from actionpose.lift.read import one_clip
     from actionpose.lift.source import device_of, open_model
     from actionpose.picture.show import check_suffix
@@ -327,6 +328,7 @@ def _embedded(
     clips: Sequence[Path], model: Path | None, device: str, options: dict[str, Any]
 ) -> tuple[LiftModel, list[Embedded]]:
     """The model with its text branch, and every clip's windows."""
+    loading("torch")
     from actionpose.lift.actions import embed, open_with_heads
     from actionpose.lift.run import read
     from actionpose.lift.source import device_of

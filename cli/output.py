@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from actionpose import progress
 from actionpose.characters import json_text, printable
 from actionpose.config import flat
 from actionpose.jsonl import finite
@@ -102,6 +103,11 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """A line about progress."""
     click.echo(printable(text), err=True)
+
+
+def loading(what: str) -> None:
+    """Say what the command waits for before it can say anything else."""
+    progress.say(f"loading {what}")
 
 
 def next_step(text: str) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 
 import click
 
+from actionpose.progress import duration
 from actionpose.version import toolkit_version
 from cli.ablate import ablate
 from cli.app import Command, F, Group, given, typed, version_option
 from cli.evaluate import evaluate, robustness, score
 from cli.options import DATA_HELP, PathLike, budget_option, dry_run_option
-from cli.output import command_line, emit, format_option, next_step, some_failed
+from cli.output import command_line, emit, format_option, loading, next_step, some_failed
 from cli.settings import Settings, config_options
 
 OUT_HELP = "Run folder to make; it must be new or empty unless --resume is given."
@@ -80,6 +81,7 @@ def _train(
     dry_run: bool,
     format: str,
 ) -> None:
+    loading("torch")
     from actionpose.runs import train as training
     from actionpose.runs.recipe import Recipe
 
@@ -94,11 +96,22 @@ def _train(
     )
     if os.environ.get("RANK", "0") != "0":
         return
-    emit(made, format)
+    emit(_in_short(made) if format == "table" else made, format)
     if made["reason"].startswith("SIG"):
         next_step(f"stopped by {made['reason']} after step {made['step']}, saved in {out}. {CONTINUE}")
         some_failed()
     next_step(_trained(command, made, data, out, settings))
+
+
+def _in_short(made: dict[str, Any]) -> dict[str, Any]:
+    """What a person reads of a training: no rows without a value."""
+    best = made["best_mpjpe_mm"]
+    return {
+        "run": made["run"],
+        "steps": f"{made['step']} of {made['of']}, {made['epochs']:g} epochs",
+        "time": f"{duration(made['seconds'])}, {made['clips_per_s']:.3g} clips/s",
+        **({"best": f"MPJPE {best:.1f} mm at step {made['best_step']}"} if best is not None else {}),
+    }
 
 
 def _trained(command: str, made: dict[str, Any], data: Path, out: Path, settings: Settings) -> str:

@@ -31,13 +31,13 @@ from actionpose.evaluate.retrieval import Naming, Retrieval, text_motion_retriev
 from actionpose.evaluate.ridge import fit as fit_ridge
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
+from actionpose.model.text_encoder import in_parts
+from actionpose.progress import Progress
 from actionpose.shards import ShardSet
 from actionpose.train.runtime import RunConfig, Runtime, seed_all
 
 Encode = Callable[[Tensor, Tensor], Tensor]
 """(pose2d (B, T, J, 3), valid (B, T)) → one row of features each, (B, F)."""
-
-TEXTS_AT_ONCE = 256
 
 
 class Settings(Protocol):
@@ -145,9 +145,11 @@ def clip_features(
     order = table.length.argsort(kind="stable")
     count = np.bincount(clips.clip, minlength=len(clips))[:, None]
     total: dict[str, Floats] = {}
-    with torch.inference_mode(), runtime.exact():
+    progress = Progress("encoding labelled clips", total=len(order), unit="window")
+    with torch.inference_mode(), runtime.exact(), progress:
         for at in range(0, len(order), recipe.eval.batch):
             ids = order[at : at + recipe.eval.batch]
+            progress.advance(len(ids))
             batch = runtime.move(assemble(ids, 0))
             for name, encode in encoders.items():
                 rows = encode(batch["pose2d"], batch["valid"]).double().cpu().numpy()
@@ -188,17 +190,18 @@ def pose_statistics(pose2d_BTJ3: Tensor, valid_BT: Tensor) -> Tensor:
 
 def text_embeddings(model: ActionPose, texts: list[str], runtime: Runtime) -> Floats:
     """Embeddings of distinct texts, (U, D), each encoded once."""
-    with torch.inference_mode(), runtime.exact():
-        parts = [model.embed_text(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, len(texts), TEXTS_AT_ONCE)]
-    return torch.cat(parts).double().cpu().numpy()
+    return _encoded(model.embed_text, texts, runtime)
 
 
 def text_vectors(model: ActionPose, texts: list[str], runtime: Runtime) -> Floats:
     """The text encoder's own vectors of distinct texts, in front of its head, (U, E)."""
     assert model.text is not None
+    return _encoded(model.text, texts, runtime)
+
+
+def _encoded(encode: Callable[[Sequence[str]], Tensor], texts: Sequence[str], runtime: Runtime) -> Floats:
     with torch.inference_mode(), runtime.exact():
-        parts = [model.text(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, len(texts), TEXTS_AT_ONCE)]
-    return torch.cat(parts).double().cpu().numpy()
+        return torch.cat([encode(part) for part in in_parts(texts)]).double().cpu().numpy()
 
 
 # --- what is reported -------------------------------------------------------------------------
@@ -375,14 +378,14 @@ def table_rows(row: Mapping[str, Any]) -> list[dict[str, str]]:
     searches |= {f"ridge on {feature}, ": ways for feature, ways in row.get("ridge", {}).items()}
     for by, ways in searches.items():
         for way, found in ways.items():
-            name, size = by + way.replace("_", " "), f"{found['queries']} in {found['candidates']}"
+            name, size = by + way.replace("_", " "), f"{found['queries']} among {found['candidates']}"
             for k in ("r1", "r5", "r10"):
                 rows.append(_line(f"{name} R@{k[1:]}", found[k], found["chance"][k], None, size))
             rows.append(_line(f"{name} median rank", found["median_rank"], None, None, size))
     namings = {f"zero-shot {name}": found for name, found in row.get("zero_shot", {}).items()}
     namings |= {f"probe {n}": found for n, found in row.get("probe", {}).items() if isinstance(found, Mapping)}
     for name, found in namings.items():
-        size = f"{found['clips']} in {found['labels']}"
+        size = f"{found['clips']} among {found['labels']} names"
         for key in ("top1", "top5", "balanced_top1"):
             blind = found["chance"].get(key)
             rows.append(_line(f"{name} {key.replace('_', ' ')}", found[key], blind, found["most_frequent"][key], size))

@@ -36,6 +36,7 @@ from actionpose.evaluate.protocols import (
 )
 from actionpose.evaluate.result import Result
 from actionpose.evaluate.scoring import Scores, score_video
+from actionpose.progress import Progress
 from actionpose.shards import ShardSet
 from actionpose.skeleton import N_JOINTS, ROOT
 from actionpose.train.runtime import Runtime
@@ -73,7 +74,7 @@ class EvalConfig:
     )
     flip_tta: bool = setting(True, "average the predictions for a clip and its mirror image (MotionBERT)")
     batch: int = setting(32, "clips lifted at once; does not change the result")
-    baselines: bool = setting(False, "also score the training motions' mean pose and an untrained model")
+    baselines: bool = setting(False, "also score an untrained model; the training motions' mean pose always is")
     retrieval: bool = setting(
         True, "after pretraining: what it learned about actions, by search, naming and a linear probe (docs/learned.md)"
     )
@@ -227,6 +228,7 @@ def score(
     *,
     detect: Detect | None = None,
     keep: Keep | None = None,
+    what: str = "measuring",
 ) -> Scores:
     """Lift the table's windows and score the frames that count, in float64 millimetres.
 
@@ -237,6 +239,7 @@ def score(
         runtime: device.
         detect: makes projected 2D look detected.
         keep: is given every video's prediction.
+        what: is measured, in words, for the line about progress.
     """
     assemble = Assembler(table=table, detect=detect, augment=False)
     # Long ones first: a lack of memory shows at once. Windows of one length share a batch.
@@ -244,7 +247,8 @@ def score(
     left = Counter(zip(table.motion.tolist(), table.view.tolist(), strict=True))
     seen: dict[tuple[int, int], list[_Piece]] = defaultdict(list)
     parts: list[Scores] = []
-    with runtime.exact():
+    progress = Progress(what, total=len(order), unit="window")
+    with runtime.exact(), progress:
         for at in range(0, len(order), config.batch):
             ids = order[at : at + config.batch]
             batch = assemble(ids, 0)
@@ -257,6 +261,7 @@ def score(
                 left[video] -= 1
                 if not left[video]:
                     parts.append(_score_video(table, config, video, seen.pop(video), keep))
+            progress.advance(len(ids))
     return Scores.joined(parts)
 
 

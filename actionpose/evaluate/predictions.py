@@ -26,6 +26,7 @@ from actionpose.evaluate.protocols import Protocol, counted_frames, protocol_of,
 from actionpose.evaluate.result import Result
 from actionpose.files import atomic_path
 from actionpose.plain_npz import read_plain_npz
+from actionpose.progress import track
 from actionpose.shards import ShardSet
 from actionpose.skeleton import MPI_3DHP_ORDER, N_JOINTS, ROOT
 
@@ -185,7 +186,7 @@ def _score_videos(
     """Errors of every video's frames that count, and what is doubtful about the file."""
     poses = _matched(shards, found, list(counted))
     parts, doubt = [], ""
-    for motion, frames in counted.items():
+    for motion, frames in track(counted.items(), "scoring", unit="video"):
         predicted = _chosen(shards, found, motion, poses[motion], frames, ways)
         target = target_mm(shards, motion, frames)
         doubt = doubt or _doubt(found, predicted, target)

@@ -210,6 +210,10 @@ def table_rows(result: Result) -> list[dict[str, Any]]:
     """A result as rows: for Human3.6M its actions, for MPI-INF-3DHP its sequences, and both kinds of mean."""
     headline = result.to_json()
     columns = [key for key in COLUMNS if headline.get(key) is not None]
+    baselines = [
+        {"what": f"baseline: {name.replace('_', ' ')}", **means, "frames": result.frames}
+        for name, means in (result.baselines or {}).items()
+    ]
 
     def row(what: str, means: Mapping[str, Any]) -> dict[str, Any]:
         return {"what": what, **{key: means[key] for key in columns if key in means}, "frames": means["frames"]}
@@ -220,6 +224,7 @@ def table_rows(result: Result) -> list[dict[str, Any]]:
             *(row(name, means) for name, means in result.actions.items()),
             row("mean of actions", headline),
             {"what": "mean of frames", **frame_mean, "frames": result.frames},
+            *baselines,
         ]
     if result.sequences is not None and result.scenes is not None and result.sequence_mean is not None:
         return [
@@ -227,9 +232,11 @@ def table_rows(result: Result) -> list[dict[str, Any]]:
             *(row(name, means) for name, means in result.scenes.items()),
             row("all frames", headline),
             row("mean of sequences", result.sequence_mean),
+            *baselines,
         ]
     groups = (("view", result.views), ("dataset", result.datasets), ("action", result.actions))
-    return [row("all", headline), *(row(f"{k} {name}", means) for k, many in groups for name, means in many.items())]
+    grouped = (row(f"{k} {name}", means) for k, many in groups for name, means in many.items())
+    return [row("all", headline), *baselines, *grouped]
 
 
 COLUMNS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "pck", "auc", "velocity_mm", "velocity_mm_s", "acceleration_mm")

@@ -5,20 +5,19 @@ Shape suffixes: B windows, T frames, J joints.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from actionpose.arrays import Floats
 from actionpose.data.place import to_metres, to_model
 from actionpose.data.projection import mirror
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import Grid
+from actionpose.progress import Progress
 from actionpose.skeleton import ROOT
 
 
@@ -67,13 +66,12 @@ def lift_grids(
         source: the model.
         flip: average with what the mirrored input gives.
         batch: windows at once; bounds memory.
-        progress: show a bar with the time that is left, on a terminal.
+        progress: say how far it is (`progress.Progress`).
     """
     total = [np.zeros((len(grid.seconds), 17, 3)) for grid in grids]
     weight = [np.zeros(len(grid.seconds)) for grid in grids]
     plan = plan_windows(grids, source.frames, max(1, source.frames // 2))
-    bar = tqdm(total=len(plan), desc="lifting", unit="window", file=sys.stderr, disable=None if progress else True)
-    with bar, torch.inference_mode():
+    with Progress("lifting", total=len(plan), unit="window", shown=progress) as bar, torch.inference_mode():
         for first in range(0, len(plan), batch):
             some = plan[first : first + batch]
             lifted = lift_batch(source, *window_batch(some, grids, sizes, source), flip=flip)
@@ -83,7 +81,7 @@ def lift_grids(
                 share = blend_weight(window.length)
                 total[window.stretch][part] += pose[: window.length] * share[:, None, None]
                 weight[window.stretch][part] += share
-            bar.update(len(some))
+            bar.advance(len(some))
     return [_mean(t, w) for t, w in zip(total, weight, strict=True)]
 
 

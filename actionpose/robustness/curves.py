@@ -9,7 +9,7 @@ Shape suffixes: B clips, T frames, J joints, F frames that count.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from actionpose.errors import UserError
 from actionpose.evaluate import metrics
 from actionpose.evaluate.lifting import EvalConfig, Lift, ScoredTable, frame_units, held_out, held_out_split, lift_batch
 from actionpose.evaluate.protocols import protocol_of
+from actionpose.progress import Progress
 from actionpose.robustness.perturb import Level, RobustnessConfig, levels, resample, resampled_counts, shake
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
@@ -81,12 +82,15 @@ def measure_robustness(
     sums = [_Sums() for _ in wanted]
     assemble = Assembler(table=table, augment=False)
     detect = None if table.stored_2d else detector(recipe.data)
-    with runtime.exact(), torch.inference_mode():
-        for ids in _progress(_batches(table, recipe.eval.batch, config.windows)):
+    batches = _batches(table, recipe.eval.batch, config.windows)
+    progress = Progress(f"{len(wanted)} levels", total=sum(map(len, batches)), unit="window")
+    with runtime.exact(), torch.inference_mode(), progress:
+        for ids in batches:
             batch = assemble(ids, 0)
             clean = _Clip.of(table, batch, ids)
             clean = dataclasses.replace(clean, seed=config.seed, flip_tta=recipe.eval.flip_tta)
             _measure_batch(lift, clean, wanted, sums, detect, runtime, recipe.data)
+            progress.advance(len(ids))
     rows = []
     for level, total in zip(wanted, sums, strict=True):
         rows.append({"curve": level.curve, "level": level.label, "amount": level.amount, **total.means()})
@@ -100,13 +104,6 @@ def _batches(table: ScoredTable, size: int, limit: int) -> list[NDArray[np.int64
         ids = np.unique(np.linspace(0, len(ids) - 1, limit).round().astype(np.int64))
     ids = ids[np.argsort(-table.length[ids], kind="stable")]
     return [ids[at : at + size] for at in range(0, len(ids), size)]
-
-
-def _progress(batches: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
-    """The batches, with a bar on a terminal."""
-    from tqdm import tqdm
-
-    yield from tqdm(batches, desc="robustness", unit="batch", disable=None, leave=False)
 
 
 # --- one batch --------------------------------------------------------------------------------

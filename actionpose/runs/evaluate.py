@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from actionpose.config import from_dict
 from actionpose.data.batches import detector
 from actionpose.data.samples import motion_samples
+from actionpose.errors import UserError
 from actionpose.evaluate.embeddings import what_it_learned
 from actionpose.evaluate.lifting import ScoredTable, held_out, mean_pose_lift, score, summarise
 from actionpose.evaluate.predictions import Recorder, about_predictions, write_predictions
 from actionpose.evaluate.result import Result
 from actionpose.jsonl import append_line
 from actionpose.model.action_pose import ActionPose
+from actionpose.progress import say
 from actionpose.runs.folder import CONFIG, RESULTS
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
@@ -66,16 +69,19 @@ def evaluate(
     Raises:
         UserError: no such run or shards; a protocol that does not fit; predictions of projected views.
     """
+    say(f"reading {run} and the tables of {data}")
     found, shards = checkpoint.find(run, hold=True), ShardSet(data)
     table = held_out(shards, recipe.data, recipe.eval)
     recorder = Recorder(shards) if predictions else None
     with start(recipe.run) as runtime:
+        say(f"{found.path.name} on {runtime.why}: {len(table):,} windows of {table.protocol.name}")
         model = load_model(found).to(runtime.device)
         detect = detector(recipe.data)
-        measured = summarise(score(model.lift, table, recipe.eval, runtime, detect=detect, keep=recorder), table)
+        scores = score(model.lift, table, recipe.eval, runtime, detect=detect, keep=recorder)
+        measured = summarise(scores, table)
         measured = dataclasses.replace(
             measured,
-            baselines=_baselines(recipe, shards, table, runtime) if recipe.eval.baselines else None,
+            baselines=_baselines(recipe, shards, table, runtime),
             **_learned(found, recipe, shards, runtime),
         )
     result = dataclasses.replace(
@@ -114,18 +120,26 @@ def _conditions(found: checkpoint.Checkpoint, recipe: Recipe, table: ScoredTable
     }
 
 
-def _baselines(recipe: Recipe, shards: ShardSet, table: ScoredTable, runtime: Runtime) -> dict[str, dict[str, float]]:
-    """Errors to compare with: the mean pose of the training motions, and the model before any training."""
-    seed_all(recipe.run.seed)
-    lifts = {
-        "mean_pose": mean_pose_lift(motion_samples(shards, recipe.data)),
-        "untrained": ActionPose(recipe.pose).eval().to(runtime.device).lift,
-    }
+def _baselines(
+    recipe: Recipe, shards: ShardSet, table: ScoredTable, runtime: Runtime
+) -> dict[str, dict[str, float]] | None:
+    """Errors to compare with: the mean pose of the training motions; if asked, the model before any training.
+
+    None where there are no training motions.
+    """
+    lifts = {}
+    with suppress(UserError):  # shards of held-out motions alone
+        lifts["mean_pose"] = mean_pose_lift(motion_samples(shards, recipe.data))
+    if recipe.eval.baselines:
+        seed_all(recipe.run.seed)
+        lifts["untrained"] = ActionPose(recipe.pose).eval().to(runtime.device).lift
     rows = {}
     for name, lift in lifts.items():
-        found = summarise(score(lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
+        what = f"measuring {name.replace('_', ' ')}"
+        scores = score(lift, table, recipe.eval, runtime, detect=detector(recipe.data), what=what)
+        found = summarise(scores, table)
         rows[name] = {"mpjpe_mm": found.mpjpe_mm, "p_mpjpe_mm": found.p_mpjpe_mm}
-    return rows
+    return rows or None
 
 
 def _learned(found: checkpoint.Checkpoint, recipe: Recipe, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:

@@ -121,6 +121,13 @@ def read_config(run: Path) -> dict[str, Any]:
         ) from error
 
 
+def _of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A log line as training prints it, and its weighted losses."""
+    from actionpose.train.log import seen
+
+    return {"step": row["step"], **seen(row), "clips_per_s": row["clips_per_s"], "weighted_losses": row["losses"]}
+
+
 def inspect(run: Path) -> dict[str, Any]:
     """What is in a run folder: command, data, progress, losses, checkpoints, results."""
     from actionpose.train import checkpoint
@@ -141,8 +148,7 @@ def inspect(run: Path) -> dict[str, Any]:
         "versions": config["versions"],
         "state": found.meta["state"] if found else {},
         "checkpoint": {"latest": found.path.name, "best": best.path.name} if found and best else {},
-        "first": steps[0]["losses"] if steps else {},
-        "last": {**steps[-1]["losses"], **steps[-1]["report"]} if steps else {},
-        "clips_per_s": steps[-1]["clips_per_s"] if steps else None,
+        "first": _of(steps[0]) if steps else {},
+        "last": _of(steps[-1]) if steps else {},
         "results": {str(n): {k: row.get(k) for k in keep} for n, row in enumerate(results, 1)},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,17 +14,18 @@ from actionpose.data.batches import Assembler, detector
 from actionpose.data.samples import SampleTable
 from actionpose.data.texts import Texts
 from actionpose.model.action_pose import ActionPose
+from actionpose.model.text_encoder import in_parts
+from actionpose.progress import Progress
 from actionpose.runs.recipe import Recipe
 from actionpose.train.heads import Settled, fit_heads
+from actionpose.train.left import Chore
 from actionpose.train.runtime import Runtime
 
 SETTLED_CLIPS = 1024
 """So many give a mean to a thirtieth of the deviation, in seconds."""
 
-TEXTS_AT_ONCE = 256
 
-
-def settling(recipe: Recipe, table: SampleTable, model: ActionPose, runtime: Runtime) -> Callable[[], None] | None:
+def settling(recipe: Recipe, table: SampleTable, model: ActionPose, runtime: Runtime) -> Chore[None] | None:
     """Keeps the token's statistics over whole training clips, for evaluation; None where none are used."""
     standardise = model.pose_pool.standardise if model.pose_pool is not None else None
     if standardise is None:
@@ -33,15 +34,15 @@ def settling(recipe: Recipe, table: SampleTable, model: ActionPose, runtime: Run
 
     def settle() -> None:
         with torch.no_grad(), runtime.exact():
-            batches = whole_clips(recipe, table, chosen, runtime)
+            batches = whole_clips(recipe, table, chosen, runtime, "settling class-token statistics")
             standardise.keep(model.pose.token(batch["pose2d"], batch["valid"]) for batch in batches)
 
-    return settle
+    return Chore(settle, clips=len(chosen))
 
 
 def finishing(
     recipe: Recipe, table: SampleTable, model: ActionPose, texts: Texts | None, runtime: Runtime
-) -> Callable[[], None] | None:
+) -> Chore[None] | None:
     """Fits the heads to the token that pretraining ended with; None where that is not asked for."""
     if not recipe.heads.steps or texts is None:
         return None
@@ -54,7 +55,7 @@ def finishing(
             model.pose_pool, model.text_pool, settled, recipe.heads, recipe.loss.temperature, seed=recipe.run.seed
         )
 
-    return finish
+    return Chore(finish, clips=min(recipe.heads.clips, len(table)))
 
 
 def settle_tokens(recipe: Recipe, table: SampleTable, model: ActionPose, texts: Texts, runtime: Runtime) -> Settled:
@@ -62,11 +63,10 @@ def settle_tokens(recipe: Recipe, table: SampleTable, model: ActionPose, texts: 
     assert model.text is not None
     chosen = _some(table, recipe.heads.clips, recipe.run.seed)
     with torch.no_grad(), runtime.exact():
-        batches = whole_clips(recipe, table, chosen, runtime)
+        batches = whole_clips(recipe, table, chosen, runtime, "computing tokens for the heads")
         token_NJC = torch.cat([model.pose.token(batch["pose2d"], batch["valid"]) for batch in batches])
         vocabulary = texts.vocabulary
-        parts = (vocabulary[at : at + TEXTS_AT_ONCE] for at in range(0, len(vocabulary), TEXTS_AT_ONCE))
-        text_UE = torch.cat([model.text(part) for part in parts])
+        text_UE = torch.cat([model.text(part) for part in in_parts(vocabulary)])
     pairs = table.pair[chosen].tolist()
     true_NU = torch.zeros(len(pairs), len(texts.vocabulary), dtype=torch.bool)
     for row, pair in zip(true_NU, pairs, strict=True):
@@ -76,11 +76,16 @@ def settle_tokens(recipe: Recipe, table: SampleTable, model: ActionPose, texts: 
     return Settled(token_NJC=token_NJC, text_UE=text_UE, own_N=own_N.to(device), true_NU=true_NU.to(device))
 
 
-def whole_clips(recipe: Recipe, table: SampleTable, chosen: Ints, runtime: Runtime) -> Iterator[Batch]:
-    """Batches of these samples as evaluation sees them: whole, with a detector's errors, never mirrored."""
+def whole_clips(recipe: Recipe, table: SampleTable, chosen: Ints, runtime: Runtime, what: str) -> Iterator[Batch]:
+    """Batches of these samples as evaluation sees them: whole, with a detector's errors, never mirrored.
+
+    `what` is done with them: for the line about progress.
+    """
     assemble = Assembler(table=table, detect=detector(recipe.data), augment=False)
-    for ids in np.array_split(chosen, math.ceil(len(chosen) / recipe.eval.batch)):
-        yield runtime.move(assemble(ids, 0))
+    with Progress(what, total=len(chosen), unit="clip") as progress:
+        for ids in np.array_split(chosen, math.ceil(len(chosen) / recipe.eval.batch)):
+            yield runtime.move(assemble(ids, 0))
+            progress.advance(len(ids))
 
 
 def _some(table: SampleTable, count: int, seed: int) -> Ints:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -22,12 +21,14 @@ from actionpose.evaluate.embeddings import aligned, held_out_clips, in_words, me
 from actionpose.evaluate.lifting import held_out, score, summarise
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.text_encoder import MINILM, label_spread
+from actionpose.progress import say, track
 from actionpose.runs.folder import held_run, open_run, write_config
 from actionpose.runs.init import load_init, with_encoder_of_init
 from actionpose.runs.recipe import Recipe
 from actionpose.runs.settle import finishing, settling
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint, log
+from actionpose.train.left import Chore
 from actionpose.train.runtime import Runtime, seed_all, start
 from actionpose.train.schedule import StageConfig
 from actionpose.train.tasks import FinetuneTask, PretrainTask
@@ -106,6 +107,7 @@ def train(
     Raises:
         UserError: data, settings or weights that do not fit; `out` in use; a loss that is not finite.
     """
+    say(f"reading the tables of {data}")
     shards = ShardSet(data)
     recipe = with_encoder_of_init(resolved)
     stage = recipe.pretrain if command == "pretrain" else recipe.finetune
@@ -165,6 +167,8 @@ def build(
     aligned = recipe.loss.lambda_con > 0
     if aligned and recipe.pose.middle == recipe.pose.depth:
         warn_of_unread_token(recipe.pose.depth)
+    if aligned and recipe.text.model:
+        say(f"loading the text model {recipe.text.model}")
     model = ActionPose(recipe.pose, recipe.text if aligned else None, recipe.pooling)
     if aligned and model.text is None:
         raise UserError(
@@ -194,7 +198,7 @@ def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command
     if found is not None:
         trainer.resume(found)
     parameters = sum(p.numel() for p in trainer.parameters)
-    log.say(f"{trainer.runtime.why}; seed {trainer.run.seed}")
+    log.say(f"training on {trainer.runtime.why}; seed {trainer.run.seed}")
     log.say(f"{len(table)} samples, {trainer.total} steps of {trainer.stage.batch}, {parameters:,} parameters to train")
     if found is not None:
         log.say(f"resuming after step {found.step} of {found.path}")
@@ -213,7 +217,7 @@ def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command
         "finished": state.finished,
         "step": state.step,
         "of": trainer.total,
-        "epoch": state.epoch,
+        "epochs": round(state.step / trainer.steps_per_epoch, 2),
         "seconds": round(seconds, 2),
         "clips_per_s": round((state.step - first) * trainer.stage.batch / max(seconds, 1e-9), 2),
         "best_mpjpe_mm": state.best if trainer.stage.best_by == "mpjpe" else None,
@@ -223,7 +227,7 @@ def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command
 
 def _validation(
     recipe: Recipe, shards: ShardSet, model: ActionPose, runtime: Runtime, stage: StageConfig
-) -> Callable[[], Measured] | None:
+) -> Chore[Measured] | None:
     """The measure that chooses the best checkpoint; None without a split to measure on."""
     by_retrieval = stage.best_by == "retrieval"
     if by_retrieval and model.text is None:
@@ -250,16 +254,19 @@ def _validation(
                 log.warn(f"no retrieval while training: {error.message}")
 
     def validate() -> Measured:
-        result = summarise(score(model.lift, table, recipe.eval, runtime, detect=detector(recipe.data)), table)
+        detect = detector(recipe.data)
+        scores = score(model.lift, table, recipe.eval, runtime, detect=detect, what="measuring on held-out motions")
+        result = summarise(scores, table)
         kept: dict[str, Any] = {k: getattr(result, k) for k in ("mpjpe_mm", "p_mpjpe_mm", "frames", "protocol")}
-        words = f"mpjpe_mm {result.mpjpe_mm:.2f}, p_mpjpe_mm {result.p_mpjpe_mm:.2f}"
+        words = f"MPJPE {result.mpjpe_mm:.1f} mm, P-MPJPE {result.p_mpjpe_mm:.1f} mm"
         if clips is None:
             return Measured(error=result.mpjpe_mm, row=kept, words=words)
         found = aligned(model, clips, recipe, runtime)
         error = -mean_recall(found) if by_retrieval else result.mpjpe_mm
         return Measured(error=error, row=kept | found, words=f"{words}, {in_words(found)}")
 
-    return validate
+    looks = len(table) * (1 + recipe.eval.flip_tta) + (len(clips.table) if clips else 0)
+    return Chore(validate, clips=looks)
 
 
 def check_labels(model: ActionPose, texts: Texts) -> float | None:
@@ -274,7 +281,7 @@ def check_labels(model: ActionPose, texts: Texts) -> float | None:
     model.text.eval()
     with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        spread = label_spread(model.text(some))
+        spread = label_spread(torch.cat([model.text([text]) for text in track(some, "comparing labels", unit="label")]))
     for warning in caught:
         log.warn(str(warning.message))
     return spread

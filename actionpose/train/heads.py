@@ -19,6 +19,7 @@ from torch import Tensor
 
 from actionpose.config import setting
 from actionpose.model.action_pose import PosePool, TextPool
+from actionpose.progress import track
 from actionpose.train.schedule import half_cosine
 
 
@@ -80,7 +81,8 @@ def fit_heads(
         text_pool.train()
         if pose_pool.standardise is not None:
             pose_pool.standardise.eval()  # its statistics are settled too
-        for step, clips in enumerate(_batches(len(settled.own_N), config)):
+        batches = track(_batches(len(settled.own_N), config), "fitting the heads", total=config.steps, unit="step")
+        for step, clips in enumerate(batches):
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * half_cosine(step / config.steps)
             loss = contrast(pose_pool, text_pool, settled, clips, temperature)

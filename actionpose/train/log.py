@@ -1,4 +1,4 @@
-"""What a run says about itself: `log.jsonl`, a line now and then on stderr, a bar on a terminal."""
+"""What a run says about itself: `log.jsonl` for programs; for people a line now and then, and a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -9,21 +9,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from actionpose import progress
 from actionpose.jsonl import append_line, read_lines, write_lines
-
-
-def duration(seconds: float) -> str:
-    """`47s`, `3m20s`, `5h07m`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-
+from actionpose.progress import EVERY_S, duration
 
 CHARTED = ("losses", "report", "gradients", "lr", "clips_per_s", "wait_s", "step_s", "memory_mb")
 """What TensorBoard shows of an interval."""
+
+
+def seen(row: Mapping[str, Any]) -> dict[str, float]:
+    """What a person reads of a log line: `mpjpe_mm`, and where texts are aligned `own_text_first_percent`."""
+    report = row["report"]
+    found = {"mpjpe_mm": report["mpjpe_mm"]} if "mpjpe_mm" in report else {}
+    if "own_text_first" in report:
+        found["own_text_first_percent"] = 100 * report["own_text_first"]
+    return found
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """`MPJPE 218 mm, own text first 8 % | 12 clips/s` of a log line."""
+    numbers = seen(row)
+    parts = [f"MPJPE {numbers['mpjpe_mm']:.0f} mm"] if "mpjpe_mm" in numbers else []
+    if "own_text_first_percent" in numbers:
+        parts.append(f"own text first {numbers['own_text_first_percent']:.0f} %")
+    speed = row["clips_per_s"]
+    return " | ".join(filter(None, [", ".join(parts), f"{speed:.{0 if speed >= 10 else 1}f} clips/s"]))
 
 
 class RunLog:
@@ -32,7 +42,7 @@ class RunLog:
     Args:
         folder: the run folder; `log.jsonl` is added to.
         total: steps of the whole run.
-        active: False in processes other than the first: they say nothing.
+        active: False in processes other than the first: they write nothing.
         stream: where lines for people go; stderr.
     """
 
@@ -41,7 +51,9 @@ class RunLog:
         self.total, self.active = total, active
         self.stream = stream or sys.stderr
         self.terminal = active and self.stream.isatty()
-        self.started = time.monotonic()
+        self.started = self.spoke = time.monotonic()
+        self.words = ""
+        self.bar: Any = None
         self.board: Any = None  # made with the first number, so that a run that never starts leaves nothing
         self.resumed_at: int | None = None
 
@@ -55,10 +67,8 @@ class RunLog:
     def say(self, text: str) -> None:
         """A line for people."""
         if self.active:
-            if self.terminal:
-                self.stream.write("\r\033[K")
-            self.stream.write(text + "\n")
-            self.stream.flush()
+            progress.say(text, self.stream)
+            self.spoke = time.monotonic()
 
     def event(self, name: str, **values: Any) -> None:
         """A line in the log about something other than a step."""
@@ -70,17 +80,14 @@ class RunLog:
     def steps(self, row: Mapping[str, Any]) -> None:
         """One interval: `step, epoch, losses, report, lr, clips_per_s, wait_s, step_s, memory_mb, eta_s`.
 
-        And `gradients`, if asked.
+        And `gradients`, if asked. Losses, in units of their own, are only in the file.
         """
         if not self.active:
             return
         append_line(self.path, {**row, "elapsed_s": round(time.monotonic() - self.started, 3)})
         self._chart({key: row[key] for key in CHARTED if key in row}, "train", step=row["step"])
-        losses = " ".join(f"{name} {value:.4g}" for name, value in row["losses"].items())
-        self.say(
-            f"step {row['step']}/{self.total} epoch {row['epoch']} | {losses} | lr {row['lr']:.2e} | "
-            f"{row['clips_per_s']:.1f} clips/s, waited {row['wait_s']:.2f}s | {duration(row['eta_s'])} left"
-        )
+        self.words = in_words(row)
+        self.say(f"step {row['step']}/{self.total} | {self.words} | {duration(row['eta_s'])} left")
 
     def _chart(self, values: Mapping[str, Any], under: str, *, step: int | None = None) -> None:
         """Numbers to TensorBoard where it is installed, each by its path in the row."""
@@ -95,21 +102,30 @@ class RunLog:
             elif isinstance(value, int | float) and name not in ("step", "epoch"):
                 self.board.add_scalar(f"{under}/{name}", value, at)
 
-    def tick(self, step: int) -> None:
-        """Progress between lines, on a terminal only."""
+    def tick(self, step: int, left_s: float | None) -> None:
+        """Progress between lines: a bar on a terminal; elsewhere a line when the last one is a minute old."""
+        left = "" if left_s is None else f"{duration(left_s)} left"
+        words = " | ".join(filter(None, [self.words, left]))
         if self.terminal:
-            width = 30
-            done = width * step // max(self.total, 1)
-            self.stream.write(f"\r[{'#' * done}{'.' * (width - done)}] {step}/{self.total}")
-            self.stream.flush()
+            if self.bar is None:
+                shape = "{desc} {n_fmt}/{total_fmt} |{bar:24}| {postfix}"
+                self.bar = progress.bar("step", self.total, "step", self.stream, initial=step, bar_format=shape)
+            self.bar.n = step
+            self.bar.set_postfix_str(words)
+        elif self.active and time.monotonic() - self.spoke > EVERY_S:
+            self.say(f"step {step}/{self.total} | {words}")
+
+    def pause(self) -> None:
+        """Take the bar away: work with a bar of its own follows."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
 
     def close(self) -> None:
         """Leave the terminal's line clean, and what TensorBoard shows complete."""
         if self.board:
             self.board.close()
-        if self.terminal:
-            self.stream.write("\r\033[K")
-            self.stream.flush()
+        self.pause()
 
 
 def board_writer(folder: Path, resumed_at: int | None = None) -> Any:
@@ -128,4 +144,4 @@ def board_writer(folder: Path, resumed_at: int | None = None) -> Any:
 
 def warn(text: str) -> None:
     """A line for people from outside a run."""
-    sys.stderr.write(f"note: {text}\n")
+    progress.say(f"note: {text}")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +23,14 @@ from actionpose.data.batch import Batch, RawBatch
 from actionpose.data.batches import Loader, epoch_batches, slice_rank
 from actionpose.errors import UserError
 from actionpose.train import checkpoint
+from actionpose.train.left import Chore, times_due
 from actionpose.train.log import RunLog
 from actionpose.train.losses import shared_gradient_norms
 from actionpose.train.runtime import RunConfig, Runtime, seed_all
 from actionpose.train.schedule import StageConfig, learning_rate
+from actionpose.train.signals import SignalWatch
 
+T = TypeVar("T")
 Task = Callable[[Batch], tuple[dict[str, Tensor], dict[str, Tensor]]]
 
 
@@ -103,9 +105,9 @@ class Trainer:
         runtime: Runtime,
         folder: Path,
         about: Mapping[str, Any],
-        validate: Callable[[], Measured] | None = None,
-        settle: Callable[[], None] | None = None,
-        finish: Callable[[], None] | None = None,
+        validate: Chore[Measured] | None = None,
+        settle: Chore[None] | None = None,
+        finish: Chore[None] | None = None,
     ) -> None:
         check_batch(stage, runtime.world, len(loader.assemble.table))
         self.task, self.model, self.loader = task, model, loader
@@ -117,8 +119,9 @@ class Trainer:
         self.total = stage.epochs * self.steps_per_epoch
         self.total = min(self.total, stage.steps) if stage.steps else self.total
         self.log = RunLog(folder, total=self.total, active=runtime.main)
-        self.signal = ""
+        self.watch = SignalWatch()
         self.started = self.saved = time.monotonic()
+        self.step_s = 0.0
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -126,7 +129,7 @@ class Trainer:
         """Train to the end, a limit or a signal; return why it ended: `done`, `budget` or a signal's name."""
         self.runtime.broadcast(self.model.state_dict().values())
         self.model.train()
-        with SignalWatch(self):
+        with self.watch:
             if self.state.epoch_open:
                 self._end_of_epoch("")
             while self.state.step < self.total:
@@ -142,6 +145,7 @@ class Trainer:
         parts = self.loader(state.epoch, [ids for batch in plan[state.position :] for ids in self.share(batch)])
         reason = ""
         for ids in plan[state.position :]:
+            self.log.tick(state.step, self.left())
             self.step(parts, ids)
             logged = state.step % self.run.log_every == 0
             if logged:
@@ -187,7 +191,6 @@ class Trainer:
         state.step, state.position, state.samples = state.step + 1, state.position + 1, state.samples + len(ids)
         self.meter.rows.append((state.step, ids, torch.stack(terms).mean(dim=0)))
         self.meter.clips += len(ids)
-        self.log.tick(state.step)
 
     # --- what is in a step --------------------------------------------------------------------
 
@@ -252,7 +255,7 @@ class Trainer:
         self._check_finite(values[:, : len(losses)])
         means = values.double().mean(dim=0).tolist()
         seconds = max(time.monotonic() - meter.since, 1e-9)
-        left = (self.total - state.step) * seconds / len(meter.rows)
+        self.step_s = seconds / len(meter.rows)
         memory = torch.cuda.max_memory_allocated() / 2**20 if self.runtime.device.type == "cuda" else 0.0
         self.log.steps(
             {
@@ -264,12 +267,27 @@ class Trainer:
                 "lr": self.optimizer.param_groups[0]["lr"],
                 "clips_per_s": round(meter.clips / seconds, 2),
                 "wait_s": round(meter.wait_s, 4),
-                "step_s": round(seconds / len(meter.rows), 5),
+                "step_s": round(self.step_s, 5),
                 "memory_mb": round(memory, 1),
-                "eta_s": round(left, 1),
+                "eta_s": round(self.left() or 0.0, 1),
             }
         )
         self.meter = Meter(names=meter.names)
+
+    def left(self) -> float | None:
+        """Seconds to the end: of the steps, as fast as the last ones, and of what is done between and after them.
+
+        None before the first step.
+        """
+        state, rows = self.state, len(self.meter.rows)
+        step_s = self.step_s or (time.monotonic() - self.meter.since) / max(rows, 1)
+        if not self.step_s and not rows:
+            return None
+        before = state.step - 1 if state.position else state.step  # what follows this step is still to be done
+        due = partial(times_due, before, self.total, self.steps_per_epoch)
+        chores = ((self.settle, due(1)), (self.validate, due(self.stage.eval_every)), (self.finish, due(self.total)))
+        clip_s = step_s / self.stage.batch
+        return (self.total - state.step) * step_s + sum(c.lasts(clip_s) * times for c, times in chores if c)
 
     def _check_finite(self, losses: Tensor) -> None:
         bad = (~losses.isfinite().all(dim=1)).nonzero().flatten().tolist()
@@ -289,8 +307,8 @@ class Trainer:
         """Why to stop now: a signal or the time budget, in whichever process."""
         spent = (time.monotonic() - self.started) / 60
         over = self.runtime.any(bool(self.run.budget_minutes) and spent > self.run.budget_minutes)
-        if self.runtime.any(bool(self.signal)):
-            return self.signal or "SIGTERM"
+        if self.runtime.any(bool(self.watch.name)):
+            return self.watch.name or "SIGTERM"
         return "budget" if over else ""
 
     def _save_is_due(self) -> bool:
@@ -301,32 +319,39 @@ class Trainer:
         state, done = self.state, self.state.finished
         every = self.stage.eval_every
         best = False
+        if done:
+            self.report()  # before what comes now, whose time is no step's
         # A stop does not wait for an evaluation. Resuming does it first, so the best checkpoint is the same.
         state.epoch_open = bool(reason) and (state.position == 0 or done)
         state.finished = done and not state.epoch_open
         for order, due in ((self.settle, not reason), (self.finish, done and not reason)):
             if order and due:
-                self.model.eval()
-                order()
-                self.model.train()
+                self._between(order)
         if not reason and self.validate and every and (state.epoch % every == 0 or done):
             best = self._evaluate()
         if best or reason or done:
             self.save(best=best)
 
+    def _between(self, chore: Chore[T]) -> T:
+        """Work between steps, on the model in evaluation mode; its time does not count as theirs."""
+        self.log.pause()
+        self.model.eval()
+        done = chore()
+        self.model.train()
+        self.meter.since += chore.seconds or 0.0
+        return done
+
     def _evaluate(self) -> bool:
         """Measure on the main process; True when it is the best so far."""
         better = False
         if self.runtime.main and self.validate:
-            self.model.eval()
-            measured = self.validate()
-            self.model.train()
+            measured = self._between(self.validate)
             better = measured.error < (math.inf if self.state.best is None else self.state.best)
             if better:
                 self.state.best, self.state.best_step = measured.error, self.state.step
             self.log.event("eval", step=self.state.step, epoch=self.state.epoch, **measured.row)
             best = " (best)" if better else ""
-            self.log.say(f"step {self.state.step} epoch {self.state.epoch} | evaluated: {measured.words}{best}")
+            self.log.say(f"step {self.state.step}/{self.total} | held out: {measured.words}{best}")
         return self.runtime.any(better)
 
     # --- stopping and resuming ------------------------------------------------------------------
@@ -350,26 +375,6 @@ class Trainer:
         self.state = TrainState(**found.meta["state"])
         self.state.finished = self.state.step >= self.total
         self.log.trim(self.state.step)
-
-
-class SignalWatch:
-    """While training, SIGTERM and Ctrl-C mean: finish the step, save, stop. A second Ctrl-C stops at once."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-
-    def __enter__(self) -> None:
-        self.before = {number: signal.signal(number, self.note) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """Remember the signal; the loop looks after each step."""
-        if number == signal.SIGINT and self.trainer.signal:
-            raise KeyboardInterrupt
-        self.trainer.signal = signal.Signals(number).name
 
 
 def check_batch(stage: StageConfig, world: int, samples: int) -> None:

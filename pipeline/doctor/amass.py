@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
+from actionpose.progress import track
 from pipeline.doctor.datasets import archives_in, folder_names, overrides, rates, too_deep
-from pipeline.doctor.finding import Finding, counted, from_error, listed, some, watched
+from pipeline.doctor.finding import Finding, counted, from_error, listed, some
 from pipeline.engine.item import Item, ItemError, Outcome, Rows
 from pipeline.engine.manifest import MotionRow
 from pipeline.engine.runner import attempt
@@ -126,7 +127,7 @@ def _outcomes(root: Path, items: list[Item], rate_overrides: bool) -> Iterator[O
 
     with ThreadPoolExecutor(_THREADS) as pool:
         looks = pool.map(lambda item: attempt(work, item, None, root), items)
-        yield from watched(looks, len(items), "amass")
+        yield from track(looks, "amass", total=len(items), unit="file")
 
 
 def _sample(items: list[Item]) -> tuple[list[Item], list[Item]]:
@@ -253,7 +254,8 @@ def _deep(look: AmassLook) -> list[Finding]:
     sound = []
     with ThreadPoolExecutor(_THREADS) as pool:
         digests = pool.map(partial(_digest, look.root), look.rows)
-        for row, digest in zip(look.rows, watched(digests, len(look.rows), "amass, whole"), strict=True):
+        watched = track(digests, "amass, whole", total=len(look.rows), unit="file")
+        for row, digest in zip(look.rows, watched, strict=True):
             if isinstance(digest, ItemError):
                 look.failures[digest.reason].append(digest.message)
                 continue

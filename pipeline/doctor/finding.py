@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from actionpose.errors import UserError
-
-T = TypeVar("T")
 
 Verdict = Literal["ok", "warning", "wrong", "missing"]
 SHOWN = 10
@@ -62,11 +60,3 @@ def counted(number: int, one: str, many: str = "") -> str:
 def listed(words: Sequence[str], limit: int = 4) -> str:
     """`a, b, c` or `a, b, c, … (9)`."""
     return ", ".join(words) if len(words) <= limit else f"{', '.join(words[: limit - 1])}, … ({len(words)})"
-
-
-def watched(things: Iterable[T], total: int, what: str) -> Iterable[T]:
-    """The same things, with a progress bar on a terminal."""
-    from tqdm import tqdm
-
-    bar: Iterable[T] = tqdm(things, total=total, desc=what, unit="file", disable=None, leave=False)
-    return bar

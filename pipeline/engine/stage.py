@@ -21,6 +21,7 @@ from actionpose.config import canonical_json, differences, fingerprint
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, publish_folder, sha256_file, write_text
 from actionpose.jsonl import write_lines
+from actionpose.progress import Progress
 from pipeline.config import RunOptions
 from pipeline.engine.item import Item, Outcome, Work
 from pipeline.engine.journal import META, Journal, disk_troubles, locked, reopen
@@ -184,15 +185,12 @@ def why_stale(stage: Stage, work_dir: Path, folder: Path | None = None) -> list[
 
 
 def _run_into(journal: Journal, stage: Stage, todo: Sequence[Item], context: Any, runner: Runner) -> None:
-    from tqdm import tqdm
-
     outcomes = runner.run(stage.work, todo, context, journal.folder, parallel=stage.parallel)
-    bar = tqdm(total=len(todo), desc=stage.name, unit="item", disable=None, leave=False)
     failed: Outcome | None = None
-    with bar, open(journal.path, "a", encoding="utf-8") as handle:
+    with Progress(stage.name, total=len(todo)) as progress, open(journal.path, "a", encoding="utf-8") as handle:
         for outcome in outcomes:
             journal.append(outcome, handle)
-            bar.update()
+            progress.advance()
             failed = outcome if outcome.failure else failed
             if failed is not None:
                 _stop_early(journal.verdicts, failed, len(todo), stage, runner.options)

@@ -21,6 +21,7 @@ import numpy as np
 
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, atomic_path, publish_folder, sha256_file, write_text
+from actionpose.progress import track
 from pipeline.engine.item import ItemError
 from pipeline.importers.figure import Figure
 from pipeline.importers.labels import Json, LabelTable, babel_entry, babel_json, sequence_ids, split_subjects
@@ -151,8 +152,6 @@ def _prepared(out: Path, *, overwrite: bool) -> Path:
 
 def _rows(job: Job, folder: Path | None) -> Iterator[Json]:
     """One row for each file, in order; motion is written as it comes."""
-    from tqdm import tqdm
-
     seen: dict[str, str] = {}
     named = [(path, job.labels.of(path) if job.labels else None) for path in job.files]
     tasks = [
@@ -166,8 +165,7 @@ def _rows(job: Job, folder: Path | None) -> Iterator[Json]:
             results: Iterable[Json] = pool.map(work, tasks, chunksize=4)
         else:
             results = map(work, tasks)
-        bar = tqdm(results, total=len(tasks), desc="import", unit="file", disable=None, leave=False)
-        for (_, label), row in zip(named, bar, strict=True):
+        for (_, label), row in zip(named, track(results, "import", total=len(tasks), unit="file"), strict=True):
             row["label"] = "; ".join(dict.fromkeys(lab.text for lab in label.labels)) if label else ""
             yield _placed_row(row, seen, folder)
 

@@ -22,6 +22,7 @@ from actionpose.characters import writable
 from actionpose.config import canonical_json
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, publish_folder
+from actionpose.progress import track
 from actionpose.schema import COLUMNS, Summary, VideoFacts
 from actionpose.shards import ShardSet, check_place, read_index, summary_of, write_index, write_shard
 from actionpose.skeleton import N_JOINTS
@@ -171,7 +172,7 @@ def write_benchmark(
         shutil.rmtree(partial)
         partial.mkdir()
         count = _Count()
-        shards = _write_shards(partial, _sound(_shown(motions, stage, total), count), max_frames)
+        shards = _write_shards(partial, _sound(track(motions, stage, total=total, unit="video"), count), max_frames)
         for split, words in count.fit.verdicts().items():
             raise UserError(
                 f"{stage}: the 2D of {split} does not show what its 3D shows; {words}",
@@ -209,15 +210,6 @@ def _current(out: Path, provenance: Mapping[str, Any]) -> dict[str, Any] | None:
     except UserError:
         return None
     return index if canonical_json(index["provenance"]) == canonical_json(provenance) else None
-
-
-def _shown(
-    motions: Iterable[BenchmarkMotion | Rejected], stage: str, total: int | None
-) -> Iterator[BenchmarkMotion | Rejected]:
-    """The same motions, with a bar on a terminal."""
-    from tqdm import tqdm
-
-    yield from tqdm(motions, total=total, desc=stage, unit="video", disable=None, leave=False)
 
 
 # --- what is let in ---------------------------------------------------------------------------

@@ -74,7 +74,10 @@ def test_pretrain_finetune_evaluate_inspect(shards, bert, tmp_path):
     assert 0 < row["p_mpjpe_mm"] < row["mpjpe_mm"] < 2000
     assert row["pretrained"] is True
     assert row["frames"] == 2 * 300
-    assert "MPJPE" in last_line(done)
+    assert 0 < row["baselines"]["mean_pose"]["mpjpe_mm"] < 2000
+    assert f"the mean pose of the training motions has MPJPE {row['baselines']['mean_pose']['mpjpe_mm']:.1f}" in (
+        last_line(done)
+    )
 
     done = run("inspect", str(second), "--format", "json")
     assert done.exit_code == 0, done.stderr
@@ -82,6 +85,7 @@ def test_pretrain_finetune_evaluate_inspect(shards, bert, tmp_path):
     assert about["starts_from"] == str(first)
     assert about["state"]["step"] == 3
     assert about["results"]["1"]["mpjpe_mm"] == row["mpjpe_mm"]
+    assert {"step", "mpjpe_mm", "clips_per_s", "weighted_losses"} == set(about["last"])
 
 
 def test_a_run_can_be_repeated_from_its_own_config(shards, finetuned, tmp_path):
@@ -107,6 +111,15 @@ def test_evaluation_changes_only_what_is_asked(shards, finetuned):
     table = run("evaluate", str(finetuned), "--data", str(shards))
     assert table.stdout.split()[:4] == ["what", "mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm"]
     assert re.search(r"^protocol +orthographic$", table.stdout, flags=re.M)
+
+
+def test_tables_have_no_empty_rows_and_few_digits(shards, tmp_path):
+    done = run("finetune", "--data", str(shards), "--out", str(tmp_path / "run"), *options(tiny("finetune.steps=1")))
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["run", "steps", "time", "best"]
+    assert all(len(line.split()) > 1 for line in done.stdout.splitlines())
+    table = run("evaluate", str(tmp_path / "run"), "--data", str(shards)).stdout.split("\n\n")[0]
+    assert re.search(r"^baseline: mean pose +\d", table, flags=re.M)
+    assert re.search(r"\d\.\d\d", table) is None
 
 
 # --- nothing happens unasked ------------------------------------------------------------------
