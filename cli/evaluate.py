@@ -159,7 +159,6 @@ def score(
     The file holds an array (n, 17, 3) for each video, named as its motion (TS1, s_09_act_02_subact_01_ca_01), with all
     frames or those that count; or (3, 17, 1, n) as for MPI-INF-3DHP's Matlab code. See docs/evaluation.md.
     """
-    loading("torch")
     from actionpose.evaluate.predictions import Rules, read_predictions, score_predictions
     from actionpose.shards import ShardSet
 

@@ -219,10 +219,10 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     assert row["zero_shot"]["texts"]["top1"] == row["retrieval"]["motion_to_text"]["r1"]
     assert read_lines(tmp_path / "run/results.jsonl")[0]["probe"] == row["probe"]
     lines = {line["learned"]: line for line in embeddings.table_rows(row)}
-    assert lines["text to motion R@5"]["asked"] == "8 in 8"
+    assert lines["text to motion R@5"]["asked"] == "8 among 8"
     # The bar for a trained pair of heads is what closed-form regression reads from the same clips.
     assert set(row["ridge"]) == {"statistics", "token"}
-    assert lines["ridge on statistics, text to motion R@10"]["asked"] == "8 in 8"
+    assert lines["ridge on statistics, text to motion R@10"]["asked"] == "8 among 8"
     assert row["ridge"]["statistics"]["motion_to_text"]["r1"] > 40
     assert lines["probe untrained top1"]["chance"] == f"{100 / 7:.1f}"
     assert lines["zero-shot categories top1"]["most_frequent"] == "25.0"  # two of eight clips wave
@@ -253,9 +253,9 @@ def test_pretraining_reports_search_and_naming_each_epoch(folder, bert, tmp_path
     assert [row["epoch"] for row in rows] == [1, 2]
     assert all(row["retrieval"]["text_to_motion"]["candidates"] == 5 for row in rows)
     assert all("categories" in row["zero_shot"] and row["mpjpe_mm"] > 0 for row in rows)
-    lines = [line for line in capsys.readouterr().err.splitlines() if "evaluated" in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "held out:" in line]
     assert len(lines) == 2
-    assert all("motion→text R@5" in line and "chance" in line and "mpjpe_mm" in line for line in lines)
+    assert all("motion→text R@5" in line and "chance" in line and "MPJPE" in line for line in lines)
 
 
 def test_looking_changes_nothing_that_is_learned(folder, bert, tmp_path):
