@@ -128,6 +128,27 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         return "sha256:" + hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+@contextmanager
+def atomic_folder(final: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `final`; it becomes `final`, in place of an older one, on success.
+
+    Raises:
+        UserError: nothing can be written there. Errors of the block pass, and leave `final` as it was.
+    """
+    aside = final.with_name(f".{final.name}.{os.getpid()}{PARTIAL}")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir(parents=True)
+    except OSError as error:
+        hint = HINTS.get(error.errno or 0, "choose another folder")
+        raise UserError(f"cannot write {final}: {error.strerror or error}", hint) from error
+    try:
+        yield aside
+        publish_folder(aside, final)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def publish_folder(partial: Path, final: Path) -> None:
     """Make `partial` appear as `final` by rename; an older `final` is set aside first, then deleted.
 

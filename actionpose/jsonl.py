@@ -1,4 +1,4 @@
-"""JSON Lines: one JSON object a line, written, appended to, and read back line by line."""
+"""JSON files, and JSON Lines: one JSON object a line, written, appended to, and read back line by line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
-from actionpose.files import atomic_path
+from actionpose.files import atomic_path, write_text
 
 
 def finite(value: Any) -> Any:
@@ -22,6 +22,11 @@ def finite(value: Any) -> Any:
 
 
 # --- writing ----------------------------------------------------------------------------------
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace a file with data as JSON, one member a line, for programs and for people."""
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:

@@ -33,7 +33,8 @@ import numpy as np
 from actionpose.arrays import Array, Float32s, Ints
 from actionpose.config import fingerprint
 from actionpose.errors import UserError
-from actionpose.files import atomic_path, require_file, sha256_file, write_text
+from actionpose.files import atomic_path, require_file, sha256_file
+from actionpose.jsonl import write_json
 from actionpose.schema import COLUMNS, SCHEMA, VERSION, Summary, VideoFacts
 from actionpose.shard_checks import (
     check_shape,
@@ -175,7 +176,7 @@ def write_index(
         "provenance": dict(provenance),
         "licence": licence,
     }
-    write_text(Path(folder) / INDEX, json.dumps(index, indent=1, ensure_ascii=False) + "\n")
+    write_json(Path(folder) / INDEX, index)
     return index
 
 

@@ -1,6 +1,6 @@
 """How often arrays of 17 joints are told apart (COCO or Human3.6M), and how well proportions fit, on real motion.
 
-    python benchmarks/layouts_on_motion.py SHARDS
+    python -m benchmarks.layouts_on_motion SHARDS
 
 Clips of 1, 8 and 60 frames from three sides, with noise of a centimetre on every joint.
 """
@@ -14,9 +14,9 @@ import numpy as np
 
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.lift.detections import Detections
-from actionpose.lift.detector_files import joints_of
 from actionpose.lift.recognise import name_joints
 from actionpose.shards import ShardSet
+from benchmarks.detector_files import joints_of
 
 VIEWS = ("front", "side", "yaw+040pitch+20")
 LAYOUTS = ("coco-17", "h36m-17")

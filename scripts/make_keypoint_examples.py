@@ -1,6 +1,6 @@
 """Write examples/keypoints: the same seconds of a motion of the demo world, in the layout of every detector.
 
-    python scripts/make_keypoint_examples.py demo/world/shards
+    python -m scripts.make_keypoint_examples demo/world/shards
 
 A person is filmed by a perspective camera of 1280 x 720 pixels, 5 metres away; joints are off by a pixel or two and
 their confidences vary, as a detector's do.
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
-from actionpose.lift import detector_files as files
 from actionpose.lift.layouts import LAYOUTS
 from actionpose.shards import ShardSet
+from benchmarks import detector_files as files
 
 Floats = NDArray[np.floating]
 

@@ -20,7 +20,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -32,10 +32,11 @@ from actionpose.config import Resolved, fingerprint, to_dict
 from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate.lifting import held_out
-from actionpose.files import write_text
+from actionpose.evaluate.result import Result
+from actionpose.jsonl import write_json
 from actionpose.runs import evaluate as evaluation
 from actionpose.runs import train as training
-from actionpose.runs.folder import CONFIG
+from actionpose.runs.folder import CONFIG, RESULTS, claimed
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
@@ -154,19 +155,12 @@ class Grid:
         Raises:
             UserError: the folder is in use, or was begun with other settings or data.
         """
-        file, now = self.out / GRID, self._describe(argv)
-        if self.out.exists() and not self.out.is_dir():
-            raise UserError(f"{self.out} is a file", "give another folder to --out")
-        if self.out.is_dir() and any(self.out.iterdir()):
-            if not file.is_file():
-                raise UserError(f"{self.out} holds files but no grid", "give a new or an empty folder to --out")
-            if not resume:
-                raise UserError(f"{self.out} already holds a grid", "continue it with --resume, or give another --out")
+        now = self._describe(argv)
+        if claimed(self.out, GRID, "grid", resume=resume):
             before = read_grid(self.out)
             same_grid(self.out, before, now)
-            now = {**now, "rows": {**before["rows"], **now["rows"]}}
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(now, indent=1, ensure_ascii=False) + "\n")
+            now["rows"] = {**before["rows"], **now["rows"]}
+        write_json(self.out / GRID, now)
 
     def _describe(self, argv: list[str]) -> dict[str, Any]:
         return {
@@ -278,14 +272,15 @@ class _Work:
         """Pretrain, fine-tune, measure; what is there already is kept."""
         if self.grid.result(cell) is not None:
             return "done"
+        init = self.grid.resolved.value.init.pose
         if cell.row.changes is not None:
-            reason = self._train("pretrain", cell, name, self.grid.resolved.value.init.pose)
+            reason = self._train("pretrain", cell, name, init)
+            if reason == "done" and self.grid.config.measure_pretraining:
+                reason = self._measure_pretraining(cell, name)
             if reason != "done":
                 return reason
-            if self.grid.config.measure_pretraining and (reason := self._measure_pretraining(cell, name)) != "done":
-                return reason
-        start = str(_last(cell.folder / "pretrain")) if cell.row.changes is not None else ""
-        reason = self._train("finetune", cell, name, start or self.grid.resolved.value.init.pose)
+            init = str(_last(cell.folder / "pretrain").path)
+        reason = self._train("finetune", cell, name, init)
         return self._measure(cell, name) if reason == "done" else reason
 
     def _left(self) -> float | None:
@@ -320,44 +315,39 @@ class _Work:
         if self._left() == 0:
             return "budget"
         self.say(f"{name}: measuring")
-        recipe = self.grid.recipe("finetune", cell.row, cell.seed)
-        result = evaluation.evaluate(
-            found.path, self.grid.target, _as_trained(found, recipe), argv=self.argv, version=self.version
-        )
+        result = self._evaluate("finetune", cell, found)
         about = {"row": cell.row.name, "seed": cell.seed, "key": self.grid.key(found)}
-        write_text(cell.folder / RESULT, json.dumps({**result.to_json(), **about}, indent=1, ensure_ascii=False) + "\n")
+        write_json(cell.folder / RESULT, {**result.to_json(), **about})
         self.say(f"{name}: MPJPE {result.mpjpe_mm:.2f} mm; {duration(time.monotonic() - self.started)} since the start")
         return "done"
 
     def _measure_pretraining(self, cell: Cell, name: str) -> str:
         """One evaluation of the pretraining run, kept in its own results; for those who ask what it learned."""
-        folder = cell.folder / "pretrain"
-        found = checkpoint.latest(folder)
-        assert found is not None
-        if (folder / "results.jsonl").is_file():
+        found = _last(cell.folder / "pretrain")
+        if (cell.folder / "pretrain" / RESULTS).is_file():
             return "done"
         if self._left() == 0:
             return "budget"
         self.say(f"{name}: measuring what pretraining learned")
-        recipe = self.grid.recipe("pretrain", cell.row, cell.seed)
-        evaluation.evaluate(
-            found.path, self.grid.data, _as_trained(found, recipe), argv=self.argv, version=self.version
-        )
+        self._evaluate("pretrain", cell, found)
         return "done"
+
+    def _evaluate(self, stage: str, cell: Cell, found: checkpoint.Checkpoint) -> Result:
+        """Measure a checkpoint with its own recipe, but as the grid says."""
+        asked = self.grid.recipe(stage, cell.row, cell.seed)
+        recipe = dataclasses.replace(evaluation.recipe_of(found), eval=asked.eval, run=asked.run)
+        data = self.grid.shards_of(stage)
+        return evaluation.evaluate(found.path, data, recipe, argv=self.argv, version=self.version)
 
 
 # --- small questions --------------------------------------------------------------------------
 
 
-def _last(run: Path) -> Path:
+def _last(run: Path) -> checkpoint.Checkpoint:
+    """The last checkpoint of a finished run."""
     found = checkpoint.latest(run)
     assert found is not None
-    return found.path
-
-
-def _as_trained(found: checkpoint.Checkpoint, recipe: Recipe) -> Recipe:
-    """The checkpoint's own recipe, measured as the grid says."""
-    return dataclasses.replace(evaluation.recipe_of(found), eval=recipe.eval, run=recipe.run)
+    return found
 
 
 def _refuse_leak(shards: dict[str, ShardSet], pretrain: Recipe | None, finetune: Recipe) -> None:
@@ -389,8 +379,3 @@ def refuse_many_processes() -> None:
             "a grid runs its cells one after another in one process",
             "start it without torchrun; several GPUs: one process each, with CUDA_VISIBLE_DEVICES and its own --seeds",
         )
-
-
-def values_of(results: Sequence[dict[str, Any]], metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """Row, seed and the named numbers of each measurement, for `ablate_table`."""
-    return [{"row": r["row"], "seed": r["seed"], **{m: r[m] for m in metrics if r.get(m) is not None}} for r in results]

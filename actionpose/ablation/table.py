@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from actionpose import charts
-from actionpose.ablation.grid import Grid, Outcome, values_of
+from actionpose.ablation.grid import Grid, Outcome
 from actionpose.ablation.settings import LABELS, differs_by, leaves_out
 from actionpose.files import write_text
+from actionpose.jsonl import write_json
 from actionpose.runs.seeds import mean_and_spread, paired
 
 METRICS = ("mpjpe_mm", "p_mpjpe_mm", "pck", "auc")
@@ -74,25 +75,16 @@ def terminal_rows(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     lines = []
     for line in table:
         shown: dict[str, Any] = {"row": line["row"], "n": line["n"]}
-        for name in METRICS:
-            if name in line:
-                shown |= {
-                    name: _rounded(line[name]),
-                    "sd": _rounded(line[f"{name}_sd"]),
-                    "change": _rounded(line[f"{name}_change"]),
-                    "change_sd": _rounded(line[f"{name}_change_sd"]),
-                    "lower": f"{line[f'{name}_lower']}/{line['pairs']}" if line["pairs"] else "",
-                } if name == METRICS[0] else {
-                    name: _rounded(line[name]),
-                    f"{name}_change": _rounded(line[f"{name}_change"]),
-                    f"{name}_change_sd": _rounded(line[f"{name}_change_sd"]),
-                }  # fmt: skip
+        for name in (name for name in METRICS if name in line):
+            numbers = (line[name + end] for end in ("", "_sd", "_change", "_change_sd"))
+            mean, sd, change, change_sd = (None if number is None else round(number, 2) for number in numbers)
+            if name == METRICS[0]:
+                lower = f"{line[f'{name}_lower']}/{line['pairs']}" if line["pairs"] else ""
+                shown |= {name: mean, "sd": sd, "change": change, "change_sd": change_sd, "lower": lower}
+            else:
+                shown |= {name: mean, f"{name}_change": change, f"{name}_change_sd": change_sd}
         lines.append(shown)
     return lines
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
 
 
 def markdown(table: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> str:
@@ -139,7 +131,8 @@ def write_table(grid: Grid, outcome: Outcome) -> dict[str, Any]:
     The figure is left out, and `figure` is None, where matplotlib is not installed or nothing is measured.
     """
     rows = [row.name for row in grid.rows]
-    cells = values_of(outcome.results, METRICS)
+    keep = ("row", "seed", *METRICS)
+    cells = [{name: found[name] for name in keep if found.get(name) is not None} for found in outcome.results]
     against = "baseline" if "baseline" in rows else rows[0]
     table = over_seeds(cells, rows, grid.config.seeds, against)
     whole: dict[str, Any] = {
@@ -157,7 +150,7 @@ def write_table(grid: Grid, outcome: Outcome) -> dict[str, Any]:
     if cells and charts.can_draw():
         draw(grid.out / FIGURE, cells, rows, against)
         whole["figure"] = str(grid.out / FIGURE)
-    write_text(grid.out / TABLE_JSON, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    write_json(grid.out / TABLE_JSON, whole)
     write_text(grid.out / TABLE_MD, markdown(table, whole))
     return whole
 

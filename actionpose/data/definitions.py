@@ -35,7 +35,7 @@ SPREAD = (1.0,) * 1 + (2.5, 1.0, 1.0) * 2 + (1.0,) * 4 + (1.5, 1.0, 1.0) * 2
 
 NOSE, EARS = (0.146, 0.125), (0.150, -0.012)
 """Nose and middle of the ears: metres from the thorax (towards the top of the head, forward) where that is `TO_HEAD`
-away; `lift/detector_files.py` says the same."""
+away; `benchmarks/detector_files.py` says the same."""
 
 TO_HEAD = 0.27
 HEAD_REACH = 1.58

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +12,8 @@ from typing import Any
 from actionpose import charts
 from actionpose.config import differences, to_dict
 from actionpose.errors import UserError
-from actionpose.files import publish_folder, write_text
+from actionpose.files import atomic_folder, write_text
+from actionpose.jsonl import write_json
 from actionpose.robustness.curves import RobustRecipe, measure_robustness, robust_table
 from actionpose.robustness.perturb import CURVES, NAMED
 from actionpose.runs import evaluate as evaluation
@@ -67,7 +65,11 @@ def robustness(
         for subject in subjects:
             say(f"{subject.label}: {subject.found.path}")
             model = evaluation.load_model(subject.found).to(runtime.device)
-            about = {"label": subject.label, "run": str(subject.found.path), "seed": _seed(subject)}
+            about = {
+                "label": subject.label,
+                "run": str(subject.found.path),
+                "seed": subject.found.meta["recipe"]["run"]["seed"],
+            }
             found = measure_robustness(model.lift, table, recipe, recipe.robust, runtime)
             rows += [{**about, **row} for row in found]
     whole = {
@@ -87,10 +89,6 @@ def robustness(
     }
     write(out, whole)
     return whole
-
-
-def _seed(subject: Subject) -> int:
-    return int(subject.found.meta["recipe"]["run"]["seed"])
 
 
 def _comparable(subjects: Sequence[Subject]) -> None:
@@ -118,18 +116,11 @@ def _check_out(out: Path) -> None:
 
 def write(out: Path, whole: Mapping[str, Any]) -> None:
     """The three files in one rename; without matplotlib the figure is left out."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        write_text(aside / JSON, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+    with atomic_folder(out) as aside:
+        write_json(aside / JSON, whole)
         write_text(aside / CSV, _csv(whole["rows"]))
         if charts.can_draw():
             draw(aside / PNG, whole["rows"])
-        publish_folder(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _csv(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from actionpose.config import differences, flat, to_toml
 from actionpose.errors import UserError
 from actionpose.files import locked_beside, write_text
-from actionpose.jsonl import read_lines
+from actionpose.jsonl import read_lines, write_json
 
 if TYPE_CHECKING:
     from actionpose.train.checkpoint import Checkpoint
@@ -34,6 +34,29 @@ FREE = (
 run's length is one of them unless the learning rate falls towards its end."""
 
 
+def claimed(out: Path, mark: str, what: str, *, resume: bool) -> bool:
+    """Whether `out` holds what is to be resumed; if it is free, it is made.
+
+    Args:
+        out: the folder that was given.
+        mark: the file that a folder of this kind has.
+        what: its kind, such as `run`.
+        resume: whether one that is there may be continued.
+
+    Raises:
+        UserError: a file, something else, or a folder of this kind that was not to be continued.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file", "give another folder to --out")
+    used = out.is_dir() and any(out.iterdir())
+    if used and not (out / mark).is_file():
+        raise UserError(f"{out} holds files but no {what}", "give a new or an empty folder to --out")
+    if used and not resume:
+        raise UserError(f"{out} already holds a {what}", "continue it with --resume, or give another folder to --out")
+    out.mkdir(parents=True, exist_ok=True)
+    return used
+
+
 def open_run(out: Path, about: Mapping[str, Any], *, resume: bool, defaults: Mapping[str, Any]) -> Checkpoint | None:
     """Make the run folder, or find the checkpoint to resume from; None means: from the start.
 
@@ -48,18 +71,8 @@ def open_run(out: Path, about: Mapping[str, Any], *, resume: bool, defaults: Map
     """
     from actionpose.train import checkpoint  # here: who only reads a folder does not wait for torch
 
-    used = out.is_dir() and any(out.iterdir())
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file", "give another folder to --out")
-    if used and not resume:
-        if (out / CONFIG).is_file():
-            raise UserError(f"{out} already holds a run", "continue it with --resume, or give another folder to --out")
-        raise UserError(f"{out} is not empty", "give a new or an empty folder to --out")
-    out.mkdir(parents=True, exist_ok=True)
-    if not used:
+    if not claimed(out, CONFIG, "run", resume=resume):
         return None
-    if not (out / CONFIG).is_file():
-        raise UserError(f"{out} holds files but no run to resume", "give a new or an empty folder to --out")
     _same_run(out, read_config(out), about, defaults)
     return checkpoint.latest(out)
 
@@ -100,7 +113,7 @@ def _same_run(out: Path, old: Mapping[str, Any], new: Mapping[str, Any], default
 
 def write_config(out: Path, about: Mapping[str, Any], recipe: Any, origins: Mapping[str, str]) -> None:
     """Record what the run is, for programs and for people."""
-    write_text(out / CONFIG, json.dumps({**about, "origins": dict(origins)}, indent=1, ensure_ascii=False) + "\n")
+    write_json(out / CONFIG, {**about, "origins": dict(origins)})
     write_text(out / CONFIG_TOML, to_toml(recipe, origins, explain=True))
 
 

@@ -26,7 +26,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from actionpose.errors import UserError
-from actionpose.files import publish_folder, sha256_file, write_text
+from actionpose.files import atomic_folder, sha256_file, write_text
+from actionpose.jsonl import write_json
 
 SCHEMA = "actionpose-checkpoint"
 VERSION = 1
@@ -98,18 +99,12 @@ def save(
     """
     root = run / FOLDER
     final = root / f"step_{state['step']:06d}"
-    aside = root / f".{final.name}.{os.getpid()}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with atomic_folder(final) as aside:
         _store(aside / WEIGHTS, model.state_dict())
         _store(aside / OPTIMIZER, _optimizer_tensors(optimizer, model))
         files = {name: sha256_file(aside / name) for name in (WEIGHTS, OPTIMIZER)}
         meta = {"schema": SCHEMA, "version": VERSION, "state": dict(state), "files": files, **about}
-        write_text(aside / META, json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
-        publish_folder(aside, final)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        write_json(aside / META, meta)
     write_text(root / "latest", final.name + "\n")
     if best:
         write_text(root / "best", final.name + "\n")

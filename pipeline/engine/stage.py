@@ -19,8 +19,8 @@ from typing import Any
 
 from actionpose.config import canonical_json, differences, fingerprint
 from actionpose.errors import UserError
-from actionpose.files import PARTIAL, publish_folder, sha256_file, write_text
-from actionpose.jsonl import write_lines
+from actionpose.files import PARTIAL, publish_folder, sha256_file
+from actionpose.jsonl import write_json, write_lines
 from actionpose.progress import Progress
 from pipeline.config import RunOptions
 from pipeline.engine.item import Item, Outcome, Work
@@ -235,7 +235,7 @@ def _write_tables(partial: Path, stage: Stage, journal: Journal) -> dict[str, An
         "tables": listed,
         **{name: dict(sorted(counted.items())) for name, counted in reasons.items()},
     }
-    write_text(partial / META, json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
+    write_json(partial / META, meta)
     return meta
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from actionpose.lift import detector_files as files
+from benchmarks import detector_files as files
 from cli.lift import main
 from tests.makers.filmed import camera_pose, filmed, untrained_run
 

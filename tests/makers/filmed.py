@@ -13,13 +13,13 @@ from actionpose.config import to_dict
 from actionpose.data.samples import DataConfig
 from actionpose.files import sha256_file
 from actionpose.geometry import camera_matrix, to_camera
-from actionpose.lift.detector_files import joints_of
 from actionpose.model.action_pose import ActionPose, PoolingConfig
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.text_encoder import TextConfig
 from actionpose.runs.recipe import InitConfig, Recipe
 from actionpose.skeleton import BONES
 from actionpose.train import checkpoint
+from benchmarks.detector_files import joints_of
 from tests.makers.walker import walking
 
 WIDTH, HEIGHT = 1280.0, 720.0

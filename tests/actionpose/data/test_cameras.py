@@ -18,10 +18,10 @@ from actionpose.data.place import sizes_of, to_model
 from actionpose.data.projection import mirror
 from actionpose.data.samples import DataConfig, pair_samples
 from actionpose.geometry import SCREEN_PER_METRE, camera_matrix
-from actionpose.lift.detector_files import joints_of
 from actionpose.lift.layouts import LAYOUTS, to_h36m
 from actionpose.shards import ShardSet
 from actionpose.skeleton import BONES, FLIP_ORDER, ROOT
+from benchmarks.detector_files import joints_of
 from tests.makers.walker import walking
 
 EXACT = CameraConfig(

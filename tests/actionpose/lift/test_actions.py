@@ -12,11 +12,11 @@ import torch
 from click.testing import CliRunner
 
 from actionpose.errors import UserError
-from actionpose.lift import detector_files as files
 from actionpose.lift.actions import Embedded, embed, name_actions, open_with_heads, read_labels, search
 from actionpose.lift.run import read
 from actionpose.lift.source import open_model
 from actionpose.lift.understand import LiftOptions
+from benchmarks import detector_files as files
 from cli.lift import main
 from tests.makers.bert import write_tiny_bert
 from tests.makers.filmed import camera_pose, filmed, untrained_run

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
-from actionpose.lift import detector_files as files
 from actionpose.lift.jointmap import read_joint_map
 from actionpose.lift.layouts import COCO_17, LAYOUTS, Layout, canonical, to_h36m
 from actionpose.lift.read import one_clip, read_keypoints
 from actionpose.lift.recognise import name_joints
 from actionpose.skeleton import JOINT_NAMES
+from benchmarks import detector_files as files
 from pipeline.demo.body import body_arrays, demo_regressor
 from pipeline.untrusted.pickles import load_objects
 from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed, rigid, truth_2d

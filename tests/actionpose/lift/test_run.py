@@ -11,7 +11,6 @@ import pytest
 
 from actionpose.data.place import to_model
 from actionpose.errors import UserError
-from actionpose.lift import detector_files as files
 from actionpose.lift.detections import Detections
 from actionpose.lift.layouts import COCO_17
 from actionpose.lift.result import as_dict, load, save
@@ -21,6 +20,7 @@ from actionpose.lift.scale import stature
 from actionpose.lift.source import LiftModel
 from actionpose.lift.understand import LiftOptions, understand
 from actionpose.skeleton import JOINT_NAMES
+from benchmarks import detector_files as files
 from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed, truth_2d
 
 POSES = camera_pose(40, wave=True)

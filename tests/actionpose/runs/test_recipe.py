@@ -20,8 +20,15 @@ def test_the_defaults_are_the_papers():
     assert (recipe.finetune.epochs, recipe.finetune.batch, recipe.finetune.lr) == (60, 32, 2e-4)  # MotionBERT's
 
 
-def test_four_recipes_are_shipped():
-    assert [path.stem for path in SHIPPED] == ["finetune_3dhp", "finetune_h36m", "pretrain", "small", "tiny"]
+def test_these_recipes_are_shipped():
+    assert [path.stem for path in SHIPPED] == [
+        "anywhere",
+        "finetune_3dhp",
+        "finetune_h36m",
+        "pretrain",
+        "small",
+        "tiny",
+    ]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from actionpose import files
 from actionpose.errors import UserError
 from actionpose.train import checkpoint
 
@@ -51,8 +52,10 @@ def test_meta_is_readable_and_says_where_training_stood(tmp_path):
     assert sorted(p.name for p in path.iterdir()) == ["meta.json", "optimizer.safetensors", "weights.safetensors"]
 
 
-@pytest.mark.parametrize("at", ["_store", "publish_folder", "write_text"])
-def test_a_crash_while_saving_leaves_the_previous_one(tmp_path, monkeypatch, at):
+@pytest.mark.parametrize(
+    ("module", "at"), [(checkpoint, "_store"), (files, "publish_folder"), (checkpoint, "write_text")]
+)
+def test_a_crash_while_saving_leaves_the_previous_one(tmp_path, monkeypatch, module, at):
     model, optimizer = trained()
     save(tmp_path, model, optimizer, 1)
 
@@ -60,7 +63,7 @@ def test_a_crash_while_saving_leaves_the_previous_one(tmp_path, monkeypatch, at)
         raise OSError("the disk is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, at, crash)
+        patch.setattr(module, at, crash)
         with pytest.raises(OSError, match="gone"):
             save(tmp_path, model, optimizer, 2)
     found = checkpoint.latest(tmp_path)

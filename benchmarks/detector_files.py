@@ -1,4 +1,4 @@
-"""Keypoint files as detectors write them, made from 3D poses: for the examples, the demo and the tests.
+"""Keypoint files as detectors write them, made from 3D poses: for the examples, benchmarks and tests.
 
 Each format is written as its own program does, with its own joints. Joints that Human3.6M does not have are placed on
 the skeleton: the face where it is on the licence-free body of the demo, the feet in front of the ankles.
