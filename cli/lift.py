@@ -56,7 +56,12 @@ def _input_options(body: F) -> F:
 
 def _model_options(body: F) -> F:
     options: list[Callable[[F], F]] = [
-        click.option("--model", type=PathLike, metavar="RUN_OR_FILE", help="A run of ap-train, or a MotionBERT file."),
+        click.option(
+            "--model",
+            type=PathLike,
+            metavar="RUN_OR_FILE",
+            help="A run of ap-train, or a MotionBERT file [default: the shipped model].",
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Windows at once."),
         click.option("--flip/--no-flip", default=True, show_default=True, help="Average with the mirrored input."),
@@ -88,7 +93,7 @@ def run(
     OpenPose folder count as one clip.
 
     \b
-    ap-lift run results.json --model demo/with --fps 25 -o clip.npz --view clip.html
+    ap-lift run results.json --fps 25 -o clip.npz --view clip.html
     """
     loading("torch")
     from actionpose.lift.read import one_clip
@@ -128,19 +133,12 @@ def _lift_each(
         some_failed()
 
 
-def _model(path: Path | None, clips: Sequence[Path] = ()) -> Path:
-    """The model that was named, or the one that a result of `ap-lift run` was made with."""
+def _model(path: Path | None, clips: Sequence[Path] = ()) -> Path | None:
+    """The model that was named, or the one that a result of `ap-lift run` was made with; None: the shipped one."""
     from actionpose.lift.result import model_of
 
     made_with = model_of(clips[0]) if path is None and len(clips) == 1 else None
-    if made_with is not None and made_with.exists():
-        return made_with
-    if path is None:
-        raise UserError(
-            "no model is named",
-            "give a run of ap-train, e.g. --model demo/with after `make demo`, or a MotionBERT file",
-        )
-    return path
+    return made_with if made_with is not None and made_with.exists() else path
 
 
 def _beside(folder: Path, clip: Path, format: str | None) -> Path:
@@ -230,13 +228,15 @@ def _show(
 @main.command()
 @click.argument("clip", type=PathLike)
 @click.option(
-    "--labels", required=True, metavar="FILE|'A,B'", help="Labels to choose from: a file of lines, or a list."
+    "--labels",
+    metavar="FILE|'A,B'",
+    help="Labels to choose from: a file of lines, or a list [default: those that the model brings].",
 )
 @_model_options
 @_input_options
 @format_option
 def actions(
-    clip: Path, labels: str, model: Path | None, device: str, everybody: bool, format: str, **options: Any
+    clip: Path, labels: str | None, model: Path | None, device: str, everybody: bool, format: str, **options: Any
 ) -> None:
     """Say which action CLIP shows, when, from 2D alone.
 
@@ -244,12 +244,14 @@ def actions(
     fine-tuned from one. above_chance is 0 for a guess among the labels and 1 for certainty.
 
     \b
+    ap-lift actions clip.npz
     ap-lift actions clip.npz --model demo/pretrain --labels 'walk,sit down,wave'
     """
-    from actionpose.lift.actions import name_actions, read_labels
+    from actionpose.lift.actions import known_labels, name_actions, read_labels
 
-    wanted = read_labels(labels)
+    wanted = read_labels(labels) if labels is not None else []
     source, embedded = _embedded([clip], model, device, _chosen(options, everybody))
+    wanted = wanted or known_labels(source)
     rows = name_actions(embedded[0], source, wanted)
     emit(rows, format)
     next_step(f"{len(rows)} stretches of {clip}, named among {len(wanted)} labels")
@@ -270,7 +272,7 @@ def search(
     """Find the moments of CLIPS that match TEXT best.
 
     \b
-    ap-lift search 'pick up a box' clips/*.npz --model demo/pretrain
+    ap-lift search 'pick up' clips/*.npz
     """
     from actionpose.lift.actions import save_embeddings
     from actionpose.lift.actions import search as find
@@ -286,13 +288,15 @@ def search(
 
 
 @main.command()
-@click.argument("what", metavar="CLIP_OR_MODEL", type=PathLike)
+@click.argument("what", metavar="[CLIP_OR_MODEL]", required=False, type=PathLike)
 @click.option(
     "-o", "--out", type=PathLike, required=True, metavar="OUT", help="File to write; its ending is the format."
 )
 @click.option("--person", type=int, metavar="ID", help="Whom, in formats of one person.")
-def export(what: Path, out: Path, person: int | None) -> None:
+def export(what: Path | None, out: Path, person: int | None) -> None:
     """Write a result of `ap-lift run` as BVH, CSV, TRC, C3D or GLB, or a model as ONNX or torch.export's .pt2.
+
+    Without CLIP_OR_MODEL it is the shipped model.
 
     \b
     ap-lift export clip.npz -o clip.bvh
@@ -309,11 +313,13 @@ def export(what: Path, out: Path, person: int | None) -> None:
         from actionpose.lift.source import open_model
 
         notes = (write_onnx if suffix == ".onnx" else write_pt2)(open_model(what), out)
+    elif what is None:
+        raise click.UsageError(f"'{out.name}' is a format of clips; name a result of `ap-lift run`")
     else:
         notes = export_clip(load(what), out, person)
     for line in notes:
         note(line)
-    next_step(f"{what} is in {out}")
+    next_step(f"{what or 'the shipped model'} is in {out}")
 
 
 def _chosen(options: dict[str, Any], everybody: bool) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from actionpose.lift.detections import Detections
 from actionpose.lift.source import LiftModel, open_model
 from actionpose.lift.understand import LiftOptions, Prepared, prepare
 from actionpose.lift.windows import Window, blend_weight, plan_windows, window_batch
+from actionpose.model.remembered_texts import RememberedTexts
 from actionpose.runs.evaluate import recipe_of
 from actionpose.train import checkpoint
 
@@ -91,6 +92,17 @@ def embed(found: Detections, source: LiftModel, options: LiftOptions) -> Embedde
 
 def _end(ready: Prepared, window: Window) -> float:
     return float(ready.grids[window.stretch].seconds[window.start + window.length - 1] + 1.0 / ready.rate)
+
+
+def known_labels(source: LiftModel) -> list[str]:
+    """The actions that a model brings along.
+
+    Raises:
+        UserError: it brings none.
+    """
+    if not isinstance(source.model.text, RememberedTexts):
+        raise UserError(f"no labels are given, and {source.path} brings none", "--labels 'walk,sit down', or a file")
+    return list(source.model.text.texts)
 
 
 def read_labels(labels: str) -> list[str]:
@@ -242,7 +254,7 @@ def save_embeddings(clips: Sequence[Embedded], path: Path) -> None:
 # --- heads ------------------------------------------------------------------------------------
 
 
-def open_with_heads(path: Path, device: str) -> tuple[LiftModel, str]:
+def open_with_heads(path: Path | None, device: str) -> tuple[LiftModel, str]:
     """A model with its text branch; a fine-tuned encoder takes the heads of the pretraining run it came from.
 
     Returns:
@@ -252,8 +264,11 @@ def open_with_heads(path: Path, device: str) -> tuple[LiftModel, str]:
         UserError: no text branch anywhere.
     """
     own = open_model(path, device, with_text=True)
+    if isinstance(own.model.text, RememberedTexts):
+        return own, f"{len(own.model.text.texts)} actions known without a text model"
     if own.model.pose_pool is not None:
         return own, "the run's own text branch"
+    path = own.path
     if path.is_file() and path.name not in (checkpoint.WEIGHTS, checkpoint.META):
         raise UserError(f"{path} has no text branch, so it knows no actions", "give a run of ap-train pretrain")
     came_from = recipe_of(checkpoint.find(path)).init.pose

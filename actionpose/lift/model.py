@@ -1,6 +1,6 @@
 """A trained model for Python: NumPy arrays in, NumPy arrays out.
 
-    model = ap.load("demo/pretrain")
+    model = ap.load()                                                           # the shipped one, or ap.load(RUN)
     lifted = model.lift("keypoints.json", fps=25)                               # metres, with everything around them
     scores = model.embed_motion(clips) @ model.embed_text(["walk", "sit down"]).T       # cosines, (clips, 2)
 
@@ -35,17 +35,18 @@ Clips = NDArray[Any] | Sequence[NDArray[Any]]
 BATCH = 32
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto") -> Model:
+def load(path: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Model:
     """A model to lift and embed with.
 
     Args:
-        path: a run of `ap-train`, one of its checkpoint folders, a weights file in one, or a MotionBERT checkpoint.
+        path: a run of `ap-train`, one of its checkpoint folders, a weights file in one, or a MotionBERT checkpoint;
+            None: the shipped model.
         device: "auto" (the GPU if there is one), "cpu", "cuda" or "cuda:N".
 
     Raises:
         UserError: none of these, damaged, or a device that is not there.
     """
-    return Model(open_model(Path(path), device_of(device)))
+    return Model(open_model(None if path is None else Path(path), device_of(device)))
 
 
 class Model:

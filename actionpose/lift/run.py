@@ -1,7 +1,7 @@
 """From keypoints to a result: what was understood is lifted, brought to metres and checked.
 
 from actionpose.lift.run import lift
-lifted = lift("keypoints.json", "demo/with", fps=25)
+lifted = lift("keypoints.json", fps=25)            # by the shipped model
 lifted.poses_3d                      # (N, 17, 3) metres, relative to the pelvis
 """
 
@@ -35,7 +35,7 @@ Keypoints = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | NDArray[
 
 def lift(
     keypoints: Keypoints,
-    model: str | os.PathLike[str] | LiftModel,
+    model: str | os.PathLike[str] | LiftModel | None = None,
     *,
     device: str = "auto",
     objects: Objects | None = None,
@@ -47,7 +47,7 @@ def lift(
     Args:
         keypoints: a file, a folder of one file a frame, the files of such a folder, or an array
             (T, K, 2 or 3) or (T, P, K, 2 or 3) with P people.
-        model: a run, a checkpoint, a MotionBERT file, or a model that `open_model` loaded.
+        model: a run, a checkpoint, a MotionBERT file, or a model that `open_model` loaded; None: the shipped model.
         device: "auto", "cpu", "cuda" or "cuda:N"; not used for a model that is loaded.
         objects: opens VideoPose3D's files (`read_arrays.read_npz`).
         tool_version: written into the result.
@@ -59,8 +59,9 @@ def lift(
     """
     chosen = LiftOptions(**options)
     found = read(keypoints, objects)
-    source = model if isinstance(model, LiftModel) else open_model(Path(model), device_of(device))
-    return dataclasses.replace(lift_detections(found, source, chosen), tool_version=tool_version)
+    if not isinstance(model, LiftModel):
+        model = open_model(None if model is None else Path(model), device_of(device))
+    return dataclasses.replace(lift_detections(found, model, chosen), tool_version=tool_version)
 
 
 def read(keypoints: Keypoints, objects: Objects | None = None) -> Detections:

@@ -1,4 +1,4 @@
-"""The model that lifts: a run of this toolkit, one of its checkpoints, or a MotionBERT file, and what it expects."""
+"""The model that lifts: the shipped one, a run of this toolkit, or a MotionBERT file, and what it expects."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from actionpose.errors import UserError
 from actionpose.geometry import SCREEN_PER_METRE
+from actionpose.lift.shipped import shipped
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.pretrained import config_of, load_pose_weights, read_pose_state
@@ -54,17 +55,18 @@ class LiftModel:
     facts: Mapping[str, Any]
 
 
-def open_model(path: Path, device: torch.device | str = "cpu", *, with_text: bool = False) -> LiftModel:
+def open_model(path: Path | None, device: torch.device | str = "cpu", *, with_text: bool = False) -> LiftModel:
     """Load a model to lift with.
 
     Args:
-        path: a run, a checkpoint folder, its weights file, or a MotionBERT checkpoint.
+        path: a run, a checkpoint folder, its weights file, or a MotionBERT checkpoint; None: the shipped model.
         device: where it computes.
         with_text: load the text branch too, if the run has one.
 
     Raises:
         UserError: none of these, or damaged.
     """
+    path = shipped() if path is None else path
     if path.is_file() and path.name not in (checkpoint.WEIGHTS, checkpoint.META):
         return _motionbert(path, device)
     found = checkpoint.find(path, hold=True)
@@ -74,6 +76,7 @@ def open_model(path: Path, device: torch.device | str = "cpu", *, with_text: boo
     fps = _fps(data, benchmark)
     frames = min(recipe.data.clip_frames, recipe.pose.max_frames)
     command = found.meta.get("command", "training")
+    name = found.meta.get("name")  # the shipped model has one, and its place means nothing elsewhere
     return LiftModel(
         model=load_model(found, with_text=with_text).to(device),
         path=path,
@@ -81,10 +84,11 @@ def open_model(path: Path, device: torch.device | str = "cpu", *, with_text: boo
         fps=fps,
         unit=H36M_PER_METRE if benchmark else SCREEN_PER_METRE,
         longest_gap=min(recipe.corrupt.window_max, frames // 2) / fps,
-        says=f"{path}: {command}, step {found.step}; windows of {frames} frames at {fps:g} frames a second",
+        says=f"{name or path}: {command}, step {found.step}; windows of {frames} frames at {fps:g} frames a second",
         temperature=recipe.loss.temperature,
         facts={
-            "path": str(path),
+            "path": "" if name else str(path),
+            **({"name": str(name), "licence": str(found.meta.get("licence", ""))} if name else {}),
             "kind": f"actionpose {command}",
             "step": found.step,
             "weights": found.meta["files"][checkpoint.WEIGHTS],

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from actionpose.config import from_dict
 from actionpose.data.batches import detector
@@ -18,6 +21,8 @@ from actionpose.evaluate.predictions import Recorder, about_predictions, write_p
 from actionpose.evaluate.result import Result
 from actionpose.jsonl import append_line
 from actionpose.model.action_pose import ActionPose
+from actionpose.model.remembered_texts import RememberedTexts
+from actionpose.model.text_encoder import TextEncoder
 from actionpose.progress import say
 from actionpose.runs.folder import CONFIG, RESULTS
 from actionpose.runs.recipe import Recipe
@@ -39,10 +44,21 @@ def load_model(found: checkpoint.Checkpoint, *, with_text: bool = False) -> Acti
     """
     recipe, weights = recipe_of(found), found.weights()
     with_text = with_text and any(name.startswith("text_pool.") for name in weights)
-    model = ActionPose(recipe.pose, recipe.text if with_text else None, recipe.pooling)
+    encoder = _remembered(found, recipe, weights) if with_text else None
+    model = ActionPose(recipe.pose, recipe.text if with_text else None, recipe.pooling, encoder)
     wanted = model.state_dict()
     model.load_state_dict({name: tensor for name, tensor in weights.items() if name in wanted})
     return model.eval()
+
+
+def _remembered(found: checkpoint.Checkpoint, recipe: Recipe, weights: Mapping[str, Tensor]) -> TextEncoder | None:
+    """What stands in for the text encoder of a model that travels without it; None where the run has its own."""
+    if "text.table" not in weights:
+        return None
+    texts, dim = found.meta.get("texts"), weights["text.table"].shape[1]
+    if not isinstance(texts, list) or len(texts) != len(weights["text.table"]):
+        raise UserError(f"{found.path} is damaged: its texts and their vectors do not match", "use another copy of it")
+    return RememberedTexts(texts, dim, recipe.text)
 
 
 def evaluate(
