@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from actionpose.config import to_dict
 from actionpose.errors import UserError
-from actionpose.files import atomic_path, sha256_file, write_text
+from actionpose.files import atomic_path, sha256_file
+from actionpose.jsonl import write_json
 from actionpose.runs.evaluate import load_model, recipe_of
 from actionpose.train import checkpoint
 
@@ -72,7 +72,7 @@ def pack(run: Path, folder: Path, texts: Sequence[str], about: Mapping[str, Any]
         "data": {key: found.meta["data"][key] for key in ("fingerprint", "kind", "fps")},
         "recipe": plain, "texts": list(texts),
     }  # fmt: skip
-    write_text(folder / checkpoint.META, json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
+    write_json(folder / checkpoint.META, meta)
 
 
 def _halved(name: str, value: Tensor) -> Tensor:

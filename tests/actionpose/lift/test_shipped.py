@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 
 import actionpose as ap
 from actionpose.geometry import camera_matrix, to_camera
-from actionpose.lift import detector_files as files
 from actionpose.lift import shipped
 from actionpose.lift.actions import open_with_heads
 from actionpose.lift.run import lift
 from actionpose.lift.scale import stature
 from actionpose.lift.source import open_model
 from actionpose.train import checkpoint
+from benchmarks import detector_files as files
 from cli.lift import main
 from pipeline.untrusted.pickles import load_objects
 from tests.makers.filmed import camera_pose, filmed, rigid, untrained_run
