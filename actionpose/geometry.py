@@ -38,6 +38,18 @@ def root_relative(pose: Floats) -> Floats:
     return pose - pose[..., ROOT : ROOT + 1, :]
 
 
+FASTEST_JOINT = 60.0
+"""m/s relative to the pelvis; a hand in a throw reaches about 25, so beyond this the units or the rate are wrong."""
+
+
+def fastest_joint(points: Floats, fps: float) -> float:
+    """Largest speed of a joint relative to the pelvis, m/s; 0 for a single frame."""
+    if len(points) < 2:
+        return 0.0
+    relative = points - points[:, ROOT : ROOT + 1]
+    return float(np.linalg.norm(np.diff(relative, axis=0), axis=-1).max() * fps)
+
+
 def flip(pose: Floats) -> Floats:
     """Mirror a pose (..., 17, C) left to right: negate channel 0 and swap paired joints.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
-from pipeline.body.smplh import SmplhModel
+from pipeline.body.smplh import SmplhModel, load_body
 from pipeline.untrusted.sniff import refuse_wrong_content
 
 SPIN_ORDER: tuple[int, ...] = (0, 4, 5, 6, 1, 2, 3, *range(7, 17))
@@ -75,6 +76,22 @@ def load_regressor(path: str | Path, model: SmplhModel) -> Regressor:
         notes.append("left leg came first (SPIN order): the two legs were swapped to Human3.6M order")
     matrix.setflags(write=False)
     return Regressor(matrix=matrix, order=order, notes=tuple(notes), sha256=sha256_file(path))
+
+
+@lru_cache(maxsize=8)
+def _regressor(path: str, body: str, gender: str, stamp: int) -> Regressor:
+    return load_regressor(path, load_body(body, gender))
+
+
+def regressor_for(path: str, body: str, gender: str) -> Regressor:
+    """The regressor, checked on this body; kept per process as long as the file does not change.
+
+    Raises:
+        UserError: see `load_regressor`.
+    """
+    file = Path(path).expanduser()
+    stamp = file.stat().st_mtime_ns if file.is_file() else 0
+    return _regressor(path, body, gender, stamp)
 
 
 def leg_order(path: Path, joints: NDArray[np.floating]) -> Literal["h36m", "spin"]:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, sha256_file
-from actionpose.skeleton import JOINT_NAMES, ROOT
+from actionpose.geometry import FASTEST_JOINT, fastest_joint
+from actionpose.skeleton import JOINT_NAMES
 from pipeline.body.collapse import KeypointTable
 from pipeline.body.dmpls import SoftTissue, load_dmpls
 from pipeline.body.mesh import mesh_keypoints
-from pipeline.body.regressor import Regressor, load_regressor
+from pipeline.body.regressor import regressor_for
 from pipeline.body.resample import exact_stride, frame_times, resample_linear, resample_motion, snap_rate
 from pipeline.body.smplh import available_genders, find_body, load_body
 from pipeline.config import DataConfig, KeypointConfig
@@ -26,9 +27,6 @@ from pipeline.engine.manifest import KeypointRow, MotionRow
 from pipeline.engine.stage import Stage
 from pipeline.sources import facts
 from pipeline.sources.amass import Motion, MotionFile, open_motion
-
-FASTEST_JOINT = 60.0
-"""m/s relative to the pelvis; a hand in a throw reaches about 25, so beyond this the units or the rate are wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +48,6 @@ class Keypoints:
 
 
 @lru_cache(maxsize=8)
-def _regressor(path: str, body: str, gender: str, stamp: int) -> Regressor:
-    return load_regressor(path, load_body(body, gender))
-
-
-def regressor_for(path: str, body: str, gender: str) -> Regressor:
-    """The regressor, checked on this body; kept per process as long as the file does not change.
-
-    Raises:
-        UserError: see `pipeline.body.regressor.load_regressor`.
-    """
-    file = Path(path).expanduser()
-    stamp = file.stat().st_mtime_ns if file.is_file() else 0
-    return _regressor(path, body, gender, stamp)
-
-
-@lru_cache(maxsize=8)
 def _table(path: str, body: str, gender: str, soft: SoftTissue | None, stamp: tuple[int, int]) -> KeypointTable:
     dirs = None if soft is None else soft.dirs
     return KeypointTable.build(load_body(body, gender), regressor_for(path, body, gender), dmpl_dirs=dirs)
@@ -76,7 +58,7 @@ def _fast_table(path: str, body: str, gender: str, soft: SoftTissue | None) -> K
     return _table(path, body, gender, soft, stamp)
 
 
-def body_gender(motion_gender: str, body: str, config: KeypointConfig) -> str:
+def body_gender(motion_gender: str, config: KeypointConfig) -> str:
     """Which body a motion gets: its own gender's, or what `keypoints.missing_gender` says.
 
     Raises:
@@ -102,7 +84,7 @@ def motion_keypoints(motion: Motion, fps_true: float, inputs: dict[str, str], co
         UserError: body, regressor or DMPL file missing or wrong.
         ItemError: keypoints that no person can have.
     """
-    gender = body_gender(motion.gender, inputs["body"], config)
+    gender = body_gender(motion.gender, config)
     fps_read = fps_true / motion.every
     poses, trans = resample_motion(motion.poses, motion.trans, fps_read, config.fps)
     body, regressor = inputs["body"], inputs["regressor"]
@@ -120,14 +102,6 @@ def motion_keypoints(motion: Motion, fps_true: float, inputs: dict[str, str], co
         raise ItemError("not finite", "the body gave keypoints that are not finite")
     times = frame_times(len(motion.poses), fps_read, config.fps)
     return Keypoints(keypoints=points, times=times, fps=config.fps, gender=gender, soft_tissue=dmpls is not None)
-
-
-def fastest_joint(points: NDArray[np.float32], fps: float) -> float:
-    """Largest speed of a joint relative to the pelvis, m/s; 0 for a single frame."""
-    if len(points) < 2:
-        return 0.0
-    relative = points - points[:, ROOT : ROOT + 1]
-    return float(np.linalg.norm(np.diff(relative, axis=0), axis=-1).max() * fps)
 
 
 # --- one file ---------------------------------------------------------------------------------

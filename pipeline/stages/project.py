@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from actionpose.arrays import Float32s
-from actionpose.errors import UserError
 from actionpose.files import atomic_path
 from actionpose.geometry import (
     SCREEN_PER_METRE,
@@ -25,8 +24,8 @@ from actionpose.geometry import (
     to_camera,
     view_angles,
 )
-from actionpose.plain_npz import read_plain_npz
-from actionpose.skeleton import JOINT_NAMES, N_JOINTS
+from actionpose.skeleton import JOINT_NAMES
+from pipeline.body.keypoint_file import read_keypoints
 from pipeline.config import DataConfig, ProjectConfig
 from pipeline.engine.item import Item, Rows
 from pipeline.engine.manifest import ClipRow, KeypointRow, ViewRow
@@ -94,34 +93,6 @@ def project_file(source: Path, output: Path, config: ProjectConfig) -> dict[str,
     with atomic_path(output) as aside, open(aside, "wb") as handle:
         np.savez(handle, **arrays)
     return {"frames": len(frames), "views": list(config.views), "heading": heading, "heading_from": how}
-
-
-_MAKE = (
-    "make one with `ap-data keypoints MOTION.npz … --output FILE.npz`, or from an array (T, 17, 3) in metres, in "
-    "Human3.6M's order: numpy.savez(FILE, keypoints=array, fps=30)"
-)
-
-
-def read_keypoints(path: Path) -> tuple[Float32s, float]:
-    """Keypoints (T, 17, 3) float32 and fps of a file that `ap-data keypoints` wrote.
-
-    Raises:
-        UserError: missing, damaged, or something else.
-    """
-    arrays = read_plain_npz(path, wants="3D keypoints", make=_MAKE)
-    if "poses" in arrays and "keypoints" not in arrays:
-        raise UserError(
-            f"{path} is a motion of body poses, not of keypoints", "give the body too: --body DIR --regressor FILE"
-        )
-    if lacks := {"keypoints", "fps"} - set(arrays):
-        raise UserError(f"{path} is no file of keypoints: it lacks {' and '.join(sorted(lacks))}", _MAKE)
-    try:
-        frames, fps = np.asarray(arrays["keypoints"], dtype=np.float32), float(arrays["fps"])
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path} is no file of keypoints: {error}", _MAKE) from error
-    if frames.ndim != 3 or frames.shape[1:] != (N_JOINTS, 3) or not len(frames):
-        raise UserError(f"{path}: keypoints has shape {frames.shape}, not (T, {N_JOINTS}, 3)")
-    return frames, fps
 
 
 # --- stage project-2d -------------------------------------------------------------------------

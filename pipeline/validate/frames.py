@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from actionpose.geometry import camera_matrix, facing_heading, to_camera
+from actionpose.geometry import FASTEST_JOINT, camera_matrix, facing_heading, to_camera
 from actionpose.shards import ShardSet
 from actionpose.skeleton import BONES, JOINT_NAMES
 from pipeline.engine.manifest import ContentRow
 from pipeline.pack.content import TOLERANCE_M, compare, content_rows
 from pipeline.pack.duplicates import Take, find_duplicates
-from pipeline.stages.keypoints import FASTEST_JOINT
 from pipeline.validate.check import Check, judged
 
 RIGID = ((2, 3), (5, 6), (12, 13), (15, 16))

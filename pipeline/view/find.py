@@ -13,12 +13,12 @@ from actionpose.errors import UserError
 from actionpose.geometry import facing_heading
 from actionpose.shards import INDEX, ShardSet
 from actionpose.skeleton import ROOT
+from pipeline.body.keypoint_file import read_keypoints
+from pipeline.body.regressor import regressor_for
 from pipeline.body.smplh import load_body
 from pipeline.config import DataConfig
 from pipeline.engine.item import ItemError, Skip
 from pipeline.sources.amass import read_motion
-from pipeline.stages.keypoints import regressor_for
-from pipeline.stages.project import read_keypoints
 from pipeline.view.pictures import draw_mesh_png, export_glb
 
 
