@@ -13,10 +13,10 @@ from cli.options import PathLike, dry_run_option
 from cli.output import command_line, emit, format_option, next_step, note, some_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pipeline.mpi3dhp.recognise import Asked
-    from pipeline.pack.benchmark import BenchmarkFile, Written
+    from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, Written
 
 
 @click.command("build-h36m", cls=Command)
@@ -46,7 +46,7 @@ def build_h36m(
     opened = reader.open_h36m(h36m, cameras, detections)
     report_files(opened.files, (*opened.notes, *opened.problems), format if dry_run else "")
     if dry_run:
-        next_step(f"Nothing was written. Next: the same without --dry-run makes {opened.videos:,} videos of it.")
+        report_plan(opened.videos, opened.motions())
         return
     report_written(reader.build_h36m(opened, out), format)
 
@@ -78,7 +78,7 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
     ap-data build-3dhp --mpi-inf-3dhp 3dhp --out shards/3dhp
     """
     require("data", "preparing data")
-    from pipeline.mpi3dhp.build import build
+    from pipeline.mpi3dhp.build import build, motions
     from pipeline.mpi3dhp.recognise import chosen
 
     used = chosen(mpi_inf_3dhp, annotation)
@@ -86,7 +86,7 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
     report_files([looked.file for looked in used], remarks, format if dry_run else "")
     if dry_run:
         videos = sum(looked.file.counts["videos"] for looked in used)
-        next_step(f"Nothing was written. Next: the same without --dry-run makes {videos:,} videos of it.")
+        report_plan(videos, (motion for looked in used for motion in motions(looked)))
         return
     report_written(build(used, out), format)
 
@@ -115,6 +115,19 @@ def report_files(files: Sequence[BenchmarkFile], remarks: Sequence[str], format:
             note(f"{row['file']}: {file.sentence}{permits} ({row['counts']})")
     for line in remarks:
         note(line)
+
+
+def report_plan(number: int, videos: Iterable[BenchmarkMotion | Rejected]) -> None:
+    """What the build would do.
+
+    Raises:
+        UserError: it would refuse these videos.
+    """
+    from pipeline.pack.benchmark import misfits
+
+    for misfit in misfits(videos):
+        raise misfit
+    next_step(f"Nothing was written. Next: the same without --dry-run makes {number:,} videos of it.")
 
 
 def _row(file: BenchmarkFile) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from pipeline.h36m import motionbert, videopose3d
 from pipeline.h36m.build import open_h36m
 from pipeline.h36m.recognise import PROTOCOLS, SENTENCES, layout_of
 from pipeline.mpi3dhp import recognise as mpi3dhp
+from pipeline.mpi3dhp.build import motions
 from pipeline.mpi3dhp.files import source
-from pipeline.pack.benchmark import BenchmarkFile, describe
+from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, describe, misfits
 
 BENCHMARKS = ("h36m", "mpi_inf_3dhp")
 """Inputs that this module looks at."""
@@ -48,7 +50,8 @@ def _opened(path: Path, detections: Path | None) -> list[Finding]:
         opened = open_h36m(path, None, detections)
     except UserError as error:
         return [from_error("h36m", error)]
-    return [_of_file(f"h36m.{file.layout}", file, _ADVICE) for file in opened.files]
+    of_files = [_of_file(f"h36m.{file.layout}", file, _ADVICE) for file in opened.files]
+    return of_files + _misfits("h36m.2d", (detections or path).name, opened.motions())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,7 @@ def look_at_3dhp(place: Path) -> list[Finding]:
     except UserError as error:
         return [from_error("3dhp", error, "missing")]
     findings = [_of_file(f"3dhp.{x.contents.split}", x.file, _advice_3dhp(x)) for x in found.used]
+    findings += _misfits("3dhp.2d", place.name, (motion for looked in found.used for motion in motions(looked)))
     for looked in found.spare:
         message = f"{looked.contents.path} is not used: a converted file holds the same split"
         findings.append(Finding(f"3dhp.{looked.contents.split}", "ok", message))
@@ -128,6 +132,11 @@ def _of_file(item: str, file: BenchmarkFile, action: str) -> Finding:
     if not file.problems:
         return Finding(item, "ok", message, details=describe(file))
     return Finding(item, "warning", message, action, some(file.problems), describe(file))
+
+
+def _misfits(item: str, name: str, videos: Iterable[BenchmarkMotion | Rejected]) -> list[Finding]:
+    """2D for which a build would refuse the files."""
+    return [Finding(item, "wrong", f"{name}: {error.message}", error.hint) for error in misfits(videos)]
 
 
 def _advice_3dhp(looked: mpi3dhp.Looked) -> str:

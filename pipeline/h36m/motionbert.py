@@ -24,7 +24,6 @@ from actionpose.skeleton import BONES, N_JOINTS
 from pipeline.h36m.cameras import Camera, camera_named
 from pipeline.h36m.takes import action_names, screen_pose, skipped
 from pipeline.pack.benchmark import SPLITS, BenchmarkMotion, Rejected
-from pipeline.pack.same_joints import distances, verdict
 from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_pickle, numbers
 
@@ -223,8 +222,6 @@ def _oddities(split: Split) -> list[str]:
         off = float(np.abs(made - root_relative(split.millimetres[at].astype(np.float64))).max())
         if not off <= _SAME_MM:
             found.append(f"{split.name} joints_2.5d_image is not joint3d_image x 2.5d_factor: up to {off:.3g} mm apart")
-    if words := verdict(distances(split.joint_2d[at], image)):
-        found.append(f"{split.name}: {words}")
     apart = float(np.median(np.linalg.norm(image[..., :2] - split.joint_2d[at], axis=-1)))
     limit = facts.table("h36m")["agreement"]["pixels"]
     if not apart <= limit:

@@ -214,7 +214,10 @@ def chosen(place: Path, asked: Asked = "auto") -> tuple[Looked, ...]:
         raise error
     if asked == "auto":
         return found.used
-    return tuple(
-        Looked(x.contents, replace(x.annotation, kind=asked, sentence=f"{asked}, as you say"), x.orders, x.metres)
-        for x in found.used
-    )
+    return tuple(Looked(x.contents, _overruled(x.annotation, asked), x.orders, x.metres) for x in found.used)
+
+
+def _overruled(judged: Annotation, asked: Kind) -> Annotation:
+    """What the user says it is, and what geometry says where that is something else."""
+    judgement = f"; by geometry, {judged.sentence}" if judged.kind != asked else ""
+    return replace(judged, kind=asked, sentence=f"{asked}, as you say{judgement}")

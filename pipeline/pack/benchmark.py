@@ -173,12 +173,8 @@ def write_benchmark(
         partial.mkdir()
         count = _Count()
         shards = _write_shards(partial, _sound(track(motions, stage, total=total, unit="video"), count), max_frames)
-        for split, words in count.fit.verdicts().items():
-            raise UserError(
-                f"{stage}: the 2D of {split} does not show what its 3D shows; {words}",
-                "it was made with another joint order or unit than these files have: take the published file, or put "
-                "the 2D right first; nothing was written",
-            )
+        for misfit in count.fit.misfits():
+            raise misfit
         if not shards:
             raise UserError(f"{stage}: none of {len(count.rejected)} videos can be used", _first_reason(count.rejected))
         failures = [_failure_row(rejected, stage) for rejected in count.rejected]
@@ -196,6 +192,14 @@ def write_benchmark(
         )
         publish_folder(partial, out)
     return Written(folder=out, index=index, fresh=True)
+
+
+def misfits(motions: Iterable[BenchmarkMotion | Rejected]) -> list[UserError]:
+    """Why `write_benchmark` would refuse these videos for their 2D: an error for each split that it does not fit."""
+    count = _Count()
+    for _ in _sound(track(motions, "2D against 3D", unit="video"), count):
+        pass
+    return count.fit.misfits()
 
 
 def _first_reason(rejected: Sequence[Rejected]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.arrays import Floats
+from actionpose.errors import UserError
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 
 LOOKED_AT = 200
@@ -154,6 +155,17 @@ class Agreement:
         """Split → what is wrong with its 2D, by the median over its videos; only splits with something wrong."""
         verdicts = {split: verdict(_median(videos)) for split, videos in sorted(self.of.items())}
         return {split: words for split, words in verdicts.items() if words}
+
+    def misfits(self) -> list[UserError]:
+        """The same as refusals, one for each split with something wrong."""
+        return [
+            UserError(
+                f"the 2D of {split} does not show what its 3D shows; {words}",
+                "it was made with another joint order or unit than these files have: take the published file, or put "
+                "the 2D right first",
+            )
+            for split, words in self.verdicts().items()
+        ]
 
 
 def _median(videos: Iterable[Mapping[str, float]]) -> dict[str, float]:

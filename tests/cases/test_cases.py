@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases.run_cases import CASES, cases_folder
+from tests.cases.case import CASES
+from tests.cases.run_cases import cases_folder
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

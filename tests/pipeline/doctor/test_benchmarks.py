@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +222,65 @@ def test_soft_tissue_switched_on_without_files_is_missing(world: World):
     assert status == 1
     assert items["dmpls"]["verdict"] == "missing"
     assert "keypoints.dmpls=false" in items["dmpls"]["action"]
+
+
+# --- 2D that is not that of the 3D ----------------------------------------------------------------
+
+
+def _pickle(h36m: Path, folder: Path, split: str, change: Callable[[Any], Any]) -> list[str]:
+    path = h36m / "h36m_sh_conf_cam_source_final.pkl"
+    with open(path, "rb") as handle:
+        data = pickle.load(handle)
+    data[split]["joint_2d"] = change(np.asarray(data[split]["joint_2d"]))
+    (folder / path.name).write_bytes(pickle.dumps(data))
+    return ["--h36m", str(folder / path.name)]
+
+
+def _world(h36m: Path, folder: Path, change: Callable[[Any], Any]) -> list[str]:
+    name = "data_2d_h36m_cpn_ft_h36m_dbb.npz"
+    for other in ("data_3d_h36m.npz", "metadata.xml"):
+        shutil.copy(h36m / other, folder)
+    with np.load(h36m / name, allow_pickle=True) as archive:
+        members = {key: archive[key].item() for key in archive.files}
+    for takes in members["positions_2d"].values():
+        for take, views in takes.items():
+            takes[take] = [change(np.asarray(view)) for view in views]
+    np.savez(folder / name, **{key: np.array(value, dtype=object) for key, value in members.items()})
+    return ["--h36m", str(folder)]
+
+
+def _3dhp(tdhp: Path, folder: Path, change: Callable[[Any], Any]) -> list[str]:
+    with np.load(tdhp / "data_test_3dhp.npz", allow_pickle=True) as archive:
+        data = archive["data"].item()
+    changed = {name: {**video, "data_2d": change(np.asarray(video["data_2d"]))} for name, video in data.items()}
+    np.savez(folder / "data_test_3dhp.npz", data=np.array(changed, dtype=object))
+    return ["--mpi-inf-3dhp", str(folder)]
+
+
+LEGS = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+ARMS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
+ARMS_3DHP = [0, 1, 5, 6, 7, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+MISFITS: dict[str, tuple[Callable[[Path, Path, Path], list[str]], str]] = {
+    "h36m-b, legs of test": (lambda h, t, f: _pickle(h, f, "test", lambda x: x[:, LEGS]), "of test"),
+    "h36m-b, a thousandth": (lambda h, t, f: _pickle(h, f, "test", lambda x: x / 1000), "times the size"),
+    "h36m-a, arms": (lambda h, t, f: _world(h, f, lambda x: x[:, ARMS]), "arm exchanged"),
+    "3dhp, arms": (lambda h, t, f: _3dhp(t, f, lambda x: x[:, ARMS_3DHP]), "arm exchanged"),
+    "3dhp, normalised": (lambda h, t, f: _3dhp(t, f, lambda x: x / 1024 - 1), "times the size"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_2d_that_a_build_refuses_is_refused_by_its_dry_run_and_wrong_to_the_doctor(
+    name: str, h36m: Path, tdhp: Path, tmp_path: Path
+):
+    change, words = MISFITS[name]
+    given = change(h36m, tdhp, tmp_path)
+    looked = run(*given)
+    assert looked.exit_code == 1
+    assert words in " ".join(looked.stdout.split())
+    build = "build-3dhp" if "3dhp" in name else "build-h36m"
+    for dry in ((), ("--dry-run",)):
+        built = CliRunner().invoke(main, [build, *given, "--out", str(tmp_path / "out"), *dry])
+        assert built.exit_code == 1, dry
+        assert words in built.stderr
+        assert not (tmp_path / "out").exists()

@@ -100,6 +100,16 @@ def test_3d_that_is_root_relative_is_not_judged_until_the_user_says(files: Path,
     assert named.file.protocols == ("3dhp",)
 
 
+def test_what_geometry_says_is_said_whatever_the_user_says(files: Path, tmp_path: Path):
+    def halved(data: dict[str, Any]) -> dict[str, Any]:
+        return {name: {**video, "data_2d": video["data_2d"] / 2} for name, video in data.items()}
+
+    path = rewritten(files, tmp_path / "halved", halved, "test")
+    (looked,) = chosen(path, "universal")
+    assert looked.kind == "universal"
+    assert "does not project onto the 2D" in looked.file.sentence
+
+
 def test_training_on_one_kind_beside_testing_on_the_other_is_refused(files: Path, filmed: ShardSet, tmp_path: Path):
     write_demo_3dhp(tmp_path / "f", filmed, annotation="metric")
     shutil.copy(files / "data_train_3dhp.npz", tmp_path / "f")
