@@ -310,7 +310,8 @@ def summarise(scores: Scores, table: ScoredTable) -> Result:
         UserError: no frame was scored.
     """
     motions = np.unique(table.motion).tolist()
-    projected: dict[str, Any] = {"source_2d": f"projected, {table.config.detections}"}
+    how = "projected by random cameras" if table.config.camera.random else "projected"
+    projected: dict[str, Any] = {"source_2d": f"{how}, {table.config.detections}"}
     return dataclasses.replace(
         scoring.summarise(scores, table.shards, table.protocol, views=table.views),
         **(scoring.stated(table.shards, motions) if table.stored_2d else projected),

@@ -17,10 +17,12 @@ from actionpose.data.definitions import DERIVED, as_detected, draw_offsets
 from actionpose.data.place import sizes_of, to_model
 from actionpose.data.projection import mirror
 from actionpose.data.samples import DataConfig, pair_samples
+from actionpose.evaluate.lifting import EvalConfig, held_out, mean_pose_lift, score, summarise
 from actionpose.geometry import SCREEN_PER_METRE, camera_matrix
 from actionpose.lift.layouts import LAYOUTS, to_h36m
 from actionpose.shards import ShardSet
 from actionpose.skeleton import BONES, FLIP_ORDER, ROOT
+from actionpose.train.runtime import Runtime
 from benchmarks.detector_files import joints_of
 from tests.makers.walker import walking
 
@@ -144,3 +146,13 @@ def test_by_default_nothing_is_filmed_whatever_the_cameras_settings(shards):
     ratio = length[1] * random["unit_mm"] / (length[0] * usual["unit_mm"])
     assert float((ratio - 1).abs().max()) < 0.3  # the same person, but for the proportions
     assert not load_config(DataConfig).camera.random
+
+
+def test_evaluation_says_that_cameras_were_random_and_films_alike_each_time(shards):
+    data = DataConfig(clip_frames=20, camera=CameraConfig(random=True))
+    table = held_out(ShardSet(shards), data, EvalConfig())
+    still = mean_pose_lift(pair_samples(ShardSet(shards), data))
+    cpu = Runtime(device=torch.device("cpu"), bf16=False)
+    first, again = (summarise(score(still, table, EvalConfig(), cpu), table) for _ in range(2))
+    assert first.source_2d == "projected by random cameras, noise"
+    assert first.mpjpe_mm == again.mpjpe_mm > 0
