@@ -16,7 +16,13 @@ whatever a user can fix is a `UserError`.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    # torch's OpenMP reads it when it is loaded. Threads that wait for each other spin for a bounded time, then sleep:
+    # as fast on a quiet machine, and twice as fast where other jobs hold the cores (docs/performance.md).
+    os.environ["GOMP_SPINCOUNT"] = "100000"
 
 if TYPE_CHECKING:
     from actionpose.data.pairs import TextMotionPairs, pairs

@@ -117,13 +117,8 @@ def next_step(text: str) -> None:
 
 
 def frames_bar(frames: Iterable[int]) -> Iterable[int]:
-    """The frames of a film, with a bar and the time left on a terminal."""
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:
-        return frames
-    bar: Iterable[int] = tqdm(frames, desc="drawing", unit="frame", disable=None, leave=False)
-    return bar
+    """The frames of a film, with their progress."""
+    return progress.track(frames, "drawing", unit="frame")
 
 
 def command_line(*words: object) -> str:

@@ -157,7 +157,9 @@ def start(config: RunConfig) -> Iterator[Runtime]:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world)
     try:
         shared = f"; {world} processes share each batch" if world > 1 else ""
-        why = f"{device} ({why_device}), {'bf16 autocast' if bf16 else 'fp32'} ({why_precision}){shared}"
+        count = torch.get_num_threads()
+        threads = f", {count} thread{'s' if count > 1 else ''}" if device.type == "cpu" else ""
+        why = f"{device} ({why_device}){threads}, {'bf16 autocast' if bf16 else 'fp32'} ({why_precision}){shared}"
         yield Runtime(device=device, bf16=bf16, rank=rank, world=world, why=why)
     finally:
         if world > 1:

@@ -23,6 +23,7 @@ from actionpose.data.batch import Batch, RawBatch
 from actionpose.data.batches import Loader, epoch_batches, slice_rank
 from actionpose.errors import UserError
 from actionpose.train import checkpoint
+from actionpose.train.crowd import ADVICE, OtherJobs
 from actionpose.train.left import Chore, times_due
 from actionpose.train.log import RunLog
 from actionpose.train.losses import shared_gradient_norms
@@ -122,6 +123,7 @@ class Trainer:
         self.watch = SignalWatch()
         self.started = self.saved = time.monotonic()
         self.step_s = 0.0
+        self.others = OtherJobs(runtime.device)
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -146,7 +148,8 @@ class Trainer:
         reason = ""
         for ids in plan[state.position :]:
             self.log.tick(state.step, self.left())
-            self.step(parts, ids)
+            with self.others:
+                self.step(parts, ids)
             logged = state.step % self.run.log_every == 0
             if logged:
                 self.report()
@@ -272,6 +275,8 @@ class Trainer:
                 "eta_s": round(self.left() or 0.0, 1),
             }
         )
+        if self.others.newly_noticed(meter.wait_s if self.run.workers else 0.0):
+            self.log.say(ADVICE)
         self.meter = Meter(names=meter.names)
 
     def left(self) -> float | None:
