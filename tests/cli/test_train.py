@@ -8,18 +8,12 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from actionpose.runs import folder as run_folder
 from cli.train import main
 from tests.makers.places import ROOT
 from tests.makers.shards import options, tiny
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from actionpose.train.losses import LossConfig
 from actionpose.train.tasks import PretrainTask
 from tests.makers.places import ROOT
 
-torch.set_num_threads(1)
 FOLDER = ROOT / "benchmarks"
 SMALL = {"dim_feat": 16, "dim_rep": 12, "depth": 3, "heads": 2, "max_frames": 24, "middle": 2}
 

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,11 +36,6 @@ from tests.makers.shards import edit, make_shards, options, tiny
 
 LENGTHS = (20, 33, 24, 30, 26, 21, 28, 18)
 STEPS = ("pretrain.steps=2", "finetune.steps=3", "eval.flip_tta=false")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from actionpose.data.corrupt import (
 )
 from actionpose.skeleton import BODY_PARTS
 
-torch.set_num_threads(1)  # small tensors: a second thread would only wait
 ONLY_RANDOM = CorruptConfig(share_random=1.0, share_part=0.0, share_window=0.0)
 ONLY_PART = CorruptConfig(share_random=0.0, share_part=1.0, share_window=0.0)
 ONLY_WINDOW = CorruptConfig(share_random=0.0, share_part=0.0, share_window=1.0)

@@ -27,16 +27,6 @@ from tests.makers.shards import ACTIONS, edit, make_shards, tiny
 CPU = Runtime(device=torch.device("cpu"), bf16=False)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_shards(tmp_path_factory.mktemp("learned") / "shards", splits=("train", "val"))
-
-
 def recipe(*more, text=None):
     return resolve(Recipe, overrides=tiny(*more, text=text))
 

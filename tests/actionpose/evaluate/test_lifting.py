@@ -30,16 +30,6 @@ DATA = DataConfig(clip_frames=32, stride=16, detections="clean")
 EVAL = EvalConfig(flip_tta=False)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_shards(tmp_path_factory.mktemp("evaluate") / "shards", splits=("train", "val"))
-
-
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)

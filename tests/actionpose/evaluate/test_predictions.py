@@ -14,7 +14,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
 from actionpose.errors import UserError
@@ -30,11 +29,6 @@ from tests.makers.places import ROOT
 from tests.makers.shards import benchmark_video, make_benchmark, make_shards, options, tiny, write_benchmark_shards
 
 TEST = Rules(split="test")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

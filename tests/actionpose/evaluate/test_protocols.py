@@ -31,11 +31,6 @@ DATA = DataConfig(clip_frames=16, stride=16)
 EVAL = EvalConfig(flip_tta=False, split="test")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module", params=["h36m-b", "h36m-a", "3dhp"])
 def shards(request, tmp_path_factory):
     return ShardSet(make_benchmark(tmp_path_factory.mktemp("protocols") / request.param, request.param))

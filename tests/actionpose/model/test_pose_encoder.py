@@ -13,7 +13,6 @@ from actionpose.model import pose_encoder as pose_module
 from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 from tests.makers.places import GOLDEN
 
-torch.set_num_threads(1)  # small tensors: a second thread would only wait
 SMALL = {"dim_feat": 16, "dim_rep": 12, "depth": 3, "heads": 2, "max_frames": 24, "middle": 2}
 
 

@@ -12,7 +12,6 @@ from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 from actionpose.model.pretrained import config_of, load_pose_weights, read_pose_state
 
-torch.set_num_threads(1)  # small tensors: a second thread would only wait
 SIZES = {"dim_feat": 16, "dim_rep": 12, "depth": 2, "heads": 2, "max_frames": 9, "middle": 1}
 
 

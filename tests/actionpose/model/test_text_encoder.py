@@ -15,7 +15,6 @@ from actionpose.model import text_encoder as text_module
 from actionpose.model.text_encoder import TextConfig, label_spread, load_text_encoder, model_folder
 from tests.makers.bert import write_tiny_bert
 
-torch.set_num_threads(1)  # small tensors: a second thread would only wait
 PHRASES = ["walk forward", "walk backward", "sit down", "get up from a chair", "wave hand"]
 
 

@@ -39,22 +39,12 @@ from actionpose.shards import ShardSet
 from actionpose.skeleton import BODY_PARTS
 from actionpose.train.runtime import Runtime
 from cli.train import main
-from tests.makers.shards import make_shards, options, tiny
+from tests.makers.shards import options, tiny
 
 CPU = Runtime(device=torch.device("cpu"), bf16=False)
 DATA = DataConfig(clip_frames=32, stride=16)
 EVAL = EvalConfig(flip_tta=False)
 RECIPE = dataclasses.replace(Recipe(), data=DATA, eval=EVAL)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return make_shards(tmp_path_factory.mktemp("robust") / "shards", splits=("train", "val"))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from actionpose.train import losses
 from actionpose.train.losses import LossConfig
 
-torch.set_num_threads(1)  # small tensors: a second thread would only wait
-
 
 def poses(B: int, T: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(B, T, 17, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -16,7 +16,6 @@ from actionpose.train.losses import LossConfig
 from actionpose.train.tasks import FinetuneTask, PretrainTask
 from tests.makers.bert import write_tiny_bert
 
-torch.set_num_threads(1)  # small tensors: a second thread would only wait
 POSE = PoseConfig(dim_feat=16, dim_rep=12, depth=2, heads=2, max_frames=24, middle=1)
 TEXTS = ["walk", "sit down", "Walk", "wave hand"]
 

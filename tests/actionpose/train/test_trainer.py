@@ -37,11 +37,6 @@ PROGRAM = [sys.executable, "-m", "cli.train"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
-
-
 def recipe(*more: str, text: Path | None = None) -> Resolved[Recipe]:
     return resolve(Recipe, overrides=tiny(*more, text=text))
 

@@ -25,11 +25,6 @@ from tests.makers.shards import make_shards, options, tiny
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 def train(shards, out, *more, command="finetune", text=None, resume=False):
     resolved = resolve(Recipe, overrides=tiny(*more, text=text))
     return training.train(command, resolved, shards, out, resume=resume, argv=[], version="0")

@@ -19,7 +19,6 @@ from benchmarks.bodies import body_members, synthetic_body, synthetic_dmpls
 from cli.data import main
 from pipeline.demo.h36m import write_demo_h36m
 from pipeline.demo.mpi3dhp import write_demo_3dhp
-from tests.makers.shards import make_shards
 from tests.makers.worlds import World
 
 WEB_PAGE = b"<!DOCTYPE html><html><title>Please log in</title></html>"
@@ -34,11 +33,6 @@ def report(*arguments: object) -> tuple[dict[str, dict[str, Any]], dict[str, Any
     result = run(*arguments, "--format", "json")
     data = json.loads(result.stdout)
     return {row["item"]: row for row in data["items"]}, data, result.exit_code
-
-
-@pytest.fixture(scope="module")
-def filmed(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return ShardSet(make_shards(tmp_path_factory.mktemp("filmed"), (70, 65, 80, 74, 60, 75), splits=("train", "val")))
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,6 @@ import pytest
 from actionpose.shards import ShardSet
 from pipeline.demo.mpi3dhp import write_demo_3dhp
 from tests.makers.mpi3dhp import run
-from tests.makers.shards import make_shards
-
-
-@pytest.fixture(scope="package")
-def filmed(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
-    return ShardSet(make_shards(tmp_path_factory.mktemp("filmed"), (70, 65, 80, 74, 60, 75), splits=("train", "val")))
 
 
 @pytest.fixture(scope="package")
