@@ -1,6 +1,6 @@
 """What a batch holds: as it is read from the shards, and as a task gets it.
 
-Shape suffixes of the comments: B clips, T frames of the longest clip in the batch, J joints, K negatives.
+Shape suffixes of the comments: B clips, T frames of the longest clip in the batch, J joints, K negatives, L tokens.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ class _Both(TypedDict):
     epoch: int
     text: NotRequired[list[str]]  # for pretraining: the label of each clip
     negatives: NotRequired[list[list[str]]]  # and K others to tell it from
+    text_at: NotRequired[Tensor]  # (B, 1 + K) int64: where they stand among the U distinct texts of the batch,
+    text_rows: NotRequired[Tensor]  # (U,) int64, which are these rows of a frozen encoder's table,
+    text_ids: NotRequired[Tensor]  # or (U, L) int64 tokens
+    text_mask: NotRequired[Tensor]  # with (U, L) int64, 1 where there is one
 
 
 class RawBatch(_Both):

@@ -9,7 +9,7 @@ Shape suffixes: B clips, T frames of the longest clip in the batch, J joints.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -31,6 +31,8 @@ from actionpose.skeleton import N_JOINTS, ROOT
 
 Detect = Callable[[Tensor, Tensor], Tensor]
 """(pose2d (B, T, 17, 3), sample_id (B,)) → the same as a detector would see it."""
+
+TEXT_KEYS = ("text", "negatives", "text_at", "text_rows", "text_ids", "text_mask")
 
 BUCKET_FRAMES = 8
 """Lengths that differ by less than this share a bucket and are shuffled together."""
@@ -133,6 +135,7 @@ class Assembler:
         table: the samples.
         seed: of the run; keys flips, sizes and negatives.
         texts: labels and negatives, for pretraining.
+        read_texts: makes a text encoder's input of phrases, so that a step finds it on its device.
         detect: makes projected 2D look detected; None leaves it exact.
         augment: flips and sizes as the table's settings say; off for evaluation.
     """
@@ -140,6 +143,7 @@ class Assembler:
     table: SampleTable
     seed: int = 0
     texts: Texts | None = None
+    read_texts: Callable[[Sequence[str]], Mapping[str, Tensor]] | None = None
     detect: Detect | None = None
     augment: bool = True
 
@@ -177,6 +181,8 @@ class Assembler:
             raw["zoom"] = low + (high - low) * _draws(self.seed, epoch, ZOOM_STREAM, len(table))[sample_id]
         if self.texts is not None:
             raw["text"], raw["negatives"] = self._texts(ids, epoch, flipped)
+            if self.read_texts is not None:
+                self._read_texts(raw, self.read_texts)
         return raw
 
     def finish(self, raw: RawBatch) -> Batch:
@@ -208,9 +214,7 @@ class Assembler:
             "unit_mm": unit_mm,
             "epoch": raw["epoch"],
         }
-        if "text" in raw:
-            batch["text"], batch["negatives"] = raw["text"], raw["negatives"]
-        return batch
+        return cast(Batch, {**{name: value for name, value in raw.items() if name in TEXT_KEYS}, **batch})
 
     def _whole_pelvis(self, sample: int) -> NDArray[np.float32]:
         """World pelvis, mean over the clip that the sample is a window of, or its motion, (3,)."""
@@ -219,6 +223,12 @@ class Assembler:
         if pair < 0:
             return shards.motion_frames(int(self.table.motion[sample]))[:, ROOT].mean(axis=0)
         return shards.clip_frames(int(shards.pairs["clip"][pair]))[:, ROOT].mean(axis=0)
+
+    def _read_texts(self, raw: RawBatch, read: Callable[[Sequence[str]], Mapping[str, Tensor]]) -> None:
+        rows = [[text, *others] for text, others in zip(raw["text"], raw["negatives"], strict=True)]
+        place = {text: at for at, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
+        raw["text_at"] = torch.tensor([[place[text] for text in row] for row in rows])
+        raw.update(cast(RawBatch, read(list(place))))
 
     def _texts(self, ids: Ints, epoch: int, flipped: Tensor) -> tuple[list[str], list[list[str]]]:
         assert self.texts is not None

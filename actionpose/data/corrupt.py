@@ -9,11 +9,13 @@ Shape suffixes: B clips, T frames, J joints, K noise key frames.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -192,6 +194,10 @@ class _Stream(IntEnum):
     CERTAIN = 12
 
 
+_Drawn = dict[int, Tensor]
+"""Random numbers of a batch by stream: words for what becomes an integer, else the numbers themselves."""
+
+
 def corrupt(
     pose2d_BTJ3: Tensor,
     valid_BT: Tensor,
@@ -211,40 +217,69 @@ def corrupt(
         seed: of the run.
         epoch: counted from 0; each epoch corrupts a clip differently.
     """
-    key_B = rng.keys(seed, epoch, sample_id_B)
-    noisy = add_noise(pose2d_BTJ3, key_B, config) if config.noise else pose2d_BTJ3
-    masked_BTJ, mask_B = draw_mask(valid_BT, key_B, config)
+    drawn = _draw(rng.keys(seed, epoch, sample_id_B), pose2d_BTJ3.shape[1], noise=config.noise, mask=True)
+    noisy = _moved(pose2d_BTJ3, drawn, config) if config.noise else pose2d_BTJ3
+    masked_BTJ, mask_B = _masked(valid_BT, drawn, config)
     masked_BTJ = masked_BTJ | ~valid_BT[..., None]
     return Corrupted(noisy.masked_fill(masked_BTJ[..., None], 0.0), masked_BTJ, mask_B)
 
 
+def _draw(key_B: Tensor, frames: int, *, noise: bool, mask: bool) -> _Drawn:
+    """All random numbers of a batch in one joint draw: on a GPU a fifth of the operations of one draw a purpose."""
+    T, J, K = frames, N_JOINTS, math.floor((frames - 1) / KEY_FRAME_SPACING) + 2
+    normals: rng.Streams = (
+        ((_Stream.NORMAL, (K, J, 2)), (_Stream.JITTER, (T, J, 2)), (_Stream.CONFIDENCE, (T, J))) if noise else ()
+    )
+    uniforms: rng.Streams = ()
+    integers: rng.Streams = ()
+    if noise:
+        uniforms = ((_Stream.UNIFORM, (K, J, 2)), (_Stream.PICK, (K, J)), (_Stream.SPREAD, ()), (_Stream.CERTAIN, ()))
+    if mask:
+        uniforms += ((_Stream.KIND, ()), (_Stream.JOINT, (T, J)), (_Stream.FRAME, (T,)))
+        integers = ((_Stream.PART, ()), (_Stream.LENGTH, ()), (_Stream.START, ()))
+    groups = (normals, uniforms, integers)
+    sizes = [sum(math.prod(shape) for _, shape in group) for group in groups]
+    words = rng.joint_words(key_B, normals + uniforms + integers).split(sizes, dim=1)
+    drawn: _Drawn = {}
+    for group, word, made in zip(groups, words, (rng.as_normal, rng.as_uniform, None), strict=True):
+        values = rng.split(made(word) if made and group else word, group) if group else []
+        drawn |= {stream: value for (stream, _), value in zip(group, values, strict=True)}
+    return drawn
+
+
 def add_noise(pose2d_BTJ3: Tensor, key_B: Tensor, config: CorruptConfig) -> Tensor:
     """Move x, y like a detector would and replace the confidence by one that fits the displacement."""
-    _, T, J, _ = pose2d_BTJ3.shape
-    slow = _between_key_frames(_key_frames(key_B, T, config, pose2d_BTJ3), T)
-    jitter = config.jitter * rng.normal(key_B, _Stream.JITTER, (T, J, 2))
-    moved = (slow + jitter) * config.noise_scale
+    return _moved(pose2d_BTJ3, _draw(key_B, pose2d_BTJ3.shape[1], noise=True, mask=False), config)
+
+
+def _moved(pose2d_BTJ3: Tensor, drawn: _Drawn, config: CorruptConfig) -> Tensor:
+    slow = _between_key_frames(_key_frames(drawn, config), pose2d_BTJ3.shape[1])
+    moved = (slow + config.jitter * drawn[_Stream.JITTER]) * config.noise_scale
     if config.noise_spread:
-        moved = moved * (1 + config.noise_spread * (2 * rng.uniform(key_B, _Stream.SPREAD) - 1))[:, None, None, None]
+        moved = moved * (1 + config.noise_spread * (2 * drawn[_Stream.SPREAD] - 1))[:, None, None, None]
     distance = torch.linalg.vector_norm(moved, dim=-1)
-    spread = CONFIDENCE_MEAN + CONFIDENCE_STD * rng.normal(key_B, _Stream.CONFIDENCE, (T, J))
+    spread = CONFIDENCE_MEAN + CONFIDENCE_STD * drawn[_Stream.CONFIDENCE]
     confidence = CONFIDENCE_A / (distance + CONFIDENCE_A) + CONFIDENCE_B * distance + spread
     confidence = confidence.clamp(0, 1)
     if config.certain:
-        certain_B = rng.uniform(key_B, _Stream.CERTAIN) < config.certain
+        certain_B = drawn[_Stream.CERTAIN] < config.certain
         confidence = torch.where(certain_B[:, None, None], 1.0, confidence)
     return torch.cat([pose2d_BTJ3[..., :2] + moved, confidence.unsqueeze(-1)], dim=-1)
 
 
-def _key_frames(key_B: Tensor, frames: int, config: CorruptConfig, like: Tensor) -> Tensor:
+@functools.cache
+def _noise_tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, deviation (J, 2) and weight (J,), made once per device: a copy to a GPU in every step waits for it."""
+    mean, std, weight = (torch.tensor(table, device=device) for table in (NOISE_MEAN, NOISE_STD, NOISE_WEIGHT))
+    return mean, std, weight
+
+
+def _key_frames(drawn: _Drawn, config: CorruptConfig) -> Tensor:
     """(B, K, J, 2) displacements: normal with probability `weight`, else uniform; one choice for x and y."""
-    K = math.floor((frames - 1) / KEY_FRAME_SPACING) + 2
-    shape = (K, N_JOINTS, 2)
-    mean, std, weight = (like.new_tensor(table) for table in (NOISE_MEAN, NOISE_STD, NOISE_WEIGHT))
-    normal = mean + std * rng.normal(key_B, _Stream.NORMAL, shape)
-    uniform = (rng.uniform(key_B, _Stream.UNIFORM, shape) - 0.5) * config.noise_range
-    is_normal = rng.uniform(key_B, _Stream.PICK, (K, N_JOINTS)) < weight
-    return torch.where(is_normal.unsqueeze(-1), normal, uniform)
+    mean, std, weight = _noise_tables(drawn[_Stream.NORMAL].device)
+    normal = mean + std * drawn[_Stream.NORMAL]
+    uniform = (drawn[_Stream.UNIFORM] - 0.5) * config.noise_range
+    return torch.where((drawn[_Stream.PICK] < weight).unsqueeze(-1), normal, uniform)
 
 
 def _between_key_frames(key_frames_BKJ2: Tensor, frames: int) -> Tensor:
@@ -262,49 +297,63 @@ def draw_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> tuple[T
     All three are drawn and one is kept: cheaper on a GPU than sorting clips by kind, and a clip's
     draws do not depend on which kind another clip got.
     """
-    share = rng.uniform(key_B, _Stream.KIND)
-    edges = torch.tensor([config.share_random, config.share_part, config.share_window], device=key_B.device).cumsum(0)
-    kind_B = (share[:, None] >= edges).sum(dim=1)
-    options = (
-        _random_mask(valid_BT, key_B, config),
-        _part_mask(valid_BT, key_B),
-        _window_mask(valid_BT, key_B, config),
-    )
+    return _masked(valid_BT, _draw(key_B, valid_BT.shape[1], noise=False, mask=True), config)
+
+
+def _masked(valid_BT: Tensor, drawn: _Drawn, config: CorruptConfig) -> tuple[Tensor, Tensor]:
+    # Three comparisons with numbers, not one with a tensor that a GPU would have to be sent, and would wait for.
+    first, second, third = _edges(config.share_random, config.share_part, config.share_window)
+    share = drawn[_Stream.KIND]
+    kind_B = (share >= first).long() + (share >= second) + (share >= third)
+    options = (_random_mask(drawn, config), _part_mask(valid_BT, drawn), _window_mask(valid_BT, drawn, config))
     masked = torch.zeros_like(options[0])
     for kind, option in zip((Mask.RANDOM, Mask.PART, Mask.WINDOW), options, strict=True):
-        masked = masked | (option & (kind_B == kind)[:, None, None])
+        masked = masked | (option & (kind_B == int(kind))[:, None, None])
     return masked, kind_B
 
 
-def _random_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> Tensor:
+@torch.compiler.assume_constant_result
+def _edges(*shares: float) -> list[float]:
+    """Where the kinds of mask end on the line from 0 to 1, summed in float32 as they are compared."""
+    edges: list[float] = np.cumsum(np.array(shares, dtype=np.float32), dtype=np.float32).tolist()
+    return edges
+
+
+def _random_mask(drawn: _Drawn, config: CorruptConfig) -> Tensor:
     """Single joints of single frames, and whole frames, each on its own."""
-    T = valid_BT.shape[1]
-    joints = rng.uniform(key_B, _Stream.JOINT, (T, N_JOINTS)) < config.joint_rate
-    frames = rng.uniform(key_B, _Stream.FRAME, (T,)) < config.frame_rate
+    joints = drawn[_Stream.JOINT] < config.joint_rate
+    frames = drawn[_Stream.FRAME] < config.frame_rate
     return joints | frames[..., None]
 
 
-def _part_mask(valid_BT: Tensor, key_B: Tensor) -> Tensor:
-    """One of the six body parts, in all frames of the clip."""
+@functools.cache
+def _part_members(device: torch.device) -> Tensor:
+    """(6, J) bool: which joints a body part has, made once per device."""
     members = torch.zeros(len(BODY_PARTS), N_JOINTS, dtype=torch.bool)
     for row, joints in enumerate(BODY_PARTS.values()):
         members[row, list(joints)] = True
-    chosen = members.to(key_B.device)[rng.integer(key_B, _Stream.PART, len(BODY_PARTS))]
+    return members.to(device)
+
+
+def _part_mask(valid_BT: Tensor, drawn: _Drawn) -> Tensor:
+    """One of the six body parts, in all frames of the clip."""
+    part_B = rng.as_integer(drawn[_Stream.PART], len(BODY_PARTS))
+    chosen = _part_members(part_B.device).index_select(0, part_B)
     return chosen[:, None, :].expand(-1, valid_BT.shape[1], -1)
 
 
-def _window_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> Tensor:
+def _window_mask(valid_BT: Tensor, drawn: _Drawn, config: CorruptConfig) -> Tensor:
     """A run of frames, its length and start uniform; inside the valid frames, of which at least one stays.
 
     The length drawn is that of a clip of `window_of` frames; one of another length gets its share, rounded, at least 1.
     """
     length_B = valid_BT.sum(dim=1)
-    size = config.window_min + rng.integer(key_B, _Stream.LENGTH, config.window_max - config.window_min + 1)
+    size = config.window_min + rng.as_integer(drawn[_Stream.LENGTH], config.window_max - config.window_min + 1)
     if config.window_of:
         share = (2 * size * length_B + config.window_of) // (2 * config.window_of)
         size = torch.where(size > 0, share.clamp(min=1), 0)
     size = torch.minimum(size, (length_B - 1).clamp(min=0))
-    start = rng.integer(key_B, _Stream.START, length_B - size + 1)
-    frame = torch.arange(valid_BT.shape[1], device=key_B.device)
+    start = rng.as_integer(drawn[_Stream.START], length_B - size + 1)
+    frame = torch.arange(valid_BT.shape[1], device=valid_BT.device)
     inside = (frame >= start[:, None]) & (frame < (start + size)[:, None])
     return inside[..., None].expand(-1, -1, N_JOINTS)

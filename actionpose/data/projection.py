@@ -8,6 +8,8 @@ Shape suffixes: B clips, T frames, J joints.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -59,7 +61,7 @@ def _project_plain(
     else:
         centre = turned(pelvis_B3, camera_B33)
     pose2d = screen - centre[:, None, None]
-    pose2d[..., 2] = 1.0
+    pose2d[..., 2].fill_(1.0)
     return pose2d, root_relative(screen)
 
 
@@ -89,10 +91,16 @@ def mirror(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:
     return _mirror_rows(pose_BTJ3, flipped_B) if pose_BTJ3.device.type == "cpu" else _mirror_plain(pose_BTJ3, flipped_B)
 
 
+@functools.cache
+def _mirroring(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sign of each channel and order of the joints, made once per device: a copy in every step waits for a GPU."""
+    return torch.tensor([-1.0, 1.0, 1.0], device=device), torch.tensor(FLIP_ORDER, device=device)
+
+
 def _mirror_plain(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:
-    sign = torch.tensor([-1.0, 1.0, 1.0], device=pose_BTJ3.device)
+    sign, order = _mirroring(pose_BTJ3.device)
     # `where` and not a mask as index: that would wait for the GPU to say how many there are.
-    return torch.where(flipped_B[:, None, None, None], pose_BTJ3[:, :, list(FLIP_ORDER)] * sign, pose_BTJ3)
+    return torch.where(flipped_B[:, None, None, None], pose_BTJ3.index_select(2, order) * sign, pose_BTJ3)
 
 
 def _mirror_rows(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:

@@ -66,6 +66,14 @@ class Texts:
                 f"use fewer: -o loss.negatives={max(1, len(self.vocabulary) - most)}",
             )
 
+    def spellings(self) -> list[str]:
+        """Every text that a batch can hold: as labels spell them, and what mirrored clips show."""
+        own = [self.table.shards.pairs["text"][pair] for pair in np.unique(self.table.pair)]
+        texts = list(dict.fromkeys([*self.vocabulary, *map(str, own)]))
+        config = self.table.config
+        mirrored = map(mirror_words, texts) if config.flip and config.flip_words else ()
+        return list(dict.fromkeys([*texts, *mirrored]))
+
     def number(self, pair: int) -> int:
         """Vocabulary number of a pair's own text, whatever its spelling."""
         return self._index[self.table.shards.pairs["text"][pair].strip().casefold()]

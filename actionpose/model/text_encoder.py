@@ -12,7 +12,7 @@ import importlib.util
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,30 @@ class TextConfig:
             raise ValueError("layers must be at least 1 and max_tokens at least 3")
 
 
+@dataclass(frozen=True)
+class TextReader:
+    """Phrases to what a text encoder takes, without the encoder: done where batches are loaded, ahead of a step.
+
+    Attributes:
+        tokenizer: called with a list of strings as Hugging Face tokenizers are.
+        max_tokens: kept per phrase.
+        rows: of a frozen encoder: where its table has each phrase; None where phrases are encoded anew in each step.
+    """
+
+    tokenizer: Any
+    max_tokens: int
+    rows: Mapping[str, int] | None = None
+
+    def __call__(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """`text_rows` (U,), or `text_ids` and `text_mask` (U, L), all int64."""
+        if self.rows is not None:
+            return {"text_rows": torch.tensor([self.rows[text] for text in texts])}
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+        )
+        return {"text_ids": tokens["input_ids"], "text_mask": tokens["attention_mask"]}
+
+
 class TextEncoder(nn.Module):
     """Phrases in, one vector each out.
 
@@ -65,13 +89,16 @@ class TextEncoder(nn.Module):
         config: pooling, length and whether it learns.
     """
 
+    table_VE: Tensor
+
     def __init__(self, bert: nn.Module, tokenizer: Any, config: TextConfig) -> None:
         super().__init__()
         self.bert = bert
         self.tokenizer = tokenizer
         self.config = config
         self.dim: int = bert.config.hidden_size  # type: ignore[union-attr,assignment]
-        self._remembered: dict[str, Tensor] = {}
+        self._rows: dict[str, int] = {}
+        self.register_buffer("table_VE", torch.empty(0, self.dim), persistent=False)
         if config.frozen:
             self.requires_grad_(False)
             self.eval()
@@ -82,29 +109,38 @@ class TextEncoder(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """Embed phrases, each as given (see `ActionPose.embed_text` for repeats): (N, E) float32."""
-        if self.config.frozen:
-            return torch.stack([self._once(text) for text in texts])
-        return self._encode(texts)
+        read = self.reader(texts)(texts)
+        return self.encode({name: value.to(self.table_VE.device) for name, value in read.items()})
 
-    def _once(self, text: str) -> Tensor:
-        """A frozen encoder says the same every time, so it is asked once.
+    def reader(self, texts: Sequence[str] = ()) -> TextReader:
+        """What makes `encode`'s input of phrases; of a frozen encoder, of these phrases and those it met before."""
+        if self.config.frozen:
+            self.remember(texts)
+        return TextReader(self.tokenizer, self.config.max_tokens, self._rows if self.config.frozen else None)
+
+    def remember(self, texts: Sequence[str]) -> None:
+        """Encode phrases once: a frozen encoder gives the same every time.
 
         Each phrase goes alone: padding changes the last digits, and they must not depend on which batch came first.
         In full precision also while training in bf16, so that evaluation sees the same digits.
         """
-        if text not in self._remembered:
-            device = next(self.parameters()).device.type
-            with torch.no_grad(), torch.autocast(device_type=device, enabled=False):
-                self._remembered[text] = self._encode([text])[0]
-        return self._remembered[text]
+        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        if not new:
+            return
+        device, alone = self.table_VE.device, TextReader(self.tokenizer, self.config.max_tokens)
+        with torch.no_grad(), torch.autocast(device_type=device.type, enabled=False):
+            vectors = [self._pooled(*(part.to(device) for part in alone([text]).values())) for text in new]
+        self.table_VE = torch.cat([self.table_VE, *vectors])
+        self._rows |= {text: len(self._rows) + at for at, text in enumerate(new)}
 
-    def _encode(self, texts: Sequence[str]) -> Tensor:
-        tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.config.max_tokens, return_tensors="pt"
-        )
-        device = next(self.parameters()).device
-        ids, mask_NL = tokens["input_ids"].to(device), tokens["attention_mask"].to(device)
-        hidden_NLE = self.bert(input_ids=ids, attention_mask=mask_NL).last_hidden_state.float()
+    def encode(self, read: Mapping[str, Tensor]) -> Tensor:
+        """(U, E) float32 of what a `TextReader` made of U phrases, on the encoder's device."""
+        if self.config.frozen:
+            return self.table_VE.index_select(0, read["text_rows"])
+        return self._pooled(read["text_ids"], read["text_mask"])
+
+    def _pooled(self, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
+        hidden_NLE = self.bert(input_ids=ids_NL, attention_mask=mask_NL).last_hidden_state.float()
         if self.config.pooling == "cls":
             return hidden_NLE[:, 0]
         weight = mask_NL.unsqueeze(-1).to(hidden_NLE.dtype)

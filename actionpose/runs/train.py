@@ -134,10 +134,11 @@ def train(
         model, task, texts = build(command, recipe, table, loaded=found is not None)
         model.to(runtime.device)
         task.to(runtime.device)
-        if recipe.run.compile:
-            model.pose.compile()
+        if recipe.run.compile is True or (recipe.run.compile == "auto" and runtime.device.type == "cuda"):
+            model.pose.compile_blocks()
         detect = detector(recipe.data) if command == "finetune" else None
-        assemble = Assembler(table=table, seed=recipe.run.seed, texts=texts, detect=detect)
+        read_texts = model.text.reader(texts.spellings()) if model.text is not None and texts is not None else None
+        assemble = Assembler(table=table, seed=recipe.run.seed, texts=texts, read_texts=read_texts, detect=detect)
         pin = runtime.device.type == "cuda"
         loader = Loader(assemble, workers=recipe.run.workers, start=recipe.run.worker_start, pin=pin)
         trainer = Trainer(

@@ -121,7 +121,7 @@ def alignment_loss(logits_BN: Tensor, target_BN: Tensor, gamma: float) -> Tensor
 def one_hot_target(logits_BN: Tensor) -> Tensor:
     """(B, N) with all weight on the clip's own text."""
     target = torch.zeros_like(logits_BN)
-    target[:, 0] = 1
+    target[:, 0].fill_(1)
     return target
 
 

@@ -33,7 +33,9 @@ class RunConfig:
     precision: Literal["auto", "bf16", "fp32"] = setting(
         "auto", "auto: bf16 autocast where the GPU computes in it, else fp32. Heads, losses and metrics stay in fp32"
     )
-    compile: bool = setting(False, "torch.compile the pose encoder; the first steps are slow, GPUs gain")
+    compile: Literal["auto", True, False] = setting(
+        "auto", "torch.compile the pose encoder's blocks; auto: on a GPU. Takes a minute before the first step"
+    )
     threads: int = setting(0, "CPU threads for torch; 0 leaves torch's own choice")
     workers: int = setting(0, "processes that assemble batches; 0: the training process does it")
     worker_start: Literal["", "fork", "forkserver", "spawn"] = setting(
@@ -152,6 +154,8 @@ def start(config: RunConfig) -> Iterator[Runtime]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
+    if config.deterministic:  # cuBLAS reads it when it is first used, and refuses to work deterministically without
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.deterministic, warn_only=False)
     if world > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world)

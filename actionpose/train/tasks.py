@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -64,16 +65,22 @@ class PretrainTask(nn.Module):
         if self.loss.lambda_con == 0:
             pose_BTJ3 = self.model.lift(batch["pose2d"], attended(batch), thinned=True)
             return _reconstruction(pose_BTJ3, batch, self.loss)
+        rows, text_BND = self._texts(batch)  # before the poses: their kernels are queued while the host prepares these
         pose_BTJ3, clip_BD = self.model.forward_both(batch["pose2d"], attended(batch), thinned=True)
         terms, report = _reconstruction(pose_BTJ3, batch, self.loss)
-        aligned, more = self._alignment(clip_BD, batch)
+        aligned, more = self._alignment(clip_BD, rows, text_BND, batch)
         return terms | aligned, report | more
 
-    def _alignment(self, clip_BD: Tensor, batch: Batch) -> tuple[Terms, Terms]:
+    def _texts(self, batch: Batch) -> tuple[list[list[str]], Tensor]:
+        """Each clip's own text and its negatives, and their embeddings (B, N, D)."""
         rows = [[text, *negatives] for text, negatives in zip(batch["text"], batch["negatives"], strict=True)]
         if len({len(row) for row in rows}) != 1:
             raise ValueError("every clip of a batch needs the same number of negatives")
-        text_BND = self.model.embed_text([text for row in rows for text in row]).unflatten(0, (len(rows), -1))
+        if "text_at" in batch:
+            return rows, self.model.embed_read(cast("Mapping[str, Tensor]", batch), batch["text_at"])
+        return rows, self.model.embed_text([text for row in rows for text in row]).unflatten(0, (len(rows), -1))
+
+    def _alignment(self, clip_BD: Tensor, rows: list[list[str]], text_BND: Tensor, batch: Batch) -> tuple[Terms, Terms]:
         with torch.autocast(device_type=clip_BD.device.type, enabled=False):
             logits = losses.alignment_logits(clip_BD.float(), text_BND.float(), self.loss.temperature)
             loss = losses.alignment_loss(logits, self._target(rows, logits), self.loss.gamma)
@@ -172,7 +179,7 @@ def _reconstruction(pose_BTJ3: Tensor, batch: Batch, config: LossConfig) -> tupl
             terms["scale"], report["scale"] = config.lambda_scale * scale, scale.detach()
         unit = batch["unit_mm"][:, None, None, None]
         error_BTJ3 = (pose_BTJ3.detach() - target_BTJ3) * unit
-        error_BTJ3[:, :, ROOT] = 0
+        error_BTJ3[:, :, ROOT].zero_()  # `= 0` would send a number to the device and wait for it
         report["mpjpe_mm"] = weight["frames"] * losses.masked_mean(
             torch.linalg.vector_norm(error_BTJ3, dim=-1), valid_BT
         )
