@@ -165,7 +165,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def check_key(cls: Any, key: str) -> None:
-    """Refuse a dotted key that leads nowhere, naming the nearest one that does."""
+    """Refuse a dotted key that does not exist, naming the nearest one that does."""
     known = list(flat(to_dict(cls())))
     sections = {name.rpartition(".")[0] for name in known}
     if key not in known and key not in sections:
@@ -246,7 +246,7 @@ def _toml_table(
 
 
 def _toml_value(value: Any) -> str:
-    # A JSON value is a TOML value, but for one character that TOML wants escaped.
+    # A JSON value is a TOML value, except for one character that TOML requires to be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -162,7 +162,7 @@ def _reply(answer: BinaryIO) -> tuple[dict[str, Any], mmap.mmap]:
         raise ValueError("it is cut short")
     reply = json.loads(data[size - _LENGTH - length : size - _LENGTH])
     if not isinstance(reply, dict):
-        raise ValueError("it is no answer")
+        raise ValueError("it is not an answer")
     return reply, data
 
 
@@ -358,7 +358,7 @@ class _Decoder:
             return np.zeros(lengths, dtype)
         flat = np.frombuffer(self.data, dtype, count, at)
         if dtype.kind == "U" and (flat.astype(dtype.newbyteorder("=")).view(np.uint32) > sys.maxunicode).any():
-            raise ValueError("it has a text with numbers that are no letters")
+            raise ValueError("it has a text with numbers that are not letters")
         return flat.reshape(lengths[::-1]).T if turned else flat.reshape(lengths)
 
 

@@ -55,7 +55,7 @@ def placed_lines(
         hint: what to do about a damaged one.
 
     Raises:
-        UserError: a missing file, or a line that is no JSON object, by number.
+        UserError: a missing file, or a line that is not a JSON object, by number.
     """
     number = place = 0
     try:
@@ -76,19 +76,19 @@ def appended_lines(
     A process killed while it wrote leaves half a line at the end, which is dropped.
 
     Raises:
-        UserError: a line before the last that is no JSON object, by number.
+        UserError: a line before the last that is not a JSON object, by number.
     """
     if not path.is_file():
         return
-    torn: UserError | None = None
+    incomplete: UserError | None = None
     with open(path, "rb") as handle:
         for number, line in enumerate(handle, 1):
-            if torn is not None:
-                raise torn
+            if incomplete is not None:
+                raise incomplete
             try:
                 row = _object(path, number, line, hint)
             except UserError as error:
-                torn = error
+                incomplete = error
                 continue
             yield row
 
@@ -104,5 +104,5 @@ def _object(path: Path, number: int, line: bytes, hint: str) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: line {number} is not JSON: {error}", hint) from error
     if not isinstance(row, dict):
-        raise UserError(f"{path}: line {number} is no JSON object", hint)
+        raise UserError(f"{path}: line {number} is not a JSON object", hint)
     return row

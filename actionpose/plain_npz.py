@@ -43,7 +43,7 @@ def read_plain_npz(path: Path, *, wants: str, make: str) -> dict[str, NDArray[An
     except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         objects = "pickle" in str(error)  # numpy's own words advise to load it unsafely
         why = "it holds Python objects, which are not loaded" if objects else "it is damaged or no .npz"
-        raise UserError(f"{path} is no file of {wants}: {why}", make) from error
+        raise UserError(f"{path} is not a file of {wants}: {why}", make) from error
 
 
 _JSON_HINT = "2D keypoints of a detector are lifted by `ap-lift run FILE --model RUN -o OUT.npz`"

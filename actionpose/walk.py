@@ -64,7 +64,7 @@ def _identity(folder: Path) -> Identity:
 
 
 def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Files and subfolders in order of name; a link that leads nowhere counts as a file."""
+    """Files and subfolders in order of name; a broken link counts as a file."""
     files: list[Path] = []
     folders: list[Path] = []
     with os.scandir(folder) as entries:
@@ -78,5 +78,5 @@ def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def written_name(path: str | Path) -> str:
-    """A path as text that every file can hold: bytes that are no UTF-8 are spelled out in hex."""
+    """A path as text that every file can hold: bytes that are not UTF-8 are spelled out in hex."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

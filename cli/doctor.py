@@ -78,7 +78,7 @@ def _print(found: Diagnosis) -> None:
     for finding in found.findings:
         verdict = click.style(f"{finding.verdict:<9}", fg=_COLOURS[finding.verdict])
         message = printable(_wrapped(f"{finding.item:<16} {finding.message}", width, first=9, rest=26).lstrip())
-        click.echo(verdict + message)  # the colour is ours; the rest may hold anybody's characters
+        click.echo(verdict + message)  # the colour is ours; the rest may hold any characters
         if finding.verdict != "ok" or finding.item == "amass.overrides":
             for line in finding.lines:
                 say(_wrapped(line, width, first=28, rest=30))

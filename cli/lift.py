@@ -1,4 +1,4 @@
-"""`ap-lift`: from anybody's 2D keypoints to 3D poses, and to the actions they show."""
+"""`ap-lift`: from 2D keypoints of any detector to 3D poses, and to the actions they show."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _input_options(body: F) -> F:
         click.option("--person", type=int, metavar="ID", help="Lift this person [default: the most prominent]."),
         click.option("--all", "everybody", is_flag=True, help="Lift everybody."),
         click.option("--min-confidence", type=float, default=0.1, show_default=True, help="Joints below are hidden."),
-        click.option("--max-gap", type=float, metavar="S", help="Split where a person is gone for longer than this."),
+        click.option("--max-gap", type=float, metavar="S", help="Split where a person is missing for longer."),
     ]  # fmt: skip
     for option in reversed(options):
         body = option(body)

@@ -78,6 +78,6 @@ def same_grid(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     lines += differences({"shards": old["data"]}, {"shards": new["data"]})
     if lines:
         raise UserError(
-            f"{out} was begun with other settings or data:\n  " + "\n  ".join(lines),
+            f"{out} was started with other settings or data:\n  " + "\n  ".join(lines),
             "continue with the original command and --resume, or start a new grid in another folder",
         )

@@ -153,7 +153,7 @@ class Grid:
         """Make the grid's folder, or check that what is there is this grid.
 
         Raises:
-            UserError: the folder is in use, or was begun with other settings or data.
+            UserError: the folder is in use, or was started with other settings or data.
         """
         now = self._describe(argv)
         if claimed(self.out, GRID, "grid", resume=resume):
@@ -183,7 +183,7 @@ class Grid:
         Args:
             argv: the command as typed, for the records of the runs.
             version: of the toolkit.
-            minutes: for the whole call; 0: no limit. One piece of work is begun however short it is.
+            minutes: for the whole call; 0: no limit. One piece of work is always started, however short the time.
             say: takes a line for people.
         """
         work = _Work(self, argv=argv, version=version, minutes=minutes, say=say)
@@ -265,7 +265,7 @@ class _Work:
     ) -> None:
         self.grid, self.argv, self.version, self.say = grid, argv, version, say
         self.until = time.monotonic() + 60 * minutes if minutes else None
-        self.begun = False
+        self.started_work = False
         self.started = time.monotonic()
 
     def cell(self, cell: Cell, name: str) -> str:
@@ -288,8 +288,8 @@ class _Work:
         if self.until is None:
             return None
         left = (self.until - time.monotonic()) / 60
-        floor = 0.0 if self.begun else 1e-6
-        self.begun = True
+        floor = 0.0 if self.started_work else 1e-6
+        self.started_work = True
         return max(left, floor)
 
     def _train(self, stage: Any, cell: Cell, name: str, init: str) -> str:

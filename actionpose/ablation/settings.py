@@ -141,7 +141,7 @@ def _own_row(text: str) -> tuple[str, tuple[str, ...]]:
         if key.startswith(("finetune.", "eval.", "run.", "init.")):
             raise UserError(
                 f"the row '{name}' changes {key}, but rows differ in pretraining alone",
-                "change it for all rows with -o, or begin another grid",
+                "change it for all rows with -o, or start another grid",
             )
     return name, changes
 

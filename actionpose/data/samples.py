@@ -274,8 +274,8 @@ TEXT_COLUMNS = ("text", "raw", "text_a", "text_b", "act_cat", "concurrent")
 def with_shuffled_labels(shards: ShardSet, pairs: NDArray[np.integer]) -> ShardSet:
     """The same shards, the labels of these pairs permuted among them; the permutation is always the same.
 
-    A control for what texts add: motions, labels, how often each label comes and what it is told from stay as they
-    are. Whatever such a pretraining gains, it does not gain from texts.
+    A control for what texts add: motions, labels, the frequency of each label and its negatives stay the same. Any gain
+    of such a pretraining does not come from texts.
 
     Args:
         shards: left as they are.

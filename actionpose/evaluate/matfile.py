@@ -93,7 +93,7 @@ def _unpacked(data: bytes) -> bytes:
     unpack = zlib.decompressobj()
     out = unpack.decompress(data, MAX_BYTES)
     if unpack.unconsumed_tail or not unpack.eof:
-        raise ValueError("packed data that is torn, or larger than 2 GiB")
+        raise ValueError("packed data that is cut short, or larger than 2 GiB")
     return out
 
 
@@ -109,7 +109,7 @@ def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
             kind, start = first, at + 8
             step = 8 + (size if kind == _PACKED else -(-size // 8) * 8)
         if start + size > len(data):
-            raise ValueError("the file is torn")
+            raise ValueError("the file is cut short")
         yield kind, data[start : start + size]
         at += step
 

@@ -96,7 +96,7 @@ def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     try:
         about = json.loads(str(arrays.pop(ABOUT))) if ABOUT in arrays else {}
     except ValueError as error:
-        raise UserError(f"{path}: its '{ABOUT}' is no JSON: {error}", make) from error
+        raise UserError(f"{path}: its '{ABOUT}' is not JSON: {error}", make) from error
     return arrays, about if isinstance(about, dict) else {}
 
 

@@ -107,7 +107,7 @@ def ranks(query_QD: Floats, gallery_GD: Floats, correct_QG: Flags, *, chunk: int
 def first_correct(score_QG: Floats, correct_QG: Flags) -> Ints:
     """Rank (from 1) of the best correct item of each row, wrong ones that tie with it first; G + 1 without any."""
     best = np.where(correct_QG, score_QG, -np.inf).max(axis=1, keepdims=True)
-    # Not `>=`: a score that is no number must count against the model.
+    # Not `>=`: a score that is not a number must count against the model.
     rank = 1 + (~(score_QG < best) & ~correct_QG).sum(axis=1)
     return np.where(correct_QG.any(axis=1), rank, correct_QG.shape[1] + 1)
 

@@ -44,7 +44,7 @@ def export_clip(lifted: Lifted, path: Path, person: int | None = None) -> Notes:
         return write_csv(lifted, path)
     if suffix not in CLIPS:
         raise UserError(
-            f"{path}: '{suffix}' is no format of clips",
+            f"{path}: '{suffix}' is not a format of clips",
             "use " + ", ".join((*CLIPS, ".csv")) + "; models go to .onnx or .pt2",
         )
     return CLIPS[suffix](clip_of(lifted, person), path)

@@ -55,7 +55,7 @@ def lay_out(
         predict: seconds after the last frame that get rows.
     """
     step = step_of(track, fps)
-    # Frames that a detector leaves out on purpose are no gaps.
+    # Frames that a detector leaves out on purpose are not gaps.
     parts = split(track, max(longest_gap, 1.5 * step))
     stretches = [
         _stretch(part, fps, rate, step, fill, predict if number == len(parts) - 1 else 0.0)

@@ -20,7 +20,7 @@ UNKNOWN = -1
 """Track of a detection whose file gives it none."""
 
 LARGEST_CONFIDENCE = 10.0
-"""Some detectors' scores pass 1 (heatmap peaks); what passes this is no confidence."""
+"""Some detectors' scores pass 1 (heatmap peaks); what passes this is not a confidence."""
 
 LOWEST_CONFIDENCE = -0.05
 
@@ -90,7 +90,7 @@ def clean(points: Floats, confidence: Floats | None, source: str) -> tuple[Float
         source: the file, for messages.
 
     Raises:
-        UserError: nothing is left, or the third number of a joint is no confidence.
+        UserError: nothing is left, or the third number of a joint is not a confidence.
     """
     notes: list[str] = []
     where = np.asarray(points, dtype=np.float64)
@@ -194,7 +194,7 @@ def frame_of(name: Any, source: str) -> int:
     if not isinstance(name, int) or not 0 <= name < 1 << 53:
         raise UserError(
             f"{source}: there is no frame number in {name!r}",
-            "frames are told apart by image_id, frame_id or the digits in a file's name",
+            "frames are identified by image_id, frame_id or the digits in a file's name",
         )
     return name
 
@@ -211,6 +211,6 @@ def track_of(value: Any) -> int:
 
 
 def tracks_or_none(ids: Sequence[int]) -> Ints | None:
-    """Ids as an array; None when the file gives nobody one, or everybody the same in one frame twice."""
+    """Ids as an array; None when the file gives no detection an id."""
     track = np.asarray(ids, dtype=np.int64)
     return track if len(track) and (track != UNKNOWN).any() else None

@@ -82,7 +82,7 @@ def read_joint_map(path: Path) -> JointMap:
     """
     try:
         if path.stat().st_size > LONGEST:
-            raise UserError(f"{path} is no joint map: it has more than {LONGEST} bytes", "give a short TOML file")
+            raise UserError(f"{path} is not a joint map: it has more than {LONGEST} bytes", "give a short TOML file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error

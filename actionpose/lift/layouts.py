@@ -117,7 +117,7 @@ BY_COUNT: Mapping[int, tuple[str, ...]] = MappingProxyType(
 
 
 def layout_of_names(names: Sequence[str], says: str) -> Layout:
-    """A layout from the names in a file, spelt in any of the usual ways (`LWrist`, `left wrist`, `wrist_l`)."""
+    """A layout from the names in a file, spelled in any of the usual ways (`LWrist`, `left wrist`, `wrist_l`)."""
     return Layout(name="names", joints=tuple(canonical(name) for name in names), says=says)
 
 

@@ -121,7 +121,7 @@ class _Known:
         self.area[place], self.frame[place] = area, frame
 
     def add(self, points: Floats, confidence: Floats, area: float, frame: int) -> int:
-        """Somebody new; their id."""
+        """Add a new person; returns the id."""
         self.ids.append(self.next)
         self.points = np.concatenate([self.points, points[None]])
         self.confidence = np.concatenate([self.confidence, confidence[None]])

@@ -81,7 +81,7 @@ def _refuse(head: bytes, path: Path) -> None:
     if head.lstrip()[:1] == b"<":
         raise UserError(f"{path} is a web page or XML, not keypoints", "download it again")
     if b"\0" in head:
-        raise UserError(f"{path} is no keypoint file that is known", "docs/lift.md lists those that are")
+        raise UserError(f"{path} is not a known keypoint file", "docs/lift.md lists those that are")
 
 
 # --- one file a frame -------------------------------------------------------------------------
@@ -128,7 +128,9 @@ def _openpose_folder(files: Sequence[Path], source: str) -> Detections:
     for place, path in enumerate(files):
         content = load_json(path)
         if not isinstance(content, dict) or not isinstance(content.get("people"), list):
-            raise UserError(f"{path} is no OpenPose frame as its neighbours are: it has no 'people'", "take it away")
+            raise UserError(
+                f"{path} is not an OpenPose frame like the other files: it has no 'people'", "remove it from the folder"
+            )
         people += openpose_people(content, numbers[place] if numbered else place, path)
     found = collect(people, Path(source), f"OpenPose folder of {len(files)} frames")
     if not numbered:

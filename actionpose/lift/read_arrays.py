@@ -36,14 +36,14 @@ def read_npy(path: Path) -> Detections:
     """Read a bare array.
 
     Raises:
-        UserError: damaged, Python objects, or a shape that is no keypoints.
+        UserError: damaged, Python objects, or a shape that is not keypoints.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     except (ValueError, EOFError, MemoryError) as error:
-        raise UserError(f"{path} is no plain array, or it is damaged", "save it again with numpy.save") from error
+        raise UserError(f"{path} is not a plain array, or it is damaged", "save it again with numpy.save") from error
     _small_enough(array.nbytes, path)
     return from_array(array, str(path), "array")
 
@@ -172,7 +172,7 @@ def from_array(array: Any, source: str, kind: str = "array") -> Detections:
         units="normalised" if mediapipe else None,
         notes=notes,
     )
-    # Rows of nobody, which arrays of several people are filled up with, are no detections.
+    # Empty rows that pad arrays of several people are not detections.
     return found.seen() if people else found
 
 
@@ -245,7 +245,7 @@ def read_sleap(path: Path) -> Detections:
             names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in file["node_names"][()])
             scores = np.asarray(file["point_scores"][()]) if "point_scores" in file else None
     except (OSError, RuntimeError, KeyError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is no HDF5 file that can be read: {error}", "export it again") from error
+        raise UserError(f"{path} is not a readable HDF5 file: {error}", "export it again") from error
     if values.ndim != 4 or values.shape[1] != 2 or values.shape[2] != len(names):
         raise UserError(f"{path}: tracks of shape {values.shape} for {len(names)} nodes", "export it again")
     people, _, joints, frames = values.shape

@@ -1,4 +1,4 @@
-"""Keypoints in JSON: COCO results, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe, told apart by what is in them.
+"""Keypoints in JSON: COCO results, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe, recognised by their content.
 
 A file is parsed once, within limits; lists of numbers become arrays while it is parsed, so that an hour of film takes
 little more memory than its text.
@@ -58,7 +58,7 @@ def load_json(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no JSON: it is not text", "give the detector's own file") from error
+        raise UserError(f"{path} is not JSON: it is not text", "give the detector's own file") from error
     try:
         return json.loads(text, object_hook=_compact)
     except RecursionError as error:
@@ -70,9 +70,9 @@ def load_json(path: Path) -> Any:
                 f"{path} is cut short: it ends in the middle, at {where}",
                 "the detector was stopped or the copy failed: make the file again",
             ) from error
-        raise UserError(f"{path} is no JSON: {error.msg} at {where}", "give the detector's own file") from error
+        raise UserError(f"{path} is not JSON: {error.msg} at {where}", "give the detector's own file") from error
     except ValueError as error:  # a number of thousands of digits
-        raise UserError(f"{path} is no JSON: {error}", "give the detector's own file") from error
+        raise UserError(f"{path} is not JSON: {error}", "give the detector's own file") from error
 
 
 def _compact(found: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _triples(numbers: Floats, path: Path) -> tuple[Floats, Floats | None]:
     if numbers.ndim == 1:
         if numbers.size % 3:
             raise UserError(
-                f"{path}: a person of {numbers.size} numbers is no list of x, y, confidence",
+                f"{path}: a person of {numbers.size} numbers is not a list of x, y, confidence",
                 "each joint needs three numbers",
             )
         numbers = numbers.reshape(-1, 3)
@@ -315,7 +315,7 @@ def _landmarks(marks: Sequence[Any], frame: int, path: Path) -> Person:
         numbers = np.array(rows, dtype=np.float64)
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{path}, frame {frame}: a landmark is no object of x, y and visibility", "save the landmarks again"
+            f"{path}, frame {frame}: a landmark is not an object of x, y and visibility", "save the landmarks again"
         ) from error
     return Person(frame, numbers[:, :2], numbers[:, 2])
 

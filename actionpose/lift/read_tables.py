@@ -23,7 +23,7 @@ def read_table(path: Path) -> Detections:
     """Read a CSV table of keypoints.
 
     Raises:
-        UserError: neither of the two, or cells that are no numbers.
+        UserError: neither of the two, or cells that are not numbers.
     """
     try:
         if path.stat().st_size > LARGEST_TABLE:
@@ -38,7 +38,7 @@ def read_table(path: Path) -> Detections:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is no table: {error}", "give DeepLabCut's or SLEAP's own .csv") from error
+        raise UserError(f"{path} is not a table: {error}", "give DeepLabCut's or SLEAP's own .csv") from error
     raise UserError(
         f"{path} is a table, but neither DeepLabCut's nor SLEAP's (it begins {', '.join(head[0][:4]) if head else ''})",
         "give the program's own .csv, or save arrays: numpy.savez(FILE, keypoints=(T,17,2), scores=(T,17))",

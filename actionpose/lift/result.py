@@ -180,12 +180,12 @@ def load(path: Path) -> Lifted:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     except Exception as error:  # zip, zlib, numpy and json each have their own word for damage
-        raise UserError(f"{path} is no result of `ap-lift run`, or damaged", "lift the clip again") from error
+        raise UserError(f"{path} is not a result of `ap-lift run`, or damaged", "lift the clip again") from error
 
 
 def _from_members(members: Mapping[str, Any], path: Path) -> Lifted:
     if str(members.get("schema")) != SCHEMA:
-        raise UserError(f"{path} is no result of `ap-lift run`", "give the file that its -o names")
+        raise UserError(f"{path} is not a result of `ap-lift run`", "give the file that its -o names")
     if int(members["version"]) > VERSION:
         raise UserError(f"{path} was written by a newer version", "update actionpose")
     found: dict[str, Any] = {name: np.asarray(members[name], _ROW_TYPES.get(name, np.float32)) for name in ROWS}
@@ -197,7 +197,7 @@ def _from_members(members: Mapping[str, Any], path: Path) -> Lifted:
 
 
 def model_of(path: Path) -> Path | None:
-    """Where the model of a result lies, or lay; None when the file is no result."""
+    """Where the model of a result is, or was; None when the file is not a result."""
     try:
         model = load(path).model.get("path") if path.suffix in (".npz", ".json") else None
     except UserError:

@@ -141,7 +141,7 @@ def device_of(asked: str) -> str:
     try:
         device = torch.device(asked)
     except RuntimeError as error:
-        raise UserError(f"--device {asked} is no device", "use auto, cpu, cuda or cuda:0") from error
+        raise UserError(f"--device {asked} is not a device", "use auto, cpu, cuda or cuda:0") from error
     if device.type == "cuda" and (device.index or 0) >= (torch.cuda.device_count() if torch.cuda.is_available() else 0):
         raise UserError(f"--device {asked}: there are {torch.cuda.device_count()} CUDA devices", "use auto or cpu")
     return asked

@@ -118,7 +118,7 @@ def to_grid(track: Track, rate: float, step: float) -> Grid:
     Args:
         track: the stretch.
         rate: grid frames a second.
-        step: usual seconds between detections; holes of up to 1.5 of them are no gaps.
+        step: usual seconds between detections; holes of up to 1.5 of them are not gaps.
     """
     start, end = float(track.seconds[0]), float(track.seconds[-1])
     count = int(np.floor((end - start) * rate + 1e-6)) + 1

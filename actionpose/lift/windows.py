@@ -94,7 +94,7 @@ def _mean(total: Floats, weight: Floats) -> Floats:
 def window_batch(
     some: Sequence[Window], grids: Sequence[Grid], sizes: Sequence[Floats], source: LiftModel
 ) -> tuple[Tensor, Tensor | None]:
-    """Windows as the model takes them: (B, T, J, 3) on its device, and (B, T) what is no padding, or None for all."""
+    """Windows as the model takes them: (B, T, J, 3) on its device, and (B, T) what is not padding, or None for all."""
     longest = max(window.length for window in some)
     pose2d = np.zeros((len(some), longest, 17, 3), np.float32)
     valid = np.zeros((len(some), longest), bool)

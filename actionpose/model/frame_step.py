@@ -14,7 +14,7 @@ from torch import Tensor
 def interleaved(pose_BTJ3: Tensor, valid_BT: Tensor | None, step: int) -> list[tuple[Tensor, Tensor | None]]:
     """The `step` interleaved clips that a clip is made of; fewer when it has fewer frames.
 
-    Where a padded clip has no frame for one of them, that one's padding is read, and leads nowhere.
+    Where a padded clip has no frame for one of them, that one reads padding, whose output is not used.
     """
     n = min(step, pose_BTJ3.shape[1])
     if valid_BT is None:

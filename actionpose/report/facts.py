@@ -59,7 +59,7 @@ class ShardFacts:
 
 
 def is_transition(kind: str, label: str) -> bool:
-    """Whether a pair tells of a change from one action to another."""
+    """Whether a pair describes a change from one action to another."""
     return "transit" in kind or label.startswith(TRANSITION_PREFIX)
 
 

@@ -63,7 +63,7 @@ class RobustnessConfig:
     def __post_init__(self) -> None:
         wrong = sorted({*self.curves} - {*CURVES}) + sorted({*self.parts} - {*BODY_PARTS})
         if wrong or not self.curves:
-            raise ValueError(f"{', '.join(wrong) or 'nothing'} is no curve ({', '.join(CURVES)}) and no body part")
+            raise ValueError(f"{', '.join(wrong) or 'nothing'} is not a curve ({', '.join(CURVES)}) or a body part")
         shares = (*self.joints, *self.frames, *self.confidence)
         if shares and not (min(shares) > 0 and max(shares) <= 1):
             raise ValueError("shares of joints, frames and confidence must be above 0 and at most 1")

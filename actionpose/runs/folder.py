@@ -63,7 +63,7 @@ def open_run(out: Path, about: Mapping[str, Any], *, resume: bool, defaults: Map
     Args:
         out: the run folder.
         about: command, data and recipe of what is asked for now.
-        resume: whether a run that is there may be gone on with.
+        resume: whether a run that is there may be continued.
         defaults: a recipe of default values: what settings that are newer than a run had in it.
 
     Raises:

@@ -212,7 +212,7 @@ def _retrieval(run: str, result: Result) -> list[RetrievalRow]:
             recall=_recalls(found),
             median_rank=found["median_rank"],
             chance_recall=_recalls(found["chance"]),
-            chance_median_rank=_blind_median(_recalls(found["chance"]), found["candidates"]),
+            chance_median_rank=_chance_median(_recalls(found["chance"]), found["candidates"]),
         )
         for direction, found in (result.retrieval or {}).items()
     ]
@@ -222,8 +222,8 @@ def _recalls(found: Mapping[str, Any]) -> dict[int, float]:
     return {k: found[f"r{k}"] for k in RECALLS}
 
 
-def _blind_median(chance: Mapping[int, float], candidates: int) -> float | None:
-    """Median rank of a blind draw where one item is right, which chance at k = 1 tells; otherwise not known."""
+def _chance_median(chance: Mapping[int, float], candidates: int) -> float | None:
+    """Median rank of a random order where one item is right, which chance at k = 1 shows; otherwise unknown."""
     return (candidates + 1) / 2 if math.isclose(chance[1], 100.0 / candidates, rel_tol=1e-6) else None
 
 

@@ -271,7 +271,7 @@ def _validation(
 
 
 def check_labels(model: ActionPose, texts: Texts) -> float | None:
-    """How far the labels' text embeddings are apart before training, with a note when they are next to the same.
+    """How far the labels' text embeddings are apart before training, with a note when they are nearly identical.
 
     Looks at no more than 256 labels, evenly spread over the vocabulary.
     """

@@ -178,7 +178,7 @@ def _device(asked: str, local: int, world: int) -> tuple[torch.device, str]:
     try:
         device = torch.device(asked)
     except RuntimeError as error:
-        raise UserError(f"run.device={asked} is no device", "use auto, cpu, cuda or cuda:0") from error
+        raise UserError(f"run.device={asked} is not a device", "use auto, cpu, cuda or cuda:0") from error
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         number = local if world > 1 or device.index is None else device.index

@@ -29,11 +29,11 @@ def read_keypoints(path: Path) -> tuple[Float32s, float]:
             f"{path} is a motion of body poses, not of keypoints", "give the body too: --body DIR --regressor FILE"
         )
     if lacks := {"keypoints", "fps"} - set(arrays):
-        raise UserError(f"{path} is no file of keypoints: it lacks {' and '.join(sorted(lacks))}", _MAKE)
+        raise UserError(f"{path} is not a file of keypoints: it lacks {' and '.join(sorted(lacks))}", _MAKE)
     try:
         frames, fps = np.asarray(arrays["keypoints"], dtype=np.float32), float(arrays["fps"])
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path} is no file of keypoints: {error}", _MAKE) from error
+        raise UserError(f"{path} is not a file of keypoints: {error}", _MAKE) from error
     if frames.ndim != 3 or frames.shape[1:] != (N_JOINTS, 3) or not len(frames):
         raise UserError(f"{path}: keypoints has shape {frames.shape}, not (T, {N_JOINTS}, 3)")
     return frames, fps

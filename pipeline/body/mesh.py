@@ -1,8 +1,8 @@
 """The whole mesh through `smplx`: for pictures, and as the independent check of the fast keypoints.
 
 The only module that names smplx (which is non-commercial, and brings torch along); both are imported
-when first used. smplx 0.1.28 needs coaxing for AMASS bodies: it cuts SMPL+H to 10 betas unless its
-shape space is declared as 16, wants hand keys that the extended model does not have, and adds the
+when first used. smplx 0.1.28 needs workarounds for AMASS bodies: it cuts SMPL+H to 10 betas unless its
+shape space is declared as 16, requires hand keys that the extended model does not have, and adds the
 mean hand pose a second time unless `flat_hand_mean` is set.
 
 Legend: V vertices, T frames, K keypoints.
@@ -137,7 +137,7 @@ def _smplx_body(model: SmplhModel, soft: SoftTissue | None) -> Any:
         SHAPE_SPACE_DIM = shapes.shape[-1]
 
     n_vertices = len(model.v_template)
-    # Smaller test bodies lack the landmark vertices that smplx appends to the joints; nobody reads them.
+    # Smaller test bodies lack the landmark vertices that smplx appends to the joints; they are never read.
     landmarks = {name: i if i < n_vertices else 0 for name, i in vertex_ids["smplh"].items()}
     data = SimpleNamespace(
         v_template=model.v_template,

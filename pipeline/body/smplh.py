@@ -225,7 +225,7 @@ def _missing_keys(path: Path, missing: list[str], present: list[str]) -> UserErr
         return UserError(f"{path} is an archive of pickles ({', '.join(present[:3])})", DOWNLOAD)
     if "poses" in present or "trans" in present:
         return UserError(f"{path} is a motion, not a body model", "give the body model with --body DIR")
-    return UserError(f"{path} is no SMPL+H model: it lacks {', '.join(missing)}", DOWNLOAD)
+    return UserError(f"{path} is not an SMPL+H model: it lacks {', '.join(missing)}", DOWNLOAD)
 
 
 def _check_kind(path: Path, raw: dict[str, NDArray[np.generic]]) -> None:

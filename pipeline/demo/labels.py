@@ -1,6 +1,6 @@
 """The demo world's scripts as BABEL v1.0 JSON, with BABEL's oddities: unsorted, overlapping, too long, null.
 
-Every label tells the truth about the motion to the millisecond, since motion and labels come from one script.
+Labels match the motion to the millisecond, since both come from one script.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class _Body(NamedTuple):
 
 
 def _blend(rig: Rig, cues: Sequence[Cue], takes: Sequence[Take], gait: Floats) -> tuple[Floats, _Body]:
-    """Go from action to action; each is evaluated only where it shows."""
+    """Blend from action to action; each is evaluated only in the frames that show it."""
     t = takes[0].t
     rotations = np.zeros((len(t), len(UPPER_JOINTS), 4))
     table = np.zeros((len(t), 8))
@@ -153,7 +153,7 @@ def _blend(rig: Rig, cues: Sequence[Cue], takes: Sequence[Take], gait: Floats) -
 
 
 def _fade(end: float, start: float) -> tuple[float, float]:
-    """When one action gives way to the next: in the gap, or around the border if there is none."""
+    """When one action is blended into the next: in the gap, or around the border if there is none."""
     short = max(0.5 - (start - end), 0.0) / 2
     return end - short, start + short
 
@@ -163,7 +163,7 @@ def _cut(take: Take, shown: slice, gait: Floats) -> Take:
 
 
 def _lay_over(rig: Rig, rotations: Floats, cue: Cue, take: Take, gait: Floats) -> Floats:
-    """Let the arms of one action take over while the rest of the body goes on."""
+    """Take the arms from one action and the rest of the body from another."""
     action = ACTIONS[cue.action]
     shown = slice(*np.searchsorted(take.t, [cue.start, cue.end]))
     columns = ARM_COLUMNS[action.arms]
@@ -264,7 +264,7 @@ def _height(
     pelvis_turn: Floats,
     ankles: list[Floats],
 ) -> Floats:
-    """The pelvis height (T,): as the action wants it, but never beyond what a standing leg can reach."""
+    """The pelvis height (T,): as the action asks, but within reach of a standing leg."""
     thigh, shin = rig.offsets[r.L_KNEE], rig.offsets[r.L_ANKLE]
     usual, longest = (float(np.linalg.norm(thigh + rotations_about(r.X, np.array(b)) @ shin)) for b in (0.16, 0.07))
     ankle = rig.joints[r.L_ANKLE, 1] - rig.floor
@@ -276,7 +276,7 @@ def _height(
         away = (pelvis + hip - ankles[side])[:, [0, 2]]
         high = np.sqrt(np.maximum(longest**2 - (away**2).sum(-1), 0.05))
         limits.append(np.where(tracks.grounded[:, side], ankles[side][:, 1] + high - hip[:, 1], np.inf))
-    # The body gives way before a leg is stretched; a jump carries legs and limit along.
+    # The pelvis drops before a leg is fully stretched; in a jump the limit rises with the body.
     limit = lowest_near(np.minimum(*limits) - lifted, max(1, round(0.07 * rate)))
     return smooth(np.minimum(wish, limit), 0.035 * rate) + lifted
 

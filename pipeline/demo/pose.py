@@ -113,7 +113,7 @@ class Take:
         return turn - number, self.style.size * (0.88 + 0.24 * self.dice[(5 + number) % len(self.dice)])
 
     def swing(self, seconds: float) -> Floats:
-        """The phase (T,) in radians of a movement that just goes on, begun anywhere."""
+        """The phase (T,) in radians of a continuous movement with a random start."""
         pace = self.style.tempo * self.between(15, 0.9, 1.1)
         return 2 * np.pi * ((self.t - self.start) * pace / seconds + self.dice[14])
 
@@ -179,7 +179,7 @@ def column(*parts: Floats | float) -> Floats:
 
 
 def idle(take: Take) -> Pose:
-    """Stand at ease: what every action starts from."""
+    """Stand at ease: the pose that every action modifies."""
     w, style, n = take.wander, take.style, len(take.t)
     arms = [
         limb((2 + 2 * w[:, i], 8 + w[:, i + 1]), (style.elbow + 4 + 3 * w[:, i], 5 + 2 * w[:, i + 1])) for i in (6, 8)

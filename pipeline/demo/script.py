@@ -20,7 +20,7 @@ SINGLE_EVERY = 4
 """One sequence in so many has no frame labels."""
 
 ODDITIES: tuple[str, ...] = (
-    "beside",  # a second action, truly performed at the same time as part of the first
+    "beside",  # a second action, performed at the same time as part of the first
     "opens",  # a transition begins the sequence
     "plain",
     "two_before",  # two labels end where a transition begins
@@ -148,7 +148,7 @@ _OFTEN = {"walk forward": 3, "stand": 2, "sit": 2}
 
 
 def _deal(rng: np.random.Generator) -> Iterator[tuple[str, ...]]:
-    """Actions for ever, each as often as the others; sitting comes with its way down and up."""
+    """An endless sequence of actions, each equally often; sitting comes with sitting down and standing up."""
     alone = [label for label, action in ACTIONS.items() if not any(action.seated) and label != "tpose"]
     cards = [(label,) for label in alone for _ in range(_OFTEN.get(label, 1))] + [_SITTING] * _OFTEN["sit"]
     while True:

@@ -65,7 +65,7 @@ class AmassLook:
         rows: motions whose headers were read.
         unread: motions known by name only (`--quick`); their frames are 0.
         failures: why files cannot be used → messages that name them.
-        skipped: why files are no motions → how many.
+        skipped: why files are not motions → how many.
         findings: what there is to say.
     """
 

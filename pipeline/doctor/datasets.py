@@ -90,27 +90,27 @@ def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str,
         wanted: canonical dataset → labelled sequences in train and val.
     """
     here = {facts.canonical_dataset(row.dataset) for row in rows}
-    gone = {
+    absent = {
         name: counts for name, counts in wanted.items() if facts.canonical_dataset(name) not in here and any(counts)
     }
-    gone = dict(sorted(gone.items(), key=lambda entry: -entry[1][0] - entry[1][1]))
-    details = {"missing": {name: {"train": t, "val": v} for name, (t, v) in gone.items()}}
-    if not gone:
+    absent = dict(sorted(absent.items(), key=lambda entry: -entry[1][0] - entry[1][1]))
+    details = {"missing": {name: {"train": t, "val": v} for name, (t, v) in absent.items()}}
+    if not absent:
         return Finding("amass.datasets", "ok", "every dataset that BABEL labels is here", details=details)
-    lost, everything = (sum(train + val for train, val in counts.values()) for counts in (gone, wanted))
+    lost, everything = (sum(train + val for train, val in counts.values()) for counts in (absent, wanted))
     share = 1 - lost / max(1, everything)
     packed = {facts.canonical_dataset(path.name.split(".")[0]): path for path in archives_in(root)}
-    first = next(iter(gone))
-    action = f"download {listed(list(gone))} as 'SMPL+H G' from the AMASS site and unpack into {root}"
+    first = next(iter(absent))
+    action = f"download {listed(list(absent))} as 'SMPL+H G' from the AMASS site and unpack into {root}"
     if not is_known(first):
         action = f"put the folder {first} that the labels name under {root}"
     if (key := facts.canonical_dataset(first)) in packed:
         action = f"unpack {packed[key].name}, which is there: cd {root} && tar -xf {packed[key].name}"
     message = (
-        f"{counted(len(gone), 'dataset')} that BABEL labels not here; those here have {share:.0%} of its "
+        f"{counted(len(absent), 'dataset')} that BABEL labels not here; those here have {share:.0%} of its "
         "train and val sequences"
     )
-    lines = some((f"{name}: {t:,} train and {v:,} val sequences" for name, (t, v) in gone.items()), 5)
+    lines = some((f"{name}: {t:,} train and {v:,} val sequences" for name, (t, v) in absent.items()), 5)
     return Finding("amass.datasets", "warning", message, action, lines, details)
 
 

@@ -119,7 +119,7 @@ def _labels(amass: AmassLook | None, babel: BabelLook, folder: Path, config: Dat
     if amass is None or not amass.motions or not babel.usable:
         return babel.findings
     joined, drop = join(amass, babel, folder, config), config.pack.duplicates == "drop"
-    # The plan from the labels alone gives way to the one from the motions that are here.
+    # The plan from the motions that are here replaces the one from the labels alone.
     findings = [f for f in babel.findings if f.item not in ("babel.pairs", "babel.splits") or amass.unread]
     findings += join_findings(joined, amass, babel, drop=drop)
     copies = [ids for f in amass.findings if f.item == "amass.copies" for ids in f.details.get("copies", [])]

@@ -29,8 +29,8 @@ class Journal:
         self.folder = partial
         self.done: set[str] = set()
         self.verdicts: Counter[str] = Counter()
-        for torn in partial.rglob(f".*{PARTIAL}*"):
-            torn.unlink(missing_ok=True)  # half a file that a killed run left aside
+        for leftover in partial.rglob(f".*{PARTIAL}*"):
+            leftover.unlink(missing_ok=True)  # half a file that a killed run left aside
         write_lines(self.path, self._kept())
 
     def _kept(self) -> Iterator[str]:

@@ -305,7 +305,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and object of each line of a manifest.
 
     Raises:
-        UserError: a missing file, or a line that is no JSON object, by number.
+        UserError: a missing file, or a line that is not a JSON object, by number.
     """
     return ((number, data) for number, _, data in placed_lines(path, hint="build the stage again"))
 

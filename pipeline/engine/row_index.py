@@ -21,7 +21,7 @@ class Lookup:
         path: a manifest whose rows have a `motion_id`, or a `clip_id` that begins with it.
 
     Raises:
-        UserError: a missing file, or a line that is no JSON object.
+        UserError: a missing file, or a line that is not a JSON object.
     """
 
     def __init__(self, path: Path) -> None:

@@ -19,7 +19,7 @@ from pipeline.engine.manifest import row_dict
 def attempt(work: Work, item: Item, context: Any, folder: Path, *, debug: bool = False) -> Outcome:
     """Run one item; whatever goes wrong becomes a value, so that one bad file never sinks the others.
 
-    With `debug` an error nobody foresaw is raised where it happens instead.
+    With `debug` an unexpected error is raised where it happens instead.
     """
     try:
         rows = work(item, context, folder)
@@ -165,7 +165,7 @@ def _on_cluster(client: Any, work: Work, items: Sequence[Item], context: Any, fo
             yield from future.result()
         else:
             error = future.exception()
-            why = f"{type(error).__name__}: {error}" if error else "the process was killed, or the scheduler is gone"
+            why = f"{type(error).__name__}: {error}" if error else "the process was killed, or the scheduler stopped"
             yield from (Outcome(item.id, failure=("worker died", why)) for item in chunk)
         future.release()
         if (following := submit()) is not None:

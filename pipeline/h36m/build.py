@@ -114,7 +114,7 @@ def _layouts_in(folder: Path) -> Iterable[tuple[Path, str | None]]:
         if path.is_file() and not path.name.startswith("."):
             try:
                 yield path, layout_of(path)
-            except UserError:  # a damaged neighbour is nobody's business until it is named
+            except UserError:  # a damaged file matters only when the user names it
                 yield path, None
 
 

@@ -170,7 +170,7 @@ _FORMS = {
 def _subject(name: object) -> str:
     text = name.decode() if isinstance(name, bytes) else str(name)
     if not re.fullmatch(r"S?0*\d{1,2}", text):
-        raise ValueError(f"'{text[:40]}' is no subject (S1 to S{SUBJECTS})")
+        raise ValueError(f"'{text[:40]}' is not a subject (S1 to S{SUBJECTS})")
     return f"S{int(text.removeprefix('S'))}"
 
 

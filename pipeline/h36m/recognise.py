@@ -99,7 +99,7 @@ def recognise(path: Path) -> BenchmarkFile:
     """
     layout = layout_of(path)
     if layout is None:
-        raise UserError(f"{path} is no file of Human3.6M that this reader knows", f"wanted: {WANTED}")
+        raise UserError(f"{path} is not a Human3.6M file that this reader knows", f"wanted: {WANTED}")
     return BenchmarkFile(
         path=path,
         layout=layout,

@@ -191,7 +191,7 @@ def _gravity(take: Take) -> TakeCheck:
 def flights(take: Take) -> list[float]:
     """Accelerations in m/s², downwards positive, of the centre of mass while both feet are off the floor.
 
-    Parabolas over the middle of each flight; flights whose path is no parabola (a swing, a climb) are left out.
+    Parabolas over the middle of each flight; flights whose path is not a parabola (a swing, a climb) are left out.
     """
     feet = [NUMBER[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "foot")]
     rest = take.figure.joints[feet, 1] - take.figure.sole

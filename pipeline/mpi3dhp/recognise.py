@@ -101,7 +101,7 @@ def candidates(place: Path) -> list[Path | Unreadable]:
     """What may hold the dataset: the file itself, or every npz, mat and unreadable folder down to four folders deep.
 
     Raises:
-        UserError: there is no such place.
+        UserError: there is no such file or folder.
     """
     if place.is_file():
         return [place]

@@ -1,6 +1,6 @@
 """What motions hold, as a few numbers each: two people compare data sets without showing them to each other.
 
-Checksums of float32 files differ as soon as another processor rounds the last bit. A *sketch* does not mind:
+Checksums of float32 files differ as soon as another processor rounds the last bit. A *sketch* tolerates that:
 it is a handful of sums over all coordinates of a motion, each coordinate with a fixed random sign. Of two motions
 the root mean square difference of these sums is, on average, that of the motions themselves (Johnson and
 Lindenstrauss 1984; signs: Achlioptas 2003). Noise of a micrometre moves it by a micrometre, another regressor
@@ -199,7 +199,7 @@ def difference(a: ContentRow, b: ContentRow, tolerance_m: float = TOLERANCE_M) -
         return f"{a.fps:g} Hz here, {b.fps:g} Hz there", largest
     if a.frames != b.frames:
         return f"{a.frames} frames here, {b.frames} there: another source rate, or cut elsewhere", largest
-    # Written so that values which are no numbers are differences.
+    # Written so that values which are not numbers are differences.
     if not abs(ratio - 1) <= SIZE_TOLERANCE:
         return f"body {ratio:.3g} times as large there: other units, shape, body or regressor", largest
     far = {part: distance for part, distance in apart.items() if not distance <= tolerance_m}

@@ -1,7 +1,7 @@
-"""The same take under two ids, found by content: training must not know what validation asks.
+"""The same take under two ids, found by content: training must not see motions of validation.
 
 The CMU database holds whole subjects twice under other numbers, and BABEL splits by sequence, so copies can
-are on both sides. Two motions count as one take when the heights of their joints above the pelvis, which do not
+be on both sides. Two motions count as the same take when the heights of their joints above the pelvis, which do not
 depend on where the person stands or faces, agree in time after a shift of at most a tenth of the length.
 """
 

@@ -1,4 +1,4 @@
-"""Do the 2D and the 3D of a benchmark's videos show the same joints, in one unit? Told from the poses alone.
+"""Do the 2D and the 3D of a benchmark's videos show the same joints, in one unit? Judged from the poses alone.
 
 In one video 2D is nearly a scaled image of the 3D's x and y (weak perspective). What the scale leaves over is small
 when both speak of the same joints, and smaller with two of them exchanged when a file has them exchanged.

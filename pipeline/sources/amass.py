@@ -40,7 +40,7 @@ _DOWNLOAD = "download it again as 'SMPL+H G' from the AMASS site"
 
 
 def motion_files(root: Path) -> Iterator[Path | Unreadable]:
-    """Every `.npz` under the root, sorted, and folders that cannot be read; litter of operating systems left out.
+    """Every `.npz` under the root, sorted, without `._*` of macOS; and folders that cannot be read.
 
     Raises:
         UserError: no such folder, or nothing in it.
@@ -141,7 +141,7 @@ def open_motion(path: Path) -> Iterator[MotionFile]:
     """Open one `*_poses.npz` and check its header; arrays are read when asked for.
 
     Raises:
-        Skip: a file that is no motion.
+        Skip: a file that is not a motion.
         ItemError: damaged, another edition, wrong widths, no frames, absurd rate.
     """
     with _opened(path) as archive:
@@ -191,7 +191,7 @@ def _header(path: Path, archive: Npz) -> MotionHeader:
     """What can be known without unpacking the poses.
 
     Raises:
-        Skip: a file that is no motion.
+        Skip: a file that is not a motion.
         ItemError: a motion we cannot use.
     """
     names = archive.names
@@ -241,7 +241,7 @@ def _smplx(path: Path) -> ItemError:
 def _gender(stored: NDArray[Any]) -> str:
     """The stored gender, or nothing when the file holds no such word (`keypoints.missing_gender` decides then)."""
     if stored.dtype.kind == "U":
-        # Python itself breaks on numbers that are no letters.
+        # Python itself breaks on numbers that are not letters.
         letters = stored.astype(stored.dtype.newbyteorder("=")).reshape(-1).view(np.uint32)
         if (letters > sys.maxunicode).any():
             return ""

@@ -23,7 +23,7 @@ UNWRITABLE = "label holds characters that cannot be written"
 """JSON can spell a NUL character and half a surrogate pair; neither HDF5 nor UTF-8 has them."""
 
 LONGEST_S = 1e6
-"""Seconds; eleven days. A time beyond it is no time."""
+"""Seconds; eleven days. A time beyond it is not a time."""
 
 _DOWNLOAD = "download babel_v1.0_release from the BABEL site and point --babel at the folder with train.json"
 

@@ -87,13 +87,13 @@ def overridden_rate(dataset: str, subject: str, stored: float) -> TrueRate | Non
 
 
 def stored_rates(dataset: str) -> list[float]:
-    """Rates in Hz that files of a dataset store, most frequent first; AMASS's commonest for a dataset nobody knows."""
+    """Rates in Hz that files of a dataset store, most frequent first; AMASS's commonest for an unknown dataset."""
     known = {row["canonical"]: [float(rate) for rate, _ in row["rates"]] for row in table("amass")["dataset"]}
     return known.get(canonical_dataset(dataset), []) or [120.0]
 
 
 def not_a_motion(file_name: str) -> str | None:
-    """Why a file of this name is no motion (`shape.npz`, `*_stagei.npz`, …); None when it may be one."""
+    """Why a file of this name is not a motion (`shape.npz`, `*_stagei.npz`, …); None when it may be one."""
     for row in table("amass")["not_motion"]:
         if fnmatch.fnmatch(file_name, row["pattern"]):
             return str(row["reason"])

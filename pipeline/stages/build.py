@@ -104,7 +104,7 @@ class Build:
         return self.results
 
     def _run_stage(self, name: str, runner: Runner) -> Result:
-        """One stage, done; what it needed in memory is gone when this returns."""
+        """Run one stage; the memory it needed is free when this returns."""
         stage, items, context = self._prepared(name)
         if name == "index":
             self._look_again(stage, items)

@@ -34,7 +34,7 @@ def _item(place: Path | Unreadable, root: Path) -> Item:
         return Item(id=source, data={**data, "unreadable": f"a folder that cannot be read: {place.reason}"})
     if source != path.relative_to(root).as_posix():
         return Item(id=source, data={**data, "unreadable": "its name is not UTF-8; rename it"})
-    with suppress(OSError):  # a link that leads nowhere; `motion_row` says so
+    with suppress(OSError):  # a broken link; `motion_row` reports it
         status = path.stat()
         data |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
     return Item(id=motion_id(Path(source)), data=data, cost=0.002 + data["bytes"] / 1e9)
@@ -56,7 +56,7 @@ def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
     """What one file's headers say; nothing large is read, and the checksum is left empty.
 
     Raises:
-        Skip: a file that is no motion.
+        Skip: a file that is not a motion.
         ItemError: a motion we cannot use.
     """
     relative = Path(item.data["source"])
@@ -68,7 +68,7 @@ def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
     if "repeats" in item.data:
         raise ItemError("same motion twice", f"{relative} has the dataset, subject and name of {item.data['repeats']}")
     if not path.is_file():
-        raise ItemError("cannot be read", f"{relative} is no file: a link that leads nowhere, or a device")
+        raise ItemError("cannot be read", f"{relative} is not a file: a broken link, or a device")
     if len(relative.parts) < 3:
         raise ItemError("not in a dataset folder", f"{relative} should stand as DATASET/SUBJECT/{relative.name}")
     with open_motion(path) as file:

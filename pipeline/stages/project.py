@@ -68,7 +68,7 @@ def project_file(source: Path, output: Path, config: ProjectConfig) -> dict[str,
     to camera, yaw_pitch_deg (V, 2), heading, heading_from.
 
     Raises:
-        UserError: the file is no such file, or a view is unknown.
+        UserError: it is not such a file, or a view is unknown.
     """
     frames, fps = read_keypoints(source)
     heading, how = heading_of(frames, config)

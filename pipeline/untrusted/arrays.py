@@ -1,6 +1,6 @@
 """numpy arrays out of pickles, put together by code that checks every number in them.
 
-numpy's own reconstruction believes what a pickle says of sizes, types and flags: a state that nobody's numpy wrote can
+numpy's own reconstruction believes what a pickle says of sizes, types and flags: a state that numpy never writes can
 crash the process, or reach memory that is not the array's. These stand in for it under the same names.
 """
 

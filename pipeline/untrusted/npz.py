@@ -190,14 +190,14 @@ def _header(member: Any, name: str) -> Header:
     head = member.read(8)
     wide = head[6:7] in (b"\x02", b"\x03")
     if head[:6] != b"\x93NUMPY" or not (wide or head[6:7] == b"\x01"):
-        raise NpzError(f"{name} is no numpy array")
+        raise NpzError(f"{name} is not a numpy array")
     (length,) = struct.unpack("<I" if wide else "<H", member.read(4 if wide else 2))
     if length > _LONGEST_HEADER:
         raise NpzError(f"{name} has a header of {length} bytes")
     text = member.read(length).decode("latin-1")
     descr, fortran, shape = _DESCR.search(text), _FORTRAN.search(text), _SHAPE.search(text)
     if descr is None or fortran is None or shape is None:
-        raise NpzError(f"{name} is no plain array: {text[:80].strip()!r}")
+        raise NpzError(f"{name} is not a plain array: {text[:80].strip()!r}")
     try:
         dtype = np.dtype(descr[1])
     except TypeError as error:

@@ -192,7 +192,7 @@ def _complaints(path: Path, what: str, source: str) -> Iterator[None]:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
         raise UserError(
-            f"{path} is no pickle, cut short, or damaged ({type(error).__name__}: {str(error)[:200]})",
+            f"{path} is not a pickle, cut short, or damaged ({type(error).__name__}: {str(error)[:200]})",
             f"download it again: {source}" if source else "download it again",
         ) from error
 
@@ -242,7 +242,7 @@ def glimpse(path: Path) -> Glimpse | None:
                 texts.append(value)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
-    except Exception:  # as above: what cannot be parsed is no pickle, and nothing has run
+    except Exception:  # as above: what cannot be parsed is not a pickle, and nothing has run
         return Glimpse(container=container, texts=tuple(texts)) if texts else None
     return Glimpse(container=container, texts=tuple(texts))
 

@@ -10,7 +10,7 @@ from actionpose.errors import UserError
 Content = Literal["", "empty", "web page", "Git LFS pointer", "packed archive", "pickle", "zip"]
 
 _HEAD = 512
-_BLANK = b"\xef\xbb\xbf \t\r\n"  # the mark of UTF-8 is no content either
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # the mark of UTF-8 is not content either
 
 
 def content_of(head: bytes) -> Content:

@@ -64,7 +64,7 @@ def scales(shards: ShardSet) -> Check:
 
 
 def people(shards: ShardSet) -> Check:
-    """Nobody is in train and in test."""
+    """No subject is in both train and test."""
     splits: dict[tuple[str, str], set[str]] = defaultdict(set)
     for dataset, subject, split in zip(*(shards.motions[c] for c in ("dataset", "subject", "split")), strict=True):
         splits[str(dataset), str(subject)].add(str(split))

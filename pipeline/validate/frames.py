@@ -198,7 +198,7 @@ def speeds(measured: list[Measures]) -> Check:
 
 
 def root_speeds(measured: list[Measures]) -> Check:
-    """Nobody runs faster than a sprinter (a warning: treadmills, skates and vehicles exist)."""
+    """No one moves faster than a sprinter (a warning: treadmills, skates and vehicles exist)."""
     wrong = [f"{m.motion_id} ({m.root_speed:.0f} m/s)" for m in measured if not m.root_speed <= ROOT_SPEED]
     return judged("travel", wrong, f"the pelvis moves at most {ROOT_SPEED:g} m/s", otherwise="warning")
 

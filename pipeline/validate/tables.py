@@ -64,7 +64,7 @@ def validate(
         tolerance_m: see `content.compare`.
 
     Raises:
-        UserError: `folder` is no shard folder, or `against` cannot be read.
+        UserError: `folder` is not a shard folder, or `against` cannot be read.
     """
     try:
         evidence = Evidence(folder)
@@ -100,7 +100,7 @@ def _checked(check: Callable[[Evidence], Check], evidence: Evidence) -> Check:
 
 
 def files(e: Evidence) -> Check:
-    """Every shard is there with its size, its tables have the rows announced, nothing else lies about."""
+    """Every shard is there with its size, its tables have the rows announced, and there are no other files."""
     listed = {row["file"] for row in e.shards.index["shards"]}
     strays = sorted(path.name for path in e.folder.glob("*.h5") if path.name not in listed)
     total = sum(row["bytes"] for row in e.shards.index["shards"])
@@ -287,7 +287,7 @@ def headings(e: Evidence) -> Check:
     return judged("headings", wrong, f"{len(e.clips['heading']) + len(e.motions['heading']):,} headings are angles")
 
 
-# --- shards and manifests tell the same --------------------------------------------------------
+# --- shards and manifests agree ----------------------------------------------------------------
 
 
 def agreement(e: Evidence) -> Check:

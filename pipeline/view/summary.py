@@ -42,7 +42,7 @@ def kind_of(path: Path) -> str:
             return kind
     if path.name.endswith(".partial"):
         raise UserError(f"{path} is half done", "run the command that makes it again: it continues where it stopped")
-    what = "is not there" if not path.exists() else "is no shard folder, stage folder, manifest (.jsonl) or run"
+    what = "is not there" if not path.exists() else "is not a shard folder, stage folder, manifest (.jsonl) or run"
     raise UserError(f"{path} {what}", "give the --out folder of a build, or a .jsonl file inside it")
 
 
@@ -186,7 +186,7 @@ def parse_where(text: str) -> tuple[str, str, str]:
 
 
 PATTERN_S = 2.0
-"""Seconds that one pattern may take on one text: some take longer than anybody lives."""
+"""Seconds that one pattern may take on one text: some patterns take exponentially long."""
 
 
 def _matches(pattern: str, text: str) -> bool:
@@ -199,7 +199,7 @@ def _matches(pattern: str, text: str) -> bool:
         return re.search(pattern, text) is not None
     except re.error as error:
         raise UserError(
-            f"'{pattern}' is no pattern: {error}", "Python's regular expressions; \\[ is a bracket"
+            f"'{pattern}' is not a pattern: {error}", "Python's regular expressions; \\[ is a bracket"
         ) from error
     except (TimeoutError, RecursionError, OverflowError) as error:
         raise UserError(

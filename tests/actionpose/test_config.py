@@ -194,7 +194,7 @@ def test_an_override_is_read_or_refused_and_never_half_read(key: str, raw: str):
         ([], "name = ", "not valid TOML", ""),
     ],
 )
-def test_a_mistake_is_named_and_its_neighbour_offered(
+def test_a_mistake_is_named_and_the_nearest_name_offered(
     tmp_path: Path, overrides: list[str], toml: str, message: str, hint: str
 ):
     with pytest.raises(UserError) as caught:

@@ -17,7 +17,7 @@ def test_every_name_is_there_and_listed():
     assert ap.__version__
 
 
-def test_a_wrong_name_says_the_nearest():
+def test_a_wrong_name_names_the_nearest():
     with pytest.raises(AttributeError, match="no attribute 'open_shard'; did you mean 'open_shards'"):
         _ = ap.open_shard
     with pytest.raises(AttributeError, match=r"it has: .*load.*pairs"):

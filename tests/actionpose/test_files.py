@@ -47,7 +47,7 @@ def test_the_file_appears_with_its_content_and_nothing_else_stays(tmp_path: Path
     assert names(tmp_path / "deep" / "er") == ["note.txt"]
 
 
-def test_a_failing_block_leaves_the_old_file_and_no_litter(tmp_path: Path):
+def test_a_failing_block_leaves_the_old_file_and_no_temporary_one(tmp_path: Path):
     target = tmp_path / "result.json"
     write_text(target, "old")
 
@@ -101,7 +101,7 @@ def test_two_processes_writing_one_file_do_not_meet(tmp_path: Path):
     assert (tmp_path / "same.txt").read_text() == "mine"
 
 
-def test_a_folder_in_the_way_is_the_users_to_mend(tmp_path: Path):
+def test_a_folder_in_place_of_a_file_is_reported_for_the_user_to_fix(tmp_path: Path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(UserError, match=r"cannot write .*taken") as caught:
         write_text(tmp_path / "taken", "text")
@@ -109,7 +109,7 @@ def test_a_folder_in_the_way_is_the_users_to_mend(tmp_path: Path):
     assert names(tmp_path) == ["taken"]
 
 
-def test_a_file_where_a_folder_should_be_is_the_users_to_mend(tmp_path: Path):
+def test_a_file_in_place_of_a_folder_is_reported_for_the_user_to_fix(tmp_path: Path):
     write_text(tmp_path / "file", "")
     for path in ("file/x.txt", "file/deeper/x.txt"):
         with pytest.raises(UserError, match="cannot write") as caught:

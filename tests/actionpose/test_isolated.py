@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
         ("make_loop", "nested more than 40 deep"),
     ],
 )
-def test_whatever_a_reader_does_is_one_sentence_with_the_files_name(file: Path, reader: str, words: str):
+def test_any_failure_of_a_reader_is_one_sentence_with_the_files_name(file: Path, reader: str, words: str):
     begun = time.monotonic()
     with pytest.raises(UserError, match=words) as caught:
         call(f"tests.makers.readers:{reader}", file, limits=SMALL)

@@ -193,7 +193,7 @@ def test_half_written_folders_are_named_as_such(shards, tmp_path):
     assert "half done" in run("inspect", partial).stderr
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.txt").write_text("x")
-    assert "is no shard folder" in run("inspect", tmp_path / "other").stderr
+    assert "is not a shard folder" in run("inspect", tmp_path / "other").stderr
     copy = tmp_path / "copy"
     shutil.copytree(shards, copy)
     next(copy.glob("train-*.h5")).unlink()

@@ -120,4 +120,4 @@ def test_the_picture_is_refused_before_anything_is_lifted(model: Path, clip: Pat
     assert (done.exit_code, ".html, .mp4, .gif or .png" in done.stderr) == (1, True)
     assert not (tmp_path / "o.npz").exists()
     wrong = typed("view", clip, "-o", tmp_path / "o.html")
-    assert (wrong.exit_code, "is no result of `ap-lift run`" in wrong.stderr) == (1, True)
+    assert (wrong.exit_code, "is not a result of `ap-lift run`" in wrong.stderr) == (1, True)

@@ -265,7 +265,7 @@ def test_another_way_of_measuring_measures_again_and_trains_nothing(done, argume
     assert all(new["mpjpe_mm"] != old["mpjpe_mm"] for new, old in zip(cells, done[1]["cells"], strict=True))
 
 
-def test_a_run_that_was_killed_before_it_was_one_is_begun_again(done, arguments, tmp_path):
+def test_a_run_killed_before_its_config_was_written_starts_again(done, arguments, tmp_path):
     out = tmp_path / "grid"
     shutil.copytree(done[0], out)
     broken = out / "both-seed1" / "finetune"

@@ -90,7 +90,7 @@ def test_where_people_stand_does_not_matter_and_evaluation_is_at_true_size():
         torch.testing.assert_close(measured, expected, atol=2e-6, rtol=0)
 
 
-def test_a_clip_is_filmed_alike_in_any_batch_and_whatever_it_is_padded_with():
+def test_a_clip_is_filmed_the_same_in_any_batch_and_with_any_padding():
     config, pose = CameraConfig(random=True), people()
     padded = torch.cat([pose[1:2, :30], pose[1:2, 29:30].expand(-1, 10, -1, -1)], dim=1)
     alone = filmed(config, pose[1:2, :30], KEYS[1:2])
@@ -148,7 +148,7 @@ def test_by_default_nothing_is_filmed_whatever_the_cameras_settings(shards):
     assert not load_config(DataConfig).camera.random
 
 
-def test_evaluation_says_that_cameras_were_random_and_films_alike_each_time(shards):
+def test_evaluation_says_that_cameras_were_random_and_films_the_same_each_time(shards):
     data = DataConfig(clip_frames=20, camera=CameraConfig(random=True))
     table = held_out(ShardSet(shards), data, EvalConfig())
     still = mean_pose_lift(pair_samples(ShardSet(shards), data))

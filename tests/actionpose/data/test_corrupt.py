@@ -158,7 +158,7 @@ def test_shares_and_rates_are_those_of_the_settings():
     assert not masked[kinds == Mask.NONE].any()
 
 
-def test_a_part_is_gone_in_all_frames_and_every_part_gets_its_turn():
+def test_a_part_is_masked_in_all_frames_and_every_part_occurs():
     masked, kinds = draw_mask(torch.ones(600, 7, dtype=torch.bool), rng.keys(0, 0, torch.arange(600)), ONLY_PART)
     assert (kinds == Mask.PART).all()
     assert (masked == masked[:, :1]).all()

@@ -373,7 +373,7 @@ def test_a_few_subjects_can_play_the_target_dataset(shards):
     assert subjects(split="") == ({"s0", "s1", "s2"}, {"train", "val"})
 
 
-def test_filters_that_name_nobody_are_refused_with_names(shards):
+def test_filters_that_match_no_subject_are_refused_with_the_known_names(shards):
     with pytest.raises(UserError, match=r"no motion has the subject 's9'(.|\n)*known: s"):
         motion_samples(shards, dataclasses.replace(SMALL, subjects_include=("s9",)))
     with pytest.raises(UserError, match=r"no motions of split 'test'(.|\n)*train \(8 motions\), val \(8 motions\)"):

@@ -228,7 +228,7 @@ def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselin
     assert bare.probe is None
 
 
-def test_pretraining_without_text_is_probed_all_the_same(folder, tmp_path):
+def test_pretraining_without_text_is_probed_too(folder, tmp_path):
     resolved = recipe("pretrain.steps=1", "loss.lambda_con=0.0")
     train(resolved, folder, tmp_path / "run")
     row = evaluation.evaluate(tmp_path / "run", folder, resolved.value, argv=[], version="0").to_json()
@@ -248,7 +248,7 @@ def test_pretraining_reports_search_and_naming_each_epoch(folder, bert, tmp_path
     assert all("motion→text R@5" in line and "chance" in line and "MPJPE" in line for line in lines)
 
 
-def test_looking_changes_nothing_that_is_learned(folder, bert, tmp_path):
+def test_evaluating_during_training_changes_nothing_that_is_learned(folder, bert, tmp_path):
     same = ("pretrain.epochs=3",)
     train(recipe(*same, text=bert), folder, tmp_path / "blind")
     train(recipe(*same, "pretrain.eval_every=1", text=bert), folder, tmp_path / "looking")

@@ -40,7 +40,7 @@ def test_position_and_velocity_means_equal_the_published_losses(golden):
     assert metrics.mpjve(p, g).mean() == pytest.approx(float(golden["loss_velocity_mean"]), rel=1e-6)
 
 
-def test_frames_come_back_one_by_one_whatever_stands_in_front(golden):
+def test_frames_are_found_one_by_one_whatever_precedes_their_number(golden):
     p, g = (golden[name].reshape(4, 10, 17, 3) for name in ("predicted_mm", "target_mm"))
     for metric in (metrics.mpjpe, metrics.p_mpjpe, metrics.n_mpjpe, metrics.pck, metrics.auc):
         flat = metric(p.reshape(-1, 17, 3), g.reshape(-1, 17, 3))

@@ -179,7 +179,7 @@ def test_what_cannot_be_written_gets_a_sentence(tmp_path: Path):
     with pytest.raises(UserError, match=r"holds 2 people \(3, 4\)"):
         export_clip(two, tmp_path / "o.trc")
     assert export_clip(two, tmp_path / "o.trc", 4) == ()
-    with pytest.raises(UserError, match="is no format of clips"):
+    with pytest.raises(UserError, match="is not a format of clips"):
         export_clip(lifted(), tmp_path / "o.fbx")
 
 

@@ -227,7 +227,7 @@ def test_a_wrong_joint_map_gets_a_sentence(text: str, says: str, tmp_path: Path)
     assert says in str(caught.value)
 
 
-def test_joints_nobody_knows_ask_for_a_map(tmp_path: Path):
+def test_unknown_joints_ask_for_a_map(tmp_path: Path):
     with pytest.raises(UserError, match="--joint-map"):
         name_joints(read_keypoints([dog(tmp_path)]))
 
@@ -308,7 +308,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a lifted result": (three_d_result, "it is lifted already"),
     "NaN": (not_numbers, "are all NaN"),
     "all zeros": (zeros, "are all zero"),
-    "Python objects": (pickled, "no plain array"),
+    "Python objects": (pickled, "not a plain array"),
     "frames of nobody": (nobody, "no person in any frame"),
     "an empty file": (lambda p: save(p / "e.json", lambda f: f.write_bytes(b"")), "is empty"),
     "a picture": (lambda p: save(p / "x.json", lambda f: f.write_bytes(b"\x89PNG\r\n\x1a\n")), "is a picture"),

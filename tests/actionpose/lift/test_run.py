@@ -95,7 +95,7 @@ def test_frames_count_by_number_and_not_by_order(source: LiftModel):
     assert any("not in order" in line for line in result.verdicts)
 
 
-def test_a_frame_that_stands_there_twice_counts_once(source: LiftModel):
+def test_a_frame_that_occurs_twice_counts_once(source: LiftModel):
     twice = np.concatenate([CLIP, CLIP[3:5] * (1, 1, 0.5)])
     frame = np.append(np.arange(40), [3, 4])
     found = detections(twice, frame, track=np.zeros(42, np.int64))
@@ -393,7 +393,7 @@ def test_motionberts_format_is_the_bare_array_in_screen_units(source: LiftModel,
 
 def test_another_file_is_no_result(tmp_path: Path):
     np.savez(tmp_path / "x.npz", a=1)
-    with pytest.raises(UserError, match="no result of `ap-lift run`"):
+    with pytest.raises(UserError, match="not a result of `ap-lift run`"):
         load(tmp_path / "x.npz")
 
 

@@ -170,7 +170,7 @@ def test_what_stands_in_padding_does_not_matter():
         )
 
 
-def test_a_clip_knows_nothing_of_its_neighbours():
+def test_a_clip_does_not_depend_on_the_rest_of_its_batch():
     encoder, inputs = small(), clips(3, 8)
     other = inputs.clone()
     other[1] += 5

@@ -295,7 +295,9 @@ def test_the_caveat_can_be_left_out_for_real_data(shards: Path, runs: list[Path]
     assert "say nothing about" not in (tmp_path / "r.html").read_text() + summary_text(summary)
 
 
-def test_missing_files_are_reported_and_a_torn_last_line_is_not(runs: list[Path], report: tuple[Any, str]) -> None:
+def test_missing_files_are_reported_and_an_incomplete_last_line_is_not(
+    runs: list[Path], report: tuple[Any, str]
+) -> None:
     assert read_run(runs[1]).notes == ()
     assert any("gone: the run folder" in note for note in report[0].notes)
     assert "gone is not there" in report[1]

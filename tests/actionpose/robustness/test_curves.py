@@ -102,7 +102,7 @@ def clips(seed: int, frames: int = 24, lengths: tuple[int, ...] = (24, 17, 9, 1)
 
 
 @pytest.mark.parametrize("part", BODY_PARTS)
-def test_a_hidden_part_is_gone_in_all_frames_and_the_rest_is_untouched(part):
+def test_a_hidden_part_is_masked_in_all_frames_and_the_rest_is_unchanged(part):
     pose2d, valid, key = clips(0)
     perturbed, hidden = hide_part(part)(pose2d, valid, key)
     members = list(BODY_PARTS[part])

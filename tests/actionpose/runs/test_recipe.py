@@ -56,7 +56,7 @@ def test_clips_longer_than_the_encoder_are_refused():
         load_config(Recipe, overrides=["data.clip_frames=300"])
 
 
-def test_a_mistyped_setting_names_its_neighbour():
+def test_a_mistyped_setting_names_the_nearest_one():
     with pytest.raises(UserError, match=r"did you mean 'pretrain\.epochs'"):
         load_config(Recipe, overrides=["pretrain.epoch=3"])
 

@@ -133,7 +133,7 @@ def test_an_optimizer_of_another_model_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"../../other/checkpoints/step_000001", b"/etc", b"step_1/..", b"\xff\xfe", b"x" * 5000, b"", b"step_9"]
 )
-def test_a_pointer_never_leads_out_of_its_run(tmp_path, content):
+def test_a_pointer_outside_its_run_is_not_followed(tmp_path, content):
     save(tmp_path / "other", *trained(), 1)
     save(tmp_path / "run", *trained(), 2)
     for name in ("latest", "best"):

@@ -166,7 +166,7 @@ def test_a_larger_share_holds_the_people_of_a_smaller_one(shards):
     assert shares[0] < shares[1]
 
 
-def test_nobody_is_put_aside_by_default_and_dev_is_then_no_split(shards):
+def test_no_subject_is_put_aside_by_default_and_dev_is_then_no_split(shards):
     assert chosen(shards) == chosen(shards, dev_share=0.0)
     with pytest.raises(UserError, match="no motions of split 'dev'"):
         chosen(shards, split="dev")

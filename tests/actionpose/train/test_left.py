@@ -67,7 +67,7 @@ def test_fine_tuning_says_nothing_of_texts():
     assert in_words({**ROW, "report": {"mpjpe_mm": 67.0}, "clips_per_s": 1.72}) == "MPJPE 67 mm | 1.7 clips/s"
 
 
-def test_steps_that_take_long_are_told_off_a_terminal_too(tmp_path, monkeypatch):
+def test_long_steps_are_reported_without_a_terminal_too(tmp_path, monkeypatch):
     text = io.StringIO()
     log = RunLog(tmp_path, total=480, stream=text)
     log.tick(1, 900.0)

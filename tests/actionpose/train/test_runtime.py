@@ -43,7 +43,7 @@ def test_impossible_settings_are_refused(wrong):
         RunConfig(**wrong)
 
 
-def test_a_key_seeds_everything_that_draws_from_global_state():
+def test_a_key_seeds_all_global_random_state():
     def draw(*key):
         seed_all(*key)
         return random.random(), np.random.rand(), torch.rand(()).item()

@@ -350,7 +350,7 @@ def test_an_occupied_folder_is_refused_with_advice(shards, tmp_path):
     (tmp_path / "run/notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty"):
         train("finetune", recipe(), shards, tmp_path / "run")
-    with pytest.raises(UserError, match="no run to resume"):
+    with pytest.raises(UserError, match="holds files but no run"):
         train("finetune", recipe(), shards, tmp_path / "run", resume=True)
     train("finetune", recipe("finetune.steps=1"), shards, tmp_path / "used")
     with pytest.raises(UserError, match="--resume"):

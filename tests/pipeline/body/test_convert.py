@@ -148,7 +148,7 @@ def test_other_models_are_named_and_refused(tmp_path, as_of_old, betas, width, r
     assert not list((tmp_path / "male").glob("*")) if (tmp_path / "male").exists() else True
 
 
-def test_a_body_that_does_not_stand_is_refused_and_leaves_nothing(tmp_path, as_of_old):
+def test_a_body_that_fails_its_checks_is_refused_and_nothing_is_written(tmp_path, as_of_old):
     members = chumpy_members()
     members["weights"] = Ch(members["weights"].x * 2)
     done = convert(as_of_old(tmp_path / "b.pkl", members), "--gender", "male", "--out", tmp_path / "o" / "model.npz")
@@ -203,7 +203,7 @@ def test_a_name_with_dots_does_not_reach_through_an_allowed_one(tmp_path):
 def test_damaged_files_are_reported_to_be_damaged(tmp_path, content):
     path = tmp_path / "m.pkl"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"no pickle, cut short, or damaged|not the members"):
+    with pytest.raises(UserError, match=r"not a pickle, cut short, or damaged|not the members"):
         read_pickle(path)
 
 

@@ -153,7 +153,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_every_wrong_file_is_named_and_the_right_one_told(tmp_path, what):
+def test_every_wrong_file_is_named_with_the_one_to_get(tmp_path, what):
     members, says = WRONG[what]
     np.savez(tmp_path / "model.npz", **members)
     with pytest.raises(UserError, match=says) as error:

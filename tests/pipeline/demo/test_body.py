@@ -71,7 +71,7 @@ def test_the_same_bytes_are_written_on_every_call(folder: Path, tmp_path: Path) 
     assert [sha256_file(folder / p) for p in files] == [sha256_file(tmp_path / p) for p in files]
 
 
-def test_a_folder_that_cannot_be_made_is_the_users_to_mend(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_for_the_user_to_fix(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError):
         write_demo_body(tmp_path / "file")

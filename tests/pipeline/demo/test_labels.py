@@ -51,7 +51,7 @@ def test_every_action_occurs_in_both_splits() -> None:
     assert len(found["val"] - {"tpose"}) >= 25
 
 
-def test_nobody_is_in_both_splits() -> None:
+def test_no_subject_is_in_both_splits() -> None:
     people = {
         split: {tuple(entry["feat_p"].split("/")[1:3]) for entry in entries.values()}
         for split, entries in WORLD.items()

@@ -103,7 +103,7 @@ def test_killed_and_run_again_gives_the_same_bytes(tmp_path):
     assert tree(resumed.folder) == tree(whole.folder)
 
 
-def test_a_torn_line_and_a_short_array_are_done_again(tmp_path):
+def test_an_incomplete_line_and_a_short_array_are_done_again(tmp_path):
     whole = run_stage(stage(), items(5), {}, tmp_path / "whole", Runner(RunOptions()))
     partial = stage().folder(tmp_path / "torn").with_name(whole.folder.name + ".partial")
     failing = items(5, m004="item")

@@ -180,7 +180,7 @@ def test_wrong_usage_ends_with_status_2(words: list[str]):
     assert run(*words).exit_code == 2
 
 
-def test_names_that_lead_elsewhere_stay_inside(captured: Path, tmp_path: Path):
+def test_names_with_a_path_stay_inside_the_folder(captured: Path, tmp_path: Path):
     table = tmp_path / "labels.csv"
     table.write_text("file,description,subject\n01_01,walk,../../../evil\n")
     done = run(captured / "01_01.bvh", "--labels", table, "--dataset", "../..", "--out", tmp_path / "a" / "o")

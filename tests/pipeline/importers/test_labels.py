@@ -124,7 +124,7 @@ def test_json_is_in_the_order_of_ids():
     assert list(json.loads(text)) == ["3", "12"]
 
 
-def test_nobody_is_in_train_and_in_val():
+def test_no_subject_is_in_train_and_in_val():
     subjects = [f"D/{n:02}" for n in range(40)]
     together = [("D/03", "D/17"), ("D/05", "D/99")]
     splits = split_subjects(subjects, 0.2, together)

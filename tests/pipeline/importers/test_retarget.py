@@ -139,7 +139,7 @@ def test_left_and_right_named_the_wrong_way_round_is_refused(tmp_path: Path):
     assert caught.value.reason == "sides swapped"
 
 
-def test_joints_that_nobody_can_name_are_listed(tmp_path: Path):
+def test_joints_that_cannot_be_named_are_listed(tmp_path: Path):
     build = Build(names={body: f"bone{number}" for number, body in enumerate(BODY)})
     (tmp_path / "a.bvh").write_text(bvh_text(jumper(1.0), build))
     with pytest.raises(ItemError, match=r"pelvis, left_hip.*bone0, bone1.*--joints"):

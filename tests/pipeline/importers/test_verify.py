@@ -46,7 +46,7 @@ def test_one_flight_alone_only_warns(tmp_path: Path):
     assert found(imported(tmp_path, short, fps=120), "gravity").verdict == "warning"
 
 
-def test_somebody_who_stays_on_the_floor_proves_no_rate(tmp_path: Path):
+def test_a_person_who_stays_on_the_floor_proves_no_rate(tmp_path: Path):
     person = jumper()
     gravity = found(imported(tmp_path, replace(person, poses=person.poses[:55], trans=person.trans[:55])), "gravity")
     assert (gravity.verdict, gravity.value) == ("ok", None)

@@ -100,7 +100,7 @@ def test_3d_that_is_root_relative_is_not_judged_until_the_user_says(files: Path,
     assert named.file.protocols == ("3dhp",)
 
 
-def test_what_geometry_says_is_said_whatever_the_user_says(files: Path, tmp_path: Path):
+def test_what_geometry_finds_is_reported_even_against_the_users_choice(files: Path, tmp_path: Path):
     def halved(data: dict[str, Any]) -> dict[str, Any]:
         return {name: {**video, "data_2d": video["data_2d"] / 2} for name, video in data.items()}
 

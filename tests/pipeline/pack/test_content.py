@@ -147,7 +147,7 @@ def test_another_regressor_is_reported():
     assert why(a, a + 0.0) == ""
 
 
-def test_other_labels_are_told_apart_from_other_motion():
+def test_other_labels_are_distinguished_from_other_motion():
     frames = moving()
     assert difference(row(frames), row(frames, labels="1" * 16))[0] == "the labels differ, the motion does not"
 

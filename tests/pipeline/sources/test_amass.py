@@ -144,7 +144,7 @@ def test_every_kind_of_broken_file_is_refused_with_its_reason(tmp_path, kind, re
     assert str(path) in error.value.message
 
 
-def test_litter_is_not_listed_and_an_empty_root_says_what_to_do(tmp_path):
+def test_files_of_operating_systems_are_not_listed_and_an_empty_root_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match=r"no \.npz file"):
         list(motion_files(tmp_path))
     with pytest.raises(UserError, match="no AMASS folder"):

@@ -36,12 +36,12 @@ def test_feat_p_finds_its_motion_under_both_generations_of_names(source, feat_p)
     assert found.source == source
 
 
-def test_names_that_meet_in_one_key_are_told_apart_by_their_parts():
+def test_names_with_one_key_are_distinguished_by_their_parts():
     motions = known("KIT/1/walk_poses.npz", "KIT/11/walk_poses.npz")
     assert motion_at(motions, "KIT/KIT/11/walk_poses.npz") is motions["KIT/11/walk_poses.npz"]
     assert motion_at(motions, "KIT/KIT/1/Walk_stageii.npz") is motions["KIT/1/walk_poses.npz"]
 
 
-def test_a_path_that_is_not_there_is_not_guessed():
+def test_a_missing_path_is_not_guessed():
     assert motion_at(known("CMU/01/01_01_poses.npz"), "CMU/CMU/01/01_02_poses.npz") is None
     assert path_key("CMU/01/01_01_poses.npz") != path_key("KIT/01/01_01_poses.npz")

@@ -89,7 +89,7 @@ def test_files_that_are_no_motion_are_skipped_quietly(tmp_path):
 
 @pytest.mark.parametrize("folder", ["MyLab/s1", "SSM_synced/other", "CMU/01"])
 @pytest.mark.parametrize("stored", [120.00004577636719, float(np.float32(120.00004577636719))])
-def test_a_rate_that_only_wrong_recordings_store_tells_in_any_folder(tmp_path, folder, stored):
+def test_a_rate_that_only_wrong_recordings_store_is_recognised_in_any_folder(tmp_path, folder, stored):
     write_motion(tmp_path / folder / "jump_poses.npz", fps=stored, seconds=1)
     row = look(tmp_path, tmp_path / folder / "jump_poses.npz")
     assert row.fps_true == 60

@@ -147,7 +147,7 @@ labels = st.lists(
 
 @settings(max_examples=200, deadline=None)
 @given(labels, st.sampled_from(["span", "cut", "skip"]))
-def test_whatever_the_labels_every_one_is_accounted_for(drawn, policy):
+def test_every_label_is_accounted_for(drawn, policy):
     config = PairConfig(transition=policy)
     entry = framed(*(label(text, a, b, n) for n, (text, a, b) in enumerate(drawn)))
     result = plan(entry, config)

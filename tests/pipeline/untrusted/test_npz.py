@@ -182,7 +182,7 @@ def changed_directory(path: Path, at: int, value: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("method", METHODS)
-def test_a_directory_that_lies_is_found_out(tmp_path, what, at, value, method):
+def test_a_zip_directory_that_contradicts_the_file_is_refused(tmp_path, what, at, value, method):
     path = write_zip(tmp_path / "a.npz", [("a.npy", npy(np.zeros(2000)))], METHODS[method])
     changed_directory(path, at, value)
     with pytest.raises((NpzError, OSError)):
@@ -219,7 +219,7 @@ def test_what_is_no_archive_is_named(tmp_path, content, says):
         read_all(path)
 
 
-def test_a_member_that_is_not_there_is_a_key_error(tmp_path):
+def test_a_missing_member_is_a_key_error(tmp_path):
     with open_npz(write_zip(tmp_path / "a.npz", [("a.npy", npy(np.zeros(3)))])) as archive:
         assert isinstance(archive, Npz)
         with pytest.raises(KeyError):
