@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from actionpose.arrays import Ints
 from actionpose.balance import label_weights
 from actionpose.config import section, setting
-from actionpose.data.cameras import CameraConfig
+from actionpose.data.camera_config import CameraConfig
 from actionpose.data.selection import select_motions
 from actionpose.data.windows import every_start, split_clips, transition_start, window_starts
 from actionpose.errors import UserError

@@ -12,7 +12,8 @@ import torch
 from actionpose.config import load_config
 from actionpose.data import rng
 from actionpose.data.batches import Assembler
-from actionpose.data.cameras import CameraConfig, camera_axes, draw_angles, film, with_proportions
+from actionpose.data.camera_config import CameraConfig
+from actionpose.data.cameras import camera_axes, draw_angles, film, with_proportions
 from actionpose.data.definitions import DERIVED, as_detected, draw_offsets
 from actionpose.data.place import sizes_of, to_model
 from actionpose.data.projection import mirror
