@@ -56,8 +56,11 @@ def test_canvases_show_both_sides_of_the_body(page: Page, file: Path) -> None:
     page.open(file)
     page.run("document.querySelector('.play').click()")
     count = """(() => { const c = document.querySelector('%s'), pen = c.getContext('2d');
-      const d = pen.getImageData(0, 0, c.width, c.height).data; let n = [0, 0]; for (let i = 0; i < d.length; i += 4) { if (d[i + 3] < 250) continue;
-      if (d[i] > 200 && d[i + 2] < 90) n[0]++; if (d[i] < 80 && d[i + 2] > 170) n[1]++; } return n; })()"""
+      const d = pen.getImageData(0, 0, c.width, c.height).data; let n = [0, 0];
+      for (let i = 0; i < d.length; i += 4) {
+        if (d[i + 3] > 250 && d[i] > 200 && d[i + 2] < 90) n[0]++;
+        if (d[i + 3] > 250 && d[i] < 80 && d[i + 2] > 170) n[1]++;
+      } return n; })()"""
     for canvas in (".space", ".flat canvas"):
         left, right = page.run(count % canvas)
         assert left > 300

@@ -1,0 +1,128 @@
+"""Choosing and lifting the clips that an evaluation keeps (`kept`): the same windows for every run on the same shards.
+
+Shape suffixes: B clips, T frames, J joints.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from actionpose.arrays import Floats
+from actionpose.data.batch import Batch
+from actionpose.data.batches import Assembler, detector
+from actionpose.errors import UserError
+from actionpose.evaluate.embeddings import clip_features, held_out_clips, token_mean
+from actionpose.evaluate.lifting import ScoredTable, lift_batch
+from actionpose.model.action_pose import ActionPose
+from actionpose.runs.kept import Kept
+from actionpose.runs.recipe import Recipe
+from actionpose.shards import ShardSet
+from actionpose.train.runtime import Runtime
+
+CLIPS, EMBEDDED = 24, 400
+"""How many clips are kept, and embedded: at most, evenly spread."""
+
+HIDDEN_SHARE = 1 / 3
+"""Share of the masked clip that each mask hides: the first, the middle and the last third."""
+
+
+def keep_clips(
+    model: ActionPose, recipe: Recipe, table: ScoredTable, runtime: Runtime, *, masks: bool, about: dict[str, Any]
+) -> Kept:
+    """Lift a few windows and keep them with their truth.
+
+    Args:
+        model: in evaluation mode; embeddings come from its shared space, without one from its class token.
+        recipe: what is measured.
+        table: the windows that are scored.
+        runtime: where to compute.
+        masks: also hide the beginning, the middle and the end of one clip: for models that have seen masks.
+        about: `Kept.about`.
+    """
+    ids = np.unique(np.linspace(0, len(table) - 1, min(CLIPS, len(table))).round().astype(np.int64))
+    batch = runtime.move(Assembler(table=table, detect=detector(recipe.data), augment=False)(ids, 0))
+    predicted = _lift(model, batch["pose2d"], batch, recipe, runtime)
+    lengths = table.length[ids]
+    whole = [(np.arange(length), row) for row, length in enumerate(lengths)]
+    unit = batch["unit_mm"].double().cpu().numpy()[:, None, None, None]
+    seen = np.where(
+        batch["pose2d"][..., 2:].cpu().numpy() > 0, batch["pose2d"][..., :2].double().cpu().numpy() * unit, np.nan
+    )
+    target = batch["pose3d"].double().cpu().numpy() * unit
+    extra: dict[str, Any] = {}
+    if masks:
+        extra = _masked(model, batch, int(lengths.argmax()), int(lengths.max()), recipe, runtime)
+    return Kept(
+        about=about,
+        clip=np.array([_name(table, int(sample)) for sample in ids]),
+        label=np.array([_label(table, int(sample)) for sample in ids]),
+        first=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        **{name: np.concatenate([values[row, frames] for frames, row in whole])
+           for name, values in (("predicted", predicted), ("target", target), ("seen", seen))},
+        **extra,
+        **_embedded(model, recipe, table.shards, runtime),
+    )  # fmt: skip
+
+
+def _lift(model: ActionPose, pose2d_BTJ3: torch.Tensor, batch: Batch, recipe: Recipe, runtime: Runtime) -> Floats:
+    """(B, T, J, 3) millimetres."""
+    parts = []
+    with torch.inference_mode(), runtime.exact():
+        for at in range(0, len(pose2d_BTJ3), recipe.eval.batch):
+            part = slice(at, at + recipe.eval.batch)
+            found = lift_batch(
+                model.lift, pose2d_BTJ3[part], batch["valid"][part], runtime, flip_tta=recipe.eval.flip_tta
+            )
+            parts.append(found.double().numpy() * batch["unit_mm"][part].double().cpu().numpy()[:, None, None, None])
+    return np.concatenate(parts)
+
+
+def _masked(
+    model: ActionPose, batch: Batch, row: int, length: int, recipe: Recipe, runtime: Runtime
+) -> dict[str, Any]:
+    """The paper's Figure 4: predictions of one clip whose beginning, middle or end is hidden."""
+    size = max(1, round(HIDDEN_SHARE * length))
+    starts = np.array([0, (length - size) // 2, length - size], dtype=np.int64)
+    hidden = batch["pose2d"][row].repeat(len(starts), 1, 1, 1)
+    for number, start in enumerate(starts.tolist()):
+        hidden[number, start : start + size] = 0.0
+    same: Any = {**batch, "valid": batch["valid"][[row] * len(starts)], "unit_mm": batch["unit_mm"][[row] * len(starts)]}
+    return {
+        "masked_clip": row,
+        "masked_frames": np.stack([starts, starts + size], axis=1),
+        "masked": _lift(model, hidden, same, recipe, runtime)[:, :length],
+    }
+
+
+def _name(table: ScoredTable, sample: int) -> str:
+    motion = table.shards.motions["motion_id"][table.motion[sample]]
+    return f"{motion}, {table.views[table.view[sample]]}, from frame {table.offset[sample]}"
+
+
+def _label(table: ScoredTable, sample: int) -> str:
+    """The text of a labelled clip around the window's middle, or a benchmark's action."""
+    shards, motion = table.shards, int(table.motion[sample])
+    if shards.kind == "benchmark":
+        return str(shards.motions["action"][motion])
+    middle = int(table.offset[sample]) + int(table.length[sample]) // 2
+    clips, pairs = shards.clips, shards.pairs
+    around = np.flatnonzero((clips["motion"] == motion) & (clips["start"] <= middle) & (middle < clips["stop"]))
+    texts: NDArray[Any] = pairs["text"][np.isin(pairs["clip"], around)]
+    return min(map(str, texts), key=len, default="")
+
+
+def _embedded(model: ActionPose, recipe: Recipe, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
+    """Features of labelled clips for a map, with their labels."""
+    if not recipe.pose.class_token or not len(shards.pairs["clip"]):
+        return {}
+    try:
+        clips = held_out_clips(recipe, shards, limit=EMBEDDED)
+    except UserError:  # no labelled clip in the split
+        return {}
+    encode = token_mean(model) if model.pose_pool is None else model.embed_pose
+    features = clip_features({"": encode}, clips, recipe, runtime)[""]
+    return {"features": features.astype(np.float32), "feature_label": np.array([texts[0] for texts in clips.texts])}
