@@ -15,7 +15,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "mesh": ("smplx", "trimesh", "torch"),
     "cluster": ("dask", "distributed"),
     "export": ("ezc3d", "onnx", "onnxruntime", "onnxscript", "trimesh"),
-    "picture": ("matplotlib", "PIL", "av"),
+    "picture": ("matplotlib", "PIL", "av", "sklearn"),
     "pandas": ("pandas",),
 }
 """Extra of pyproject.toml → what it brings, by import name. The first extra with a package is the one advised."""

@@ -154,16 +154,21 @@ def _preview_clip(output: Path, views: tuple[str, ...], find: Callable[[], Clip]
 @click.option("--shards", type=PathLike, required=True, help="A shard folder.")
 @click.option("--run", "runs", type=PathLike, multiple=True, help="A training run; repeat for several.")
 @click.option("--out", type=PathLike, required=True, help="The HTML file to write.")
-@click.option("--title", default="ActionPose", show_default=True, help="Heading of the page.")
+@click.option("--title", metavar="TEXT", help="Heading of the page [default: the runs and the shards].")
 @click.option("--demo", is_flag=True, help="Add a note that demo results cannot be compared with published ones.")
-def report(shards: Path, runs: tuple[Path, ...], out: Path, title: str, demo: bool) -> None:
-    """An HTML page with what was built, clips in 3D, curves and results. One file, no network needed.
+def report(shards: Path, runs: tuple[Path, ...], out: Path, title: str | None, demo: bool) -> None:
+    """An HTML page about shards and runs: results, predictions on the truth, curves, what was built. No network needed.
+
+    Predictions, masks and embeddings are those that the last `ap-train evaluate` of each run kept; curves of degraded
+    input are those of `ap-train robustness`. `ap-data report` and `ap-train report` are one command.
 
     \b
-    ap-data report --shards shards --run runs/pretrain --run runs/finetune --out report.html
+    ap-train report --shards shards --run runs/finetune --run runs/scratch --out report.html
     """
     from actionpose.report.build import build_report, summary_text
 
-    summary = build_report(shards, runs, out, title, demo=demo)
+    names = ", ".join(run.resolve().name for run in runs)
+    where = f"{shards.resolve().parent.name}/{shards.resolve().name}"
+    summary = build_report(shards, runs, out, title or (f"{names} on {where}" if names else where), demo=demo)
     say(summary_text(summary))
     next_step(f"The report is {out}; open it in a browser.")

@@ -17,6 +17,7 @@ from actionpose.version import toolkit_version
 from cli.ablate import ablate
 from cli.app import Command, F, Group, given, typed, version_option
 from cli.evaluate import evaluate, robustness, score
+from cli.look import report
 from cli.options import DATA_HELP, PathLike, budget_option, dry_run_option
 from cli.output import command_line, emit, format_option, loading, next_step, some_failed
 from cli.settings import Settings, config_options
@@ -141,7 +142,7 @@ def inspect(run: Path, format: str) -> None:
     next_step(f"{run}: {advice}. Measure it: {command_line('ap-train', 'evaluate', run, '--data', data)}")
 
 
-for command in (pretrain, finetune, evaluate, inspect, score, ablate, robustness):
+for command in (pretrain, finetune, evaluate, inspect, score, ablate, robustness, report):
     main.add_command(command)
 
 

@@ -84,7 +84,7 @@ def _numbers(values: Floats) -> list[float | None]:
 
 def _floor(known: Floats) -> float:
     """Height of the ground in metres: 0 where the feet come near it, else just under the lowest joint."""
-    lowest = float(known[:, 2].min()) if len(known) else 0.0
+    lowest = float(np.percentile(known[:, 2], 0.5)) if len(known) else 0.0
     return 0.0 if -0.1 < lowest < 0.3 else lowest - 0.05
 
 

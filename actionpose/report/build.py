@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actionpose.files import write_text
 from actionpose.report.facts import read_shards, sample_clips, viewer_clip
 from actionpose.report.page import page
 from actionpose.report.tables import CAVEAT, error_cells, gain_sentence, rank_cells
-from actionpose.runs.results import Difference, ResultRow, RetrievalRow, differences, read_run
+from actionpose.runs.results import Difference, ResultRow, RetrievalRow, Run, differences, read_run
 from actionpose.shards import ShardSet
 
 
@@ -49,7 +49,7 @@ def build_report(shards: Path, runs: Sequence[Path], out: Path, title: str, *, d
     """
     opened = ShardSet(shards)
     facts = read_shards(opened)
-    read = [read_run(Path(run)) for run in runs]
+    read = [_fitting(read_run(Path(run)), facts.fingerprint) for run in runs]
     results = _once(row for run in read for row in run.results)
     retrieval = tuple(row for run in read for row in run.retrieval)
     gains = tuple(differences(results))
@@ -65,6 +65,13 @@ def build_report(shards: Path, runs: Sequence[Path], out: Path, title: str, *, d
         results=results, gains=gains, retrieval=retrieval, demo=demo,
         notes=(*facts.remarks, *(f"{run.name}: {note}" for run in read for note in run.notes)),
     )  # fmt: skip
+
+
+def _fitting(run: Run, fingerprint: str) -> Run:
+    """The run with a note for every result that was measured on other shards than those of the page."""
+    other = sorted({row.data for row in run.results if row.data and row.data != fingerprint})
+    notes = tuple(f"it was measured on other shards than these ({data[:15]}…)" for data in other)
+    return replace(run, notes=(*run.notes, *notes))
 
 
 def _once(rows: Iterable[ResultRow]) -> tuple[ResultRow, ...]:

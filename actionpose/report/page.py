@@ -8,19 +8,21 @@ from importlib import resources
 from actionpose.geometry import SCREEN_PER_METRE
 from actionpose.picture.player import clip_data, document, player
 from actionpose.picture.scene import Scene
+from actionpose.report.compare import Pairing, error_charts, masks_section, pairing, prediction_player
 from actionpose.report.facts import WINDOW, ShardFacts
+from actionpose.report.learned import embedding_section, robustness_section
 from actionpose.report.svg import Bar, Series, absent, bar_rows, histogram, legend, line_chart, number, table, text
-from actionpose.report.tables import results_section
+from actionpose.report.tables import gain_sentence, results_section
 from actionpose.runs.results import Difference, ResultRow, RetrievalRow, Run
 
 TOP_LABELS = 30
 MAX_CURVES = 11
 
 CURVES = {
-    "total": "total loss",
-    "3d": "3D position loss",
-    "v": "velocity loss",
-    "con": "text alignment loss",
+    "total": "total loss (weighted sum of the others)",
+    "3d": "3D position loss, screen units",
+    "v": "velocity loss, screen units a frame (weighted)",
+    "con": "text alignment loss (weighted)",
     "validation MPJPE, mm": "validation MPJPE, mm",
     "lr": "learning rate",
 }
@@ -47,15 +49,22 @@ def page(
     demo: bool,
 ) -> str:
     """The whole page; nothing in it is fetched from anywhere."""
+    compared = pairing(runs)
     sections = [
-        _section("data", "The data", _data(facts)),
-        _section("clip", "One clip, in 3D and as a model sees it", _viewer(clips, facts)),
-        _section("training", "Training", _training(runs)),
         _section("results", "Results", results_section(results, gains, retrieval, demo)),
+        _section("predictions", "Predictions against the truth", _predictions(compared)),
+        _section("masks", "What masks do", masks_section(runs)),
+        _section("embeddings", "What the embeddings know", embedding_section(runs)),
+        _section("robustness", "Worse input", robustness_section(runs)),
+        _section("training", "Training", _training(runs)),
+        _section("data", "The data", _cards(facts) + _data(facts)),
+        _section("clip", "One clip, in 3D and as a model sees it", _viewer(clips, facts)),
         _section("origin", "Where it comes from", _origin(facts)),
         _section("read", "How to read this, and what to do next", _reading()),
     ]
-    return document(title, f"{_head(title, facts)}\n{''.join(sections)}", _styles())
+    if not runs:  # a report about shards alone shows them at once
+        sections = [absent("No run was given: --run FOLDER adds its results, predictions and curves."), *sections[6:]]
+    return document(title, f"{_head(title, facts, gains, bool(runs))}\n{''.join(sections)}", _styles())
 
 
 def _styles() -> str:
@@ -69,13 +78,27 @@ def _section(anchor: str, title: str, body: str) -> str:
 # --- headline ---------------------------------------------------------------------------------
 
 
-def _head(title: str, facts: ShardFacts) -> str:
+def _head(title: str, facts: ShardFacts, gains: Sequence[Difference], with_runs: bool) -> str:
     views = ", ".join(facts.views)
     lead = (
         f"{number(facts.pairs)} text–motion pairs over {number(facts.clips)} clips of {number(facts.motions)} motions, "
         f"{_duration(facts.hours)} at {facts.fps:g} frames per second, "
         + (f"seen from: {views}." if views else "with their 2D detections stored.")
     )
+    anchors = (("results", "Results"), ("predictions", "Predictions"), ("masks", "Masks"), ("embeddings", "Embeddings"),
+               ("robustness", "Robustness"), ("training", "Training"), ("data", "Data"), ("clip", "A clip"),
+               ("origin", "Origin"), ("read", "How to read it"))  # fmt: skip
+    shown = anchors if with_runs else anchors[6:]
+    nav = " ".join(f'<a href="#{anchor}">{name}</a>' for anchor, name in shown)
+    verdict = "".join(f'<p class="lead"><b>{text(gain_sentence(gain))}</b></p>' for gain in gains[:1])
+    return (
+        f'<header>\n<h1>{text(title)}</h1>\n{verdict}<p class="lead">{text(lead)}</p>\n'
+        f'<p class="note">Shards <span class="mono">{text(facts.name)}</span>, fingerprint '
+        f'<span class="mono">{text(facts.fingerprint)}</span></p>\n<nav>{nav}</nav>\n</header>\n'
+    )
+
+
+def _cards(facts: ShardFacts) -> str:
     dropped = sum(facts.dropped.values())
     cards = [
         _card(number(facts.motions), "motions"),
@@ -84,20 +107,16 @@ def _head(title: str, facts: ShardFacts) -> str:
         _card(number(facts.transitions), "transitions", f"{dropped:,} dropped, with reasons" if dropped else ""),
         _card(_duration(facts.hours), "of motion", f"{facts.frames:,} frames"),
         _card(f"{facts.fps:g}", "frames per second"),
-        _card(number(len(facts.views)), "views", views),
+        _card(number(len(facts.views)), "views", ", ".join(facts.views)),
         _card(number(facts.n_failures), "failures", css="bad" if facts.n_failures else "good"),
     ]
-    nav = " ".join(
-        f'<a href="#{anchor}">{name}</a>'
-        for anchor, name in (("data", "Data"), ("clip", "A clip"), ("training", "Training"), ("results", "Results"),
-                             ("origin", "Origin"), ("read", "How to read it"))
-    )  # fmt: skip
-    return (
-        f'<header>\n<h1>{text(title)}</h1>\n<p class="lead">{text(lead)}</p>\n'
-        f'<p class="note">Shards <span class="mono">{text(facts.name)}</span>, fingerprint '
-        f'<span class="mono">{text(facts.fingerprint)}</span></p>\n<nav>{nav}</nav>\n'
-        f'<div class="cards">{"".join(cards)}</div>\n</header>\n'
-    )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _predictions(compared: Pairing | None) -> str:
+    if compared is None:
+        return absent("No run kept predictions: `ap-train evaluate RUN --data SHARDS` keeps those of some clips.")
+    return prediction_player(compared) + error_charts(compared)
 
 
 def _card(value: str, name: str, small: str = "", css: str = "") -> str:
@@ -234,7 +253,8 @@ def _last_lines(runs: Sequence[Run]) -> str:
         last = steps[-1]
         shown = [number(float(last[key])) for key in ("step", "epoch", "clips_per_s")]
         rows.append((text(run.name), text(run.task or "–"), *shown))
-    return table(("run", "task", "steps", "epoch", "clips/s, last"), rows, numeric=(2, 3, 4)) if rows else ""
+    head = ("run", "task", "steps", "last epoch, counted from 0", "clips/s, last")
+    return table(head, rows, numeric=(2, 3, 4)) if rows else ""
 
 
 # --- origin and reading -----------------------------------------------------------------------

@@ -245,6 +245,28 @@ def _thin(
     return np.array([steps[g].mean() for g in groups]), np.array([values[g].mean() for g in groups])
 
 
+def scatter(points: NDArray[np.floating], colours: Sequence[int], names: Sequence[str], *, label: str) -> str:
+    """Dots (N, 2) in a square without axes, since their distances alone mean something.
+
+    Args:
+        points: places in any unit.
+        colours: (N,) numbers as in `Series`; -1 for grey.
+        names: (N,) said when a dot is pointed at.
+        label: what a screen reader says.
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    places = 10 + (points - low) / max(float((high - low).max()), 1e-12) * (WIDTH - 20)
+    order = np.argsort(np.asarray(colours), kind="stable")  # grey ones lie below
+    dots = [
+        f'<circle class="dot {"rest" if colours[k] < 0 else f"s{colours[k] % SERIES_CLASSES}"}" '
+        f'cx="{places[k, 0]:.1f}" cy="{places[k, 1]:.1f}" r="3.4"><title>{text(names[k])}</title></circle>'
+        for k in order.tolist()
+    ]
+    tall = 20 + float(places[:, 1].max() - 10)
+    box = f'viewBox="0 0 {WIDTH} {tall:.0f}" role="img" aria-label="{text(label)}"'
+    return f'<svg class="chart" {box}>{"".join(dots)}</svg>'
+
+
 def legend(names: Sequence[str]) -> str:
     """The key to the colours of `line_chart`, in the order of their numbers."""
     items = (

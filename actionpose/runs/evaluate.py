@@ -25,6 +25,8 @@ from actionpose.model.remembered_texts import RememberedTexts
 from actionpose.model.text_encoder import TextEncoder
 from actionpose.progress import say
 from actionpose.runs.folder import CONFIG, RESULTS
+from actionpose.runs.keep import keep_clips
+from actionpose.runs.kept import CLIPS, save_kept
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
@@ -91,14 +93,19 @@ def evaluate(
     recorder = Recorder(shards) if predictions else None
     with start(recipe.run) as runtime:
         say(f"{found.path.name} on {runtime.why}: {len(table):,} windows of {table.protocol.name}")
-        model = load_model(found).to(runtime.device)
+        with_text = _knows_texts(found, recipe, shards)
+        model = load_model(found, with_text=with_text).to(runtime.device)
         detect = detector(recipe.data)
         scores = score(model.lift, table, recipe.eval, runtime, detect=detect, keep=recorder)
         measured = summarise(scores, table)
         measured = dataclasses.replace(
             measured,
             baselines=_baselines(recipe, shards, table, runtime),
-            **_learned(found, recipe, shards, runtime),
+            **(what_it_learned(model, recipe, shards, runtime) if with_text else {}),
+        )
+        about = {"checkpoint": found.path.name, "fingerprint": shards.fingerprint, "fps": shards.fps}
+        kept = keep_clips(
+            model, recipe, table, runtime, masks=found.meta["command"] == "pretrain", about={**about, "run": str(run)}
         )
     result = dataclasses.replace(
         measured,
@@ -116,6 +123,7 @@ def evaluate(
     home = found.path.parent.parent
     if (home / CONFIG).is_file():
         append_line(home / RESULTS, result.to_json())
+        save_kept(kept, home / CLIPS)
     return result
 
 
@@ -158,10 +166,6 @@ def _baselines(
     return rows or None
 
 
-def _learned(found: checkpoint.Checkpoint, recipe: Recipe, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
-    """What pretraining taught about actions (`learned`); nothing without pretraining or texts."""
-    pretrained = found.meta["command"] == "pretrain"
-    if not recipe.eval.retrieval or not pretrained or not len(shards.pairs["clip"]):
-        return {}
-    model = load_model(found, with_text=True).to(runtime.device)
-    return what_it_learned(model, recipe, shards, runtime)
+def _knows_texts(found: checkpoint.Checkpoint, recipe: Recipe, shards: ShardSet) -> bool:
+    """Whether there is something to measure of what pretraining taught about actions."""
+    return bool(recipe.eval.retrieval and found.meta["command"] == "pretrain" and len(shards.pairs["clip"]))

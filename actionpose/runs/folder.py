@@ -4,6 +4,7 @@ RUN/config.json, config.toml   the command, its data and every setting, for prog
 log.jsonl                  a line per logged interval, evaluations, starts and ends
 checkpoints/               `checkpoint`
 results.jsonl              a line per evaluation
+clips.npz                  what the last evaluation keeps of some clips, for reports (`kept`)
 """
 
 from __future__ import annotations

@@ -47,25 +47,26 @@ def keep_clips(
     batch = runtime.move(Assembler(table=table, detect=detector(recipe.data), augment=False)(ids, 0))
     predicted = _lift(model, batch["pose2d"], batch, recipe, runtime)
     lengths = table.length[ids]
-    whole = [(np.arange(length), row) for row, length in enumerate(lengths)]
+    whole = [(np.arange(length), row) for row, length in enumerate(lengths.tolist())]
     unit = batch["unit_mm"].double().cpu().numpy()[:, None, None, None]
     seen = np.where(
         batch["pose2d"][..., 2:].cpu().numpy() > 0, batch["pose2d"][..., :2].double().cpu().numpy() * unit, np.nan
     )
     target = batch["pose3d"].double().cpu().numpy() * unit
-    extra: dict[str, Any] = {}
+    poses: dict[str, Any] = {
+        name: np.concatenate([values[row, frames] for frames, row in whole])
+        for name, values in (("predicted", predicted), ("target", target), ("seen", seen))
+    }
     if masks:
-        extra = _masked(model, batch, int(lengths.argmax()), int(lengths.max()), recipe, runtime)
+        poses |= _masked(model, batch, int(lengths.argmax()), int(lengths.max()), recipe, runtime)
     return Kept(
         about=about,
         clip=np.array([_name(table, int(sample)) for sample in ids]),
         label=np.array([_label(table, int(sample)) for sample in ids]),
         first=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        **{name: np.concatenate([values[row, frames] for frames, row in whole])
-           for name, values in (("predicted", predicted), ("target", target), ("seen", seen))},
-        **extra,
+        **poses,
         **_embedded(model, recipe, table.shards, runtime),
-    )  # fmt: skip
+    )
 
 
 def _lift(model: ActionPose, pose2d_BTJ3: torch.Tensor, batch: Batch, recipe: Recipe, runtime: Runtime) -> Floats:
@@ -81,16 +82,18 @@ def _lift(model: ActionPose, pose2d_BTJ3: torch.Tensor, batch: Batch, recipe: Re
     return np.concatenate(parts)
 
 
-def _masked(
-    model: ActionPose, batch: Batch, row: int, length: int, recipe: Recipe, runtime: Runtime
-) -> dict[str, Any]:
+def _masked(model: ActionPose, batch: Batch, row: int, length: int, recipe: Recipe, runtime: Runtime) -> dict[str, Any]:
     """The paper's Figure 4: predictions of one clip whose beginning, middle or end is hidden."""
     size = max(1, round(HIDDEN_SHARE * length))
     starts = np.array([0, (length - size) // 2, length - size], dtype=np.int64)
     hidden = batch["pose2d"][row].repeat(len(starts), 1, 1, 1)
     for number, start in enumerate(starts.tolist()):
         hidden[number, start : start + size] = 0.0
-    same: Any = {**batch, "valid": batch["valid"][[row] * len(starts)], "unit_mm": batch["unit_mm"][[row] * len(starts)]}
+    same: Any = {
+        **batch,
+        "valid": batch["valid"][[row] * len(starts)],
+        "unit_mm": batch["unit_mm"][[row] * len(starts)],
+    }
     return {
         "masked_clip": row,
         "masked_frames": np.stack([starts, starts + size], axis=1),
@@ -125,4 +128,5 @@ def _embedded(model: ActionPose, recipe: Recipe, shards: ShardSet, runtime: Runt
         return {}
     encode = token_mean(model) if model.pose_pool is None else model.embed_pose
     features = clip_features({"": encode}, clips, recipe, runtime)[""]
-    return {"features": features.astype(np.float32), "feature_label": np.array([texts[0] for texts in clips.texts])}
+    labels = [(known or texts)[0] for known, texts in zip(clips.categories, clips.texts, strict=True)]
+    return {"features": features.astype(np.float32), "feature_label": np.array(labels)}

@@ -40,7 +40,7 @@ class Kept:
         masked_frames: (M, 2) first hidden frame and the one after the last.
         masked: (M, L, 17, 3) predictions with these frames hidden.
         features: (N, D) embeddings of labelled clips.
-        feature_label: (N,) their labels.
+        feature_label: (N,) their first category, or their text where they have none.
     """
 
     about: dict[str, Any] = field(default_factory=dict)
@@ -91,7 +91,7 @@ def load_kept(path: Path) -> Kept:
     arrays = read_plain_npz(path, wants="kept clips", make=again)
     try:
         about = json.loads(str(arrays.pop("about")))
-        kept = Kept(**{**arrays, "masked_clip": int(arrays["masked_clip"]), "about": about})  # type: ignore[arg-type]
+        kept = Kept(**{**arrays, "masked_clip": int(arrays["masked_clip"]), "about": about})
         fits = about["schema"] == SCHEMA and len(kept.predicted) == len(kept.target) == len(kept.seen)
         if not fits or len(kept.first) != len(kept) + 1 or int(kept.first[-1]) != len(kept.target):
             raise ValueError("its parts do not fit each other")

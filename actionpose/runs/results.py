@@ -6,6 +6,7 @@ wanted when something went wrong.
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from actionpose.errors import UserError
 from actionpose.evaluate.result import Result
 from actionpose.jsonl import appended_lines
 from actionpose.runs.folder import LOG, RESULTS, read_config
+from actionpose.runs.kept import CLIPS, Kept, load_kept
 from actionpose.runs.seeds import Change, paired
 
 RECALLS = (1, 5, 10)
@@ -97,6 +99,8 @@ class Run:
     results: list[ResultRow]
     retrieval: list[RetrievalRow]
     notes: tuple[str, ...]
+    kept: Kept | None = None
+    robustness: tuple[dict[str, Any], ...] = ()
 
     def curves(self) -> dict[str, tuple[list[float], list[float]]]:
         """Loss name (and `lr`, and the validation error) → steps and values, in the order the log has them."""
@@ -138,7 +142,29 @@ def read_run(folder: Path) -> Run:
         results=_latest(rows, lambda r: (r.run, r.stage, r.protocol, r.data, r.conditions)),
         retrieval=_latest((r for x in results for r in _retrieval(folder.name, x)), lambda r: (r.direction, r.split)),
         notes=tuple(notes),
+        kept=_kept(folder / CLIPS, notes),
+        robustness=tuple(_robustness(folder / "robustness" / "robustness.json")),
     )
+
+
+def _kept(path: Path, notes: list[str]) -> Kept | None:
+    """Clips of the last evaluation, if it kept any that can be read."""
+    if not path.is_file():
+        return None
+    try:
+        return load_kept(path)
+    except UserError as error:
+        notes.append(error.message)
+        return None
+
+
+def _robustness(path: Path) -> list[dict[str, Any]]:
+    """Rows of the curves that `ap-train robustness` wrote into the run; none if there are none."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return [row for row in rows if {"curve", "amount", "mpjpe_mm"} <= set(row)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _lines(path: Path, absent: str, notes: list[str]) -> list[dict[str, Any]]:

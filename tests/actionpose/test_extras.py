@@ -12,7 +12,7 @@ from actionpose.extras import EXTRAS, MissingPackageError, missing, needed_for
 from tests.makers.places import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DISTRIBUTION = {"PIL": "pillow"}
+DISTRIBUTION = {"PIL": "pillow", "sklearn": "scikit-learn"}
 
 
 def names(requirements: list[str]) -> set[str]:

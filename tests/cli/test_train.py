@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from actionpose.runs import folder as run_folder
+from actionpose.runs.kept import load_kept
 from cli.train import main
 from tests.makers.places import ROOT
 from tests.makers.shards import options, tiny
@@ -72,6 +74,17 @@ def test_pretrain_finetune_evaluate_inspect(shards, bert, tmp_path):
     assert f"the mean pose of the training motions has MPJPE {row['baselines']['mean_pose']['mpjpe_mm']:.1f}" in (
         last_line(done)
     )
+
+    kept = load_kept(second / "clips.npz")
+    assert kept.about["fingerprint"] == row["fingerprint"]
+    assert 0 < kept.errors(0).mean() < 2000
+    assert kept.masked_clip == -1
+    done = run("evaluate", str(first), "--data", str(shards), "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    whole = load_kept(first / "clips.npz")
+    assert np.array_equal(whole.clip, kept.clip)
+    assert whole.masked.shape == (3, len(whole.errors(whole.masked_clip)), 17, 3)
+    assert len(whole.features) == len(whole.feature_label) > 0
 
     done = run("inspect", str(second), "--format", "json")
     assert done.exit_code == 0, done.stderr

@@ -46,16 +46,18 @@ for (const root of document.querySelectorAll(".player")) {
     return { name, size: 2, points, filled: of.filled, ghost: of.ghost };
   };
 
-  // A slow average of the pelvis, so that steps and bounces stay visible.
-  const smooth = ({ points, size }, frames, fps) => {
+  // A slow average of everybody's pelvis, so that steps and bounces stay visible.
+  const smooth = (people, frames, fps) => {
     const reach = Math.max(1, Math.round(fps / 2)), path = [];
     for (let t = 0; t < frames; t++) {
       const sum = [0, 0];
       let n = 0;
       for (let s = Math.max(0, t - reach); s <= Math.min(frames - 1, t + reach); s++) {
-        const i = size * (JOINTS * s + PELVIS);
-        if (Number.isNaN(points[i])) continue;
-        sum[0] += points[i]; sum[1] += points[i + 1]; n += 1;
+        for (const { points, size } of people) {
+          const i = size * (JOINTS * s + PELVIS);
+          if (Number.isNaN(points[i])) continue;
+          sum[0] += points[i]; sum[1] += points[i + 1]; n += 1;
+        }
       }
       path.push(n ? [sum[0] / n, sum[1] / n] : path[t - 1] || [0, 0]);
     }
@@ -81,11 +83,11 @@ for (const root of document.querySelectorAll(".player")) {
 
   const prepareClip = (source) => {
     source.people = source.people.map((p) => person(p, 3));
-    source.path = smooth(source.people[0], source.frames, source.fps);
+    source.path = smooth(source.people, source.frames, source.fps);
     source.reach = reachOf(source.people, source.path, source.frames);
     source.flats = source.flats.map((flat) => {
       const layers = flat.camera ? source.people.map((p) => project(p, flat)) : [person(flat, 2)];
-      const path = smooth(layers[0], source.frames, source.fps);
+      const path = smooth(layers, source.frames, source.fps);
       return { name: flat.name, layers, path, reach: reachOf(layers, path, source.frames), grid: flat.camera ? grid : null };
     });
     source.ready = true;
@@ -251,16 +253,28 @@ for (const root of document.querySelectorAll(".player")) {
       const i = 3 * (JOINTS * t + j);
       return camera(points[i], points[i + 1], z === undefined ? points[i + 2] : z);
     };
-    const shadow = place(clip.people[0]);
     pen.strokeStyle = colours.shadow;
-    for (const [a, b] of bones) {
-      const p = shadow(a, clip.floor), q = shadow(b, clip.floor);
-      if (Number.isNaN(p[0] + q[0])) continue;
-      pen.lineWidth = 0.05 * p[3];
-      line(pen, p, q);
+    for (const shadow of clip.people.filter((one) => !one.ghost).map(place)) {
+      for (const [a, b] of bones) {
+        const p = shadow(a, clip.floor), q = shadow(b, clip.floor);
+        if (Number.isNaN(p[0] + q[0])) continue;
+        pen.lineWidth = 0.05 * p[3];
+        line(pen, p, q);
+      }
     }
     const depth = camera(...clip.path[t], (clip.reach.low + clip.reach.high) / 2)[2];
     for (const one of [...clip.people].sort((a, b) => b.ghost - a.ghost)) drawPose(pen, place(one), one, t, depth);
+    const named = clip.people.filter((one) => !one.ghost && one.name);
+    if (named.length > 1) for (const one of named) drawName(pen, place(one), one.name);
+  };
+
+  const drawName = (pen, at, name) => {
+    const below = at(PELVIS, clip.floor);
+    if (Number.isNaN(below[0])) return;
+    pen.fillStyle = colours.ink;
+    pen.font = "600 14px system-ui, sans-serif";
+    pen.textAlign = "center";
+    pen.fillText(name, below[0], Math.min(below[1] + 0.2 * below[3] + 12, space.clientHeight - 10));
   };
 
   const drawGrid = (pen, width, height, scale, x, y) => {
@@ -324,7 +338,9 @@ for (const root of document.querySelectorAll(".player")) {
     part("clock").textContent = `${(clip.first_s + t / clip.fps).toFixed(2)} s · ${t + 1}/${clip.frames}`;
     const label = clip.labels.find(({ from, to }) => from <= t && t < to);
     const numbers = (clip.values || []).map(({ name, data }) => (data[t] === null ? "" : `${name} ${data[t].toFixed(0)} ${clip.unit}`));
-    part("phase").textContent = [label ? label.text : clip.labels.length ? "" : clip.title, ...numbers].filter(Boolean).join(" · ");
+    const now = numbers.filter(Boolean).join(", ");
+    const shown = label ? label.text : clip.labels.length && !now ? "" : clip.title;
+    part("phase").textContent = now ? `${shown} · now ${now}` : shown;
     [...part("bands").children].forEach((band, k) => band.classList.toggle("now", clip.labels[k] === label));
     drawSpace(t);
     flats.forEach((canvas, k) => drawFlat(canvas, clip.flats[k], t));

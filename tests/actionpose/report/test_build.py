@@ -358,7 +358,9 @@ def test_a_blind_draw_has_a_median_rank_only_where_one_item_is_right(tmp_path: P
 
 def test_curves_stand_in_the_order_of_the_objective(report: tuple[Any, str]) -> None:
     titles = re.findall(r"<figure><h3>([^<]+)</h3><svg", report[1])
-    assert titles == ["Clip lengths", "total loss", "3D position loss", "validation MPJPE, mm", "learning rate"]
+    assert [title.partition(",")[0].partition(" (")[0] for title in titles] == [
+        "total loss", "3D position loss", "validation MPJPE", "learning rate", "Clip lengths",
+    ]  # fmt: skip
 
 
 def test_runs_on_other_data_or_protocols_are_never_compared(tmp_path: Path) -> None:
