@@ -35,6 +35,27 @@ def section(cls: type, doc: str) -> Any:
     return dataclasses.field(default_factory=cls, metadata={"doc": doc})
 
 
+def at_least(config: Any, least: float, *names: str) -> None:
+    """For `__post_init__`: raise ValueError that names the first of these fields whose value is smaller."""
+    for name in names:
+        if not getattr(config, name) >= least:
+            raise ValueError(f"{name}={getattr(config, name)} must be at least {least:g}")
+
+
+def above(config: Any, bound: float, *names: str) -> None:
+    """The same for fields that must be greater than the bound."""
+    for name in names:
+        if not getattr(config, name) > bound:
+            raise ValueError(f"{name}={getattr(config, name)} must be greater than {bound:g}")
+
+
+def shares(config: Any, *names: str) -> None:
+    """The same for fields that must lie between 0 and 1."""
+    for name in names:
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(f"{name}={getattr(config, name)} must be a share, from 0 to 1")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resolved(Generic[T]):
     """Settings together with where each value came from (`default`, a file's name, or `-o`)."""

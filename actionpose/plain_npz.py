@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
+from actionpose.places import not_there
 
 _HEAD = 4096
 
@@ -28,7 +29,9 @@ def read_plain_npz(path: Path, *, wants: str, make: str) -> dict[str, NDArray[An
         UserError: missing, damaged, a bare array, a JSON file, or arrays of Python objects.
     """
     if not path.is_file():
-        raise UserError(f"there is no file {path}", make)
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; this reads {wants} from a file", make)
+        raise not_there(path, make)
     try:
         head = _head(path)
         if head.startswith(b"\x93NUMPY"):

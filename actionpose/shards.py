@@ -35,6 +35,7 @@ from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, require_file, sha256_file
 from actionpose.jsonl import write_json
+from actionpose.places import not_shards
 from actionpose.schema import COLUMNS, SCHEMA, VERSION, Summary, VideoFacts
 from actionpose.shard_checks import (
     check_shape,
@@ -191,10 +192,7 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(folder) / INDEX
     if not path.exists():
-        raise UserError(
-            f"{folder} is not a shard folder: it has no {INDEX}",
-            "a build writes it last: run `ap-data build-babel … --out` again, it continues where it stopped",
-        )
+        raise not_shards(Path(folder))
     require_file(path)
     try:
         index = json.loads(path.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from cli.output import command_line, emit, format_option, loading, next_step, no
 from cli.settings import Settings, config_options
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, kept="finished cells are kept. Continue: the same command with --resume")
 @click.option("--data", type=PathLike, metavar="SHARDS", help="Shard folder with labels, for pretraining.")
 @click.option(
     "--target", type=PathLike, metavar="SHARDS", help="Shards to fine-tune and measure on [default: those of --data]."

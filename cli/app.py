@@ -12,7 +12,8 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import click
@@ -29,16 +30,34 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 DEBUG = "actionpose.debug"
 _RUN = ("pretrain", "finetune", "evaluate", "ablate", "robustness")
 _STAGES = {"pretrain": "pretrain", "finetune": "finetune", "ablate": "pretrain"}
+_MEASURED = dict.fromkeys(("evaluate", "robustness"), "eval.batch")
 SETTINGS: dict[str, dict[str, str]] = {
-    "--device": dict.fromkeys(_RUN, "run.device"),
-    "--threads": dict.fromkeys(_RUN, "run.threads"),
-    "--seed": dict.fromkeys(("pretrain", "finetune"), "run.seed"),
+    **{
+        f"--{word}": dict.fromkeys(_RUN, f"run.{key}")
+        for word, key in {
+            "device": "device",
+            "gpus": "device",
+            "threads": "threads",
+            "workers": "workers",
+            "num-workers": "workers",
+            "precision": "precision",
+        }.items()
+    },
+    "--seed": {
+        "pretrain": "run.seed",
+        "finetune": "run.seed",
+        "evaluate": "run.seed",
+        "ablate": "ablate.seeds",
+        "robustness": "robust.seed",
+    },
     **{
         f"--{word}": {command: f"{section}.{key}" for command, section in _STAGES.items()}
+        | (_MEASURED if key == "batch" else {})
         for word, key in {
             "epochs": "epochs",
             "steps": "steps",
             "lr": "lr",
+            "learning-rate": "lr",
             "batch": "batch",
             "batch-size": "batch",
         }.items()
@@ -65,10 +84,15 @@ class Bug(click.ClickException):
 
 
 class Command(click.Command):
-    """A command with `--debug` that otherwise prints error messages instead of tracebacks."""
+    """A command with `--debug` that otherwise prints error messages instead of tracebacks.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        kept: what is left of its work after Ctrl-C, in words.
+    """
+
+    def __init__(self, *args: Any, kept: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.kept = kept
         self.params.append(
             click.Option(
                 ["--debug"],
@@ -82,14 +106,18 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Options and arguments; an option that is a setting here is a usage error that names the setting."""
+        given = tuple(args)  # click takes its list apart
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            setting = SETTINGS.get(error.option_name, {}).get(self.name or "")
-            if setting is None:
+            if (advice := _advice(error.option_name, self.name or "", ctx)) is None:
                 raise
-            advice = f"it is a setting: -o {setting}=VALUE (all of them: --show-config)"
             raise click.UsageError(f"No such option: {error.option_name}; {advice}", ctx) from None
+        except click.MissingParameter as error:
+            if (file := _file_after_o(given)) is None or error.param is None or error.param.name != "out":
+                raise
+            advice = f"-o changes a setting, SECTION.KEY=VALUE; where to write is --out {shlex.quote(file)}"
+            raise click.UsageError(f"Missing option '--out'; {advice}", ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the body; failures leave as click errors."""
@@ -97,6 +125,8 @@ class Command(click.Command):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except KeyboardInterrupt:
+            raise click.ClickException("; ".join(filter(None, ["stopped by Ctrl-C", self.kept]))) from None
         except Exception as error:
             if ctx.meta.get(DEBUG):
                 traceback.print_exc()
@@ -105,6 +135,22 @@ class Command(click.Command):
                 error = extras.missing(error, f"`{ctx.command_path}`", extra) or error
             error = _outside(error) or error
             raise Failure(error) if isinstance(error, UserError) else Bug(error) from error
+
+
+def _advice(option: str, command: str, ctx: click.Context) -> str | None:
+    """Where an option of other toolkits went; None for one that nobody knows, or of a program without such settings."""
+    homes = SETTINGS.get(option)
+    if homes is None or getattr(ctx.find_root().command, "extra", "") != "train":
+        return None
+    if command in homes:
+        return f"it is a setting: -o {homes[command]}=VALUE (all of them: --show-config)"
+    return f"{command} has no such setting; it is one of {', '.join(homes)}"
+
+
+def _file_after_o(args: Sequence[str]) -> str | None:
+    """What follows `-o` and is no setting, as of programs whose -o names the output."""
+    after = (word for flag, word in pairwise(args) if flag == "-o")
+    return next((word for word in after if "=" not in word), None)
 
 
 def _outside(error: Exception) -> UserError | None:

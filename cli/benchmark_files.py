@@ -149,9 +149,10 @@ def report_written(written: Written, format: str) -> None:
     for reasons in written.failures.values():
         listed = ", ".join(f"{number:,} x {reason}" for reason, number in reasons.items())
         note(f"rejected: {listed}; each with its reason in {out / 'manifests' / 'failures.jsonl'}")
-    next_step(f"Shards are in {out}. Next: {command_line('ap-data', 'inspect', out)}")
     if written.failures:
+        next_step(f"Shards are in {out}, without the videos that were rejected.")
         some_failed()
+    next_step(f"Shards are in {out}. Next: {command_line('ap-data', 'inspect', out)}")
 
 
 def _result(written: Written) -> dict[str, Any]:

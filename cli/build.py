@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from pipeline.stages.build import Build
 
 
+KEPT = "finished items are kept, and the same command continues"
+
+
 # --- demo -------------------------------------------------------------------------------------
 
 
@@ -73,7 +76,7 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
 # --- one stage at a time ----------------------------------------------------------------------
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, kept=KEPT)
 @config_options("pipeline")
 @input_options("amass")
 @click.option("--work", type=PathLike, required=True, help="Where stages keep their results.")
@@ -95,7 +98,7 @@ def _one_or_all(file: Path | None, output: Path | None, work: Path | None) -> No
         raise click.UsageError("give one FILE and --output OUT.npz, or --work DIR to run over everything")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, kept=KEPT)
 @click.argument("file", type=PathLike, required=False)
 @config_options("pipeline")
 @click.option("--output", type=PathLike, help=OUTPUT_HELP)
@@ -133,7 +136,7 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
     next_step(f"Keypoints are in {output}. Next: {following}")
 
 
-@click.command("project-2d", cls=Command)
+@click.command("project-2d", cls=Command, kept=KEPT)
 @click.argument("file", type=PathLike, required=False)
 @config_options("pipeline")
 @click.option("--output", type=PathLike, help=OUTPUT_HELP)
@@ -173,7 +176,7 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
     next_step(f"Views {', '.join(result['views'])} are in {output}.")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, kept=KEPT)
 @config_options("pipeline")
 @input_options("amass", "babel")
 @click.option("--work", type=PathLike, help="Where stages keep their results.")
@@ -210,7 +213,7 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
 # --- all stages -------------------------------------------------------------------------------
 
 
-@click.command("build-babel", cls=Command)
+@click.command("build-babel", cls=Command, kept=KEPT)
 @config_options("pipeline")
 @input_options("amass", "babel", "body", "regressor", "dmpls")
 @click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
@@ -261,10 +264,11 @@ def status(settings: Settings, out: Path, work: Path | None, format: str, **give
 def _run_target(build: Build, target: str) -> None:
     results = build.run(target)
     folder = results[target].folder
-    _say_failures(build)
-    next_step(f"Stage {target} is in {folder}. Next: {command_line('ap-data', 'inspect', folder)}")
     if build.failures:
+        _say_failures(build)
+        next_step(f"Stage {target} is in {folder}, without what failed.")
         some_failed()
+    next_step(f"Stage {target} is in {folder}. Next: {command_line('ap-data', 'inspect', folder)}")
 
 
 def _report_build(build: Build, out: Path) -> None:
@@ -275,10 +279,12 @@ def _report_build(build: Build, out: Path) -> None:
         f"{s['motions']:,} motions, {s['hours']:.2f} h at {s['fps']:g} Hz, {s['clips']:,} clips, {s['pairs']:,} pairs "
         f"({s['transitions']:,} transitions), {s['labels']:,} labels"
     )
-    _say_failures(build)
-    next_step(f"Shards are in {out}. Next: {command_line('ap-data', 'inspect', out)}")
     if build.failures:
+        _say_failures(build)
+        left = ", without what failed" if s["motions"] else ", and hold nothing: everything failed"
+        next_step(f"Shards are in {out}{left}.")
         some_failed()
+    next_step(f"Shards are in {out}. Next: {command_line('ap-data', 'inspect', out)}")
 
 
 def _say_failures(build: Build) -> None:
@@ -286,8 +292,7 @@ def _say_failures(build: Build) -> None:
         folder = build.results[stage].folder
         counted = ", ".join(f"{number} x {reason}" for reason, number in reasons.items())
         note(f"{stage}: {counted}; each with its reason in {folder / 'failures.jsonl'}")
-    if build.failures:
-        note("Fix the files and run the same command with --retry-failed: only the failed items are done again.")
+    note("Fix the files and run the same command with --retry-failed: only the failed items are done again.")
 
 
 def _print_status(build: Build, format: str) -> None:

@@ -48,7 +48,7 @@ def in_words(result: Result) -> str:
 # --- evaluate ---------------------------------------------------------------------------------
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, kept="nothing was written")
 @click.argument("run", type=PathLike)
 @click.option("--data", type=PathLike, metavar="SHARDS", help=DATA_HELP)
 @click.option("--protocol", metavar="NAME", help=PROTOCOL_HELP)
@@ -116,7 +116,7 @@ def evaluate(
 # --- score ------------------------------------------------------------------------------------
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, kept="nothing was written")
 @click.argument("predictions", type=PathLike)
 @click.option("--data", type=PathLike, metavar="SHARDS", required=True, help="Benchmark shards with the ground truth.")
 @click.option("--protocol", type=click.Choice(SCORED), help="By default that of the file or the shards.")
@@ -178,7 +178,7 @@ def score(
 # --- robustness -------------------------------------------------------------------------------
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, kept="nothing was written")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--data", type=PathLike, metavar="SHARDS", help="Shard folder to measure on.")
 @click.option("--split", metavar="NAME", help="Split to measure on; the same as -o eval.split=NAME.")

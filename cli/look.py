@@ -171,4 +171,6 @@ def report(shards: Path, runs: tuple[Path, ...], out: Path, title: str | None, d
     where = f"{shards.resolve().parent.name}/{shards.resolve().name}"
     summary = build_report(shards, runs, out, title or (f"{names} on {where}" if names else where), demo=demo)
     say(summary_text(summary))
+    for line in summary.notes:
+        note(f"note: {line}")
     next_step(f"The report is {out}; open it in a browser.")

@@ -50,7 +50,7 @@ def _training_options(body: F) -> F:
     return body
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, kept=f"the steps since the last checkpoint are lost. {CONTINUE}")
 @_training_options
 def pretrain(**given: Any) -> None:
     """Reconstruct 3D from masked, noisy 2D and align motion with action labels.
@@ -60,7 +60,7 @@ def pretrain(**given: Any) -> None:
     _train("pretrain", **given)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, kept=f"the steps since the last checkpoint are lost. {CONTINUE}")
 @_training_options
 def finetune(**given: Any) -> None:
     """Refine the pose encoder on a target dataset, without labels.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actionpose.config import setting
+from actionpose.config import at_least, setting, shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,5 @@ class CameraConfig:
             raise ValueError(f"pitch {list(self.pitch)} is not two angles from -90 to 90 degrees")
         if len(self.distance) != 2 or not 0 < self.distance[0] <= self.distance[1]:
             raise ValueError(f"distance {list(self.distance)} is not two positive distances")
-        if not 0 <= self.orthographic <= 1:
-            raise ValueError(f"orthographic {self.orthographic} is a share, from 0 to 1")
-        rest = (self.roll, self.aside, self.proportions, self.offset, self.size_error, self.place_error)
-        if min(rest) < 0:
-            raise ValueError("deviations cannot be negative")
+        shares(self, "orthographic")
+        at_least(self, 0, "roll", "aside", "proportions", "offset", "size_error", "place_error")

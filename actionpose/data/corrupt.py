@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actionpose.config import setting
+from actionpose.config import setting, shares
 from actionpose.data import rng
 from actionpose.skeleton import BODY_PARTS, N_JOINTS
 
@@ -131,16 +131,10 @@ class CorruptConfig:
     )
 
     def __post_init__(self) -> None:
-        for key in ("masks_from", "finetune_share"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise ValueError(f"{key} {getattr(self, key)} is a share, from 0 to 1")
-        if not (0 <= self.noise_spread <= 1 and 0 <= self.certain <= 1):
-            raise ValueError("noise_spread and certain are shares, from 0 to 1")
-        shares = (self.share_random, self.share_part, self.share_window)
-        if min(shares) < 0 or sum(shares) > 1 + 1e-9:
-            raise ValueError(f"the three mask shares {shares} must be positive and sum to at most 1")
-        if not (0 <= self.joint_rate <= 1 and 0 <= self.frame_rate <= 1):
-            raise ValueError("joint_rate and frame_rate must lie in [0, 1]")
+        shares(self, "masks_from", "finetune_share", "noise_spread", "certain", "joint_rate", "frame_rate")
+        shares(self, *(masks := ("share_random", "share_part", "share_window")))
+        if sum(getattr(self, name) for name in masks) > 1 + 1e-9:
+            raise ValueError(f"{', '.join(f'{name}={getattr(self, name)}' for name in masks)} add up to more than 1")
         if not 0 <= self.window_min <= self.window_max:
             raise ValueError(f"time windows from {self.window_min} to {self.window_max} frames do not exist")
         if self.window_of < 0 or 0 < self.window_of < self.window_max:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from actionpose.arrays import Ints
 from actionpose.balance import label_weights
-from actionpose.config import section, setting
+from actionpose.config import at_least, section, setting
 from actionpose.data.camera_config import CameraConfig
 from actionpose.data.selection import select_motions
 from actionpose.data.windows import every_start, split_clips, transition_start, window_starts
@@ -93,8 +93,7 @@ class DataConfig:
             object.__setattr__(self, "stride", max(1, self.clip_frames // 3))
         if self.clip_frames < 2 or not 1 <= self.stride <= self.clip_frames:
             raise ValueError(f"stride {self.stride} must be between 1 and clip_frames {self.clip_frames}")
-        if self.windows_per_clip < 1:
-            raise ValueError("windows_per_clip must be at least 1")
+        at_least(self, 1, "windows_per_clip")
         if not 0 <= self.dev_share < 1:
             raise ValueError(f"dev_share {self.dev_share} is a share of the people, from 0 to below 1")
         if self.scale <= 0 or len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:

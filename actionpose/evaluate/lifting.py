@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actionpose.arrays import Ints
-from actionpose.config import setting
+from actionpose.config import at_least, setting
 from actionpose.data.batches import Assembler, Detect
 from actionpose.data.projection import mirror
 from actionpose.data.samples import DataConfig, Row, SampleTable, sample_table
@@ -85,10 +85,8 @@ class EvalConfig:
     probe_clips: int = setting(5000, "the linear probe learns from at most this many clips of data.split; 0: all")
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ValueError("batch must be at least 1")
-        if min(self.retrieval_clips, self.probe_categories, self.probe_clips) < 0:
-            raise ValueError("retrieval_clips, probe_categories and probe_clips cannot be negative")
+        at_least(self, 1, "batch")
+        at_least(self, 0, "retrieval_clips", "probe_categories", "probe_clips")
         if self.windowing and self.protocol and self.windowing not in PROTOCOLS[self.protocol].windowings:
             raise ValueError(f"windowing '{self.windowing}' does not belong to protocol {self.protocol}")
 

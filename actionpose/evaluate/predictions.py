@@ -25,6 +25,7 @@ from actionpose.evaluate.metrics import JointOrder, human36m_order, mpjpe
 from actionpose.evaluate.protocols import Protocol, counted_frames, protocol_of, skip_reason, valid_frames, windowing_of
 from actionpose.evaluate.result import Result
 from actionpose.files import atomic_path
+from actionpose.places import not_there
 from actionpose.plain_npz import read_plain_npz
 from actionpose.progress import track
 from actionpose.shards import ShardSet
@@ -75,8 +76,8 @@ def read_predictions(path: Path, joints: JointOrder | None = None) -> Prediction
     Raises:
         UserError: not there, damaged, or an array that cannot be poses.
     """
-    if not path.is_file():
-        raise UserError(f"there is no file {path}", "give an .npz or .mat with an array of poses for each video")
+    if not path.exists():
+        raise not_there(path, "give an .npz or .mat with an array of poses for each video")
     is_mat = path.suffix.lower() == ".mat"
     arrays, about = (matfile.read_arrays(path), {}) if is_mat else _read_npz(path)
     order = joints or ("3dhp" if is_mat else "h36m")
@@ -147,7 +148,15 @@ def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> Res
     Raises:
         UserError: shards the protocol does not fit, a video without prediction, a number of frames that is neither.
     """
+    if shards.kind != "benchmark":
+        raise UserError(
+            f"{shards.folder} holds motion, not a benchmark's videos: it has no fixed frames to predict",
+            "score with the shards of `ap-data build-h36m` or `build-3dhp`; a run is measured by `ap-train evaluate`",
+        )
     split = rules.split or str(found.about.get("split", "test"))
+    there = sorted(set(shards.motions["split"]))
+    if split and split not in there:
+        raise UserError(f"{shards.folder} has no split '{split}'", f"--split {' or '.join(there)}")
     wanted = select_motions(shards, DataConfig(split=split))
     ways = _resolve(shards, found, rules, wanted)
     names = shards.motions["motion_id"]
@@ -202,11 +211,6 @@ def _resolve(shards: ShardSet, found: Predictions, rules: Rules, wanted: NDArray
     """
     about = found.about
     protocol = protocol_of(shards, rules.protocol or str(about.get("protocol", "")), wanted)
-    if protocol.name == "orthographic":
-        raise UserError(
-            f"{shards.folder} holds projected motion, which has no fixed frames to predict",
-            "measure a run with `ap-train evaluate`, or give benchmark shards",
-        )
     if about.get("fingerprint", shards.fingerprint) != shards.fingerprint:
         raise UserError(
             f"{found.path} was made from other shards ({about['fingerprint'][:15]}…) than {shards.folder} "

@@ -15,7 +15,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actionpose.config import setting
+from actionpose.config import at_least, setting
 from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 from actionpose.model.text_encoder import TextConfig, TextEncoder, load_text_encoder
 
@@ -33,8 +33,9 @@ class PoolingConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.dim < 1 or not 0 <= self.dropout < 1:
-            raise ValueError("dim must be positive and dropout in [0, 1)")
+        at_least(self, 1, "dim")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout} must be at least 0 and less than 1")
 
 
 class Projection(nn.Sequential):

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actionpose.config import setting
+from actionpose.config import above, at_least, setting
 from actionpose.model.frame_step import interleaved, mean_token, woven
 from actionpose.skeleton import N_JOINTS
 
@@ -91,12 +91,13 @@ class PoseConfig:
     )
 
     def __post_init__(self) -> None:
+        at_least(self, 1, "depth", "heads", "dim_feat")
         if self.dim_feat % self.heads:
             raise ValueError(f"dim_feat {self.dim_feat} is not a multiple of heads {self.heads}")
         if not 1 <= self.middle <= self.depth:
             raise ValueError(f"middle {self.middle} is not between 1 and depth {self.depth}")
-        if min(self.dim_rep, self.max_frames, self.joints, self.frame_step) < 1 or self.mlp_ratio <= 0:
-            raise ValueError("dim_rep, max_frames, joints, frame_step and mlp_ratio must be positive")
+        at_least(self, 1, "dim_rep", "max_frames", "joints", "frame_step")
+        above(self, 0, "mlp_ratio")
 
     @property
     def slots(self) -> int:

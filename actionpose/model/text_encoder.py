@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actionpose.config import setting
+from actionpose.config import at_least, setting
 from actionpose.errors import UserError
 from actionpose.extras import needed_for
 from actionpose.progress import Progress
@@ -52,8 +52,8 @@ class TextConfig:
     frozen: bool = setting(False, "do not train the text encoder; the paper trains it in pretraining")
 
     def __post_init__(self) -> None:
-        if self.layers < 1 or self.max_tokens < 3:
-            raise ValueError("layers must be at least 1 and max_tokens at least 3")
+        at_least(self, 1, "layers")
+        at_least(self, 3, "max_tokens")
 
 
 @dataclass(frozen=True)

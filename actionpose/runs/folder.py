@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from actionpose.config import differences, flat, to_toml
 from actionpose.errors import UserError
 from actionpose.files import locked_beside, write_text
 from actionpose.jsonl import read_lines, write_json
+from actionpose.places import not_a_run
 
 if TYPE_CHECKING:
     from actionpose.train.checkpoint import Checkpoint
@@ -82,13 +83,19 @@ def open_run(out: Path, about: Mapping[str, Any], *, resume: bool, defaults: Map
 def held_run(out: Path) -> Iterator[None]:
     """Keep the run folder for this process: two that train into one would mix their rows and checkpoints.
 
-    The lock goes with the process, however it ends; reading a run needs none.
+    The lock goes with the process, however it ends; reading a run needs none. A folder that nothing was written to
+    before a failure goes again.
 
     Raises:
         UserError: another process trains into it.
     """
     with locked_beside(out, UserError(f"another training writes {out}", "wait for it, or choose another --out")):
-        yield
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                out.rmdir()  # which only takes an empty one
+            raise
 
 
 def _same_run(out: Path, old: Mapping[str, Any], new: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -127,8 +134,7 @@ def read_config(run: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        there = "is not there" if not run.exists() else f"is not a run folder: it has no {CONFIG}"
-        raise UserError(f"{run} {there}", "give the --out folder of `ap-train pretrain` or `finetune`") from error
+        raise not_a_run(run) from error
     except (json.JSONDecodeError, UnicodeDecodeError, OSError, ValueError) as error:
         raise UserError(
             f"{run / CONFIG} is damaged: {error}", "evaluate one of its checkpoints by its folder"

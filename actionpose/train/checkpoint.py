@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from actionpose.errors import UserError
 from actionpose.files import atomic_folder, sha256_file, write_text
 from actionpose.jsonl import write_json
+from actionpose.places import not_a_run
 
 SCHEMA = "actionpose-checkpoint"
 VERSION = 1
@@ -201,18 +202,14 @@ def _intact(found: Checkpoint) -> bool:
 def _find(path: Path) -> Checkpoint:
     if path.name in (WEIGHTS, META) and path.is_file():
         path = path.parent
-    if (path / META).is_file():
+    if (path / META).is_file() and not (path / "index.json").is_file():
         return read(path)
     best = _pointer(path / FOLDER, "best")
     if best and (path / FOLDER / best / META).is_file():
         return read(path / FOLDER / best)
     found = latest(path)
     if found is None:
-        there = "is not there" if not path.exists() else "has no checkpoint"
-        raise UserError(
-            f"{path} {there}",
-            "give a run folder of `ap-train`, or one of its checkpoints/step_… folders",
-        )
+        raise not_a_run(path)
     return found
 
 
@@ -228,6 +225,8 @@ def read(path: Path) -> Checkpoint:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file} is damaged: {error}", "use another checkpoint of the run") from error
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
+        if not (path / WEIGHTS).is_file():
+            raise not_a_run(path)
         raise UserError(f"{file} does not describe an ActionPose checkpoint", f"its schema should be '{SCHEMA}'")
     if not isinstance(meta.get("version"), int) or meta["version"] > VERSION:
         raise UserError(

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actionpose.config import setting
+from actionpose.config import above, at_least, setting
 from actionpose.model.action_pose import PosePool, TextPool
 from actionpose.progress import track
 from actionpose.train.schedule import half_cosine
@@ -35,8 +35,9 @@ class HeadsConfig:
     fresh: bool = setting(True, "start from new heads instead of the pretrained ones")
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or min(self.clips, self.batch) < 2 or self.lr <= 0 or self.weight_decay < 0:
-            raise ValueError("heads: steps from 0, clips and batch from 2, lr positive, weight_decay not negative")
+        at_least(self, 0, "steps", "weight_decay")
+        at_least(self, 2, "clips", "batch")
+        above(self, 0, "lr")
 
 
 @dataclass(frozen=True, kw_only=True)

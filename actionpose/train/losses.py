@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actionpose.config import setting
+from actionpose.config import above, at_least, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +47,9 @@ class LossConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or self.target_temperature <= 0:
-            raise ValueError("temperatures must be positive")
-        if self.negatives < 1 or self.gamma < 0:
-            raise ValueError("negatives must be at least 1 and gamma at least 0")
-        if min(self.lambda_3d, self.lambda_v, self.lambda_scale, self.lambda_con) < 0:
-            raise ValueError("loss weights must not be negative")
+        above(self, 0, "temperature", "target_temperature")
+        at_least(self, 1, "negatives")
+        at_least(self, 0, "gamma", "lambda_3d", "lambda_v", "lambda_scale", "lambda_con")
 
 
 def masked_mean(value_BTJ: Tensor, valid_BT: Tensor | None) -> Tensor:

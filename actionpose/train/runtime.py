@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from actionpose.config import setting
+from actionpose.config import above, at_least, setting
 from actionpose.errors import UserError
 
 B = TypeVar("B", bound=Mapping[str, Any])
@@ -54,10 +54,9 @@ class RunConfig:
     budget_minutes: float = setting(0.0, "stop after this many minutes and count as done; 0: no limit")
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.threads < 0 or self.workers < 0 or self.budget_minutes < 0:
-            raise ValueError("seed, threads, workers and budget_minutes cannot be negative")
-        if min(self.log_every, self.keep) < 1 or self.save_minutes <= 0:
-            raise ValueError("log_every, keep and save_minutes must be positive")
+        at_least(self, 0, "seed", "threads", "workers", "budget_minutes")
+        at_least(self, 1, "log_every", "keep")
+        above(self, 0, "save_minutes")
 
 
 @dataclass(frozen=True, kw_only=True)

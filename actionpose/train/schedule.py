@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from actionpose.config import setting
+from actionpose.config import above, at_least, setting, shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,10 @@ class StageConfig:
     )
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch, self.accumulate) < 1 or min(self.steps, self.warmup_steps, self.eval_every) < 0:
-            raise ValueError("epochs, batch and accumulate start at 1; steps, warmup_steps and eval_every at 0")
-        if self.lr <= 0 or not 0 < self.decay <= 1 or self.weight_decay < 0 or self.clip_norm < 0:
-            raise ValueError("lr must be positive, decay in (0, 1], weight_decay and clip_norm not negative")
+        at_least(self, 1, "epochs", "batch", "accumulate")
+        at_least(self, 0, "steps", "warmup_steps", "eval_every", "weight_decay", "clip_norm")
+        above(self, 0, "lr", "decay")
+        shares(self, "decay")
 
 
 def learning_rate(stage: StageConfig, step: int, epoch: int, total: int) -> float:

@@ -8,6 +8,7 @@ whose contents are put together afterwards. Any other name is refused before it 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -111,6 +112,13 @@ def recognise(path: Path) -> Recognised:
     Raises:
         UserError: see `read_pickle`.
     """
+    require_file(path)
+    with open(path, "rb") as handle:
+        if handle.read(4) == b"PK\x03\x04":
+            raise UserError(
+                f"{path} is an .npz already: there is nothing to convert",
+                f"see whether a build can use it: {shlex.join(['ap-data', 'doctor', '--body', str(path.parent)])}",
+            )
     arrays = isolated.call("pipeline.body.convert:model_members", path)
     sizes = {name: array.shape[-1] for name, array in arrays.items() if array.ndim == 3}
     vertices = len(arrays["v_template"]) if "v_template" in arrays else 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, write_text
+from actionpose.places import not_there
 from actionpose.shards import check_place
 from pipeline.config import DataConfig, RunOptions
 from pipeline.engine.item import Item
@@ -76,7 +77,7 @@ def check_inputs(config: DataConfig, names: tuple[str, ...], needed_by: str) -> 
                 f"give --{name} PATH, or inputs.{name} in a settings file; `ap-data demo --out DIR` makes them all",
             )
         if not Path(value).expanduser().exists():
-            raise UserError(f"{name}: there is no {value}", f"check the path given with --{name}")
+            raise not_there(Path(value).expanduser(), f"check the path given with --{name}")
 
 
 class Build:

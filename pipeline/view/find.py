@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from actionpose.arrays import Floats
+from actionpose.characters import printable
 from actionpose.errors import UserError
 from actionpose.geometry import facing_heading
-from actionpose.shards import INDEX, ShardSet
+from actionpose.progress import say
+from actionpose.shards import ShardSet
 from actionpose.skeleton import ROOT
 from pipeline.body.keypoint_file import read_keypoints
 from pipeline.body.regressor import regressor_for
@@ -38,7 +41,7 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
     Args:
         path: a shard folder, or a file that `ap-data keypoints` wrote.
         clip_id: in a shard folder, which clip; its motion's id gives the whole motion. Of a benchmark, which video.
-        label: in a shard folder, the first clip with exactly this text, else one that contains it.
+        label: in a shard folder, the first clip with exactly this text, else one that begins with it or contains it.
 
     Raises:
         UserError: neither kind of path, or no such clip.
@@ -46,8 +49,6 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
     if path.is_file():
         frames, fps = read_keypoints(path)
         return Clip(frames=frames, heading=facing_heading(frames)[0], fps=fps, title=path.name)
-    if not (path / INDEX).is_file():
-        raise UserError(f"{path} is neither a shard folder nor a file of keypoints", "give one of the two")
     shards = ShardSet(path)
     motions = list(shards.motions["motion_id"])
     if shards.kind == "benchmark":
@@ -86,10 +87,32 @@ def _clip_number(shards: ShardSet, clip_id: str, label: str) -> int:
             raise UserError(f"there is no clip '{clip_id}'", "list them: ap-data inspect FOLDER --table clips")
         return int(found[0])
     texts = list(shards.pairs["text"])
-    matches = [n for n, text in enumerate(texts) if text == label] or [n for n, t in enumerate(texts) if label in t]
+    matches = _matching(texts, label)
     if not matches:
         raise UserError(f"no label contains '{label}'", "list them: ap-data inspect FOLDER --table pairs")
+    if label:
+        chosen = texts[matches[0]]
+        say(printable(f"'{chosen}', the first of {counted(len(matches))} {_how(chosen, label)} '{label}'"))
     return int(shards.pairs["clip"][matches[0]])
+
+
+def counted(clips: int) -> str:
+    """`1 clip`, `2 clips`."""
+    return f"{clips:,} clip{'' if clips == 1 else 's'}"
+
+
+def _matching(texts: list[str], label: str) -> list[int]:
+    """Rows with exactly this label; where there are none, those that begin with it, hold it as a word, or hold it."""
+    it = re.escape(label.strip().casefold())
+    patterns = (f"{it}$", rf"{it}\b", rf".*\b{it}\b", f".*{it}")
+    found = ([n for n, text in enumerate(texts) if re.match(p, text.strip().casefold())] for p in patterns)
+    return next(filter(None, found), [])
+
+
+def _how(text: str, label: str) -> str:
+    text, label = text.strip().casefold(), label.strip().casefold()
+    begins = "begins with" if text.startswith(label) else "contains"
+    return "labelled" if text == label else f"whose label {begins}"
 
 
 def show_body(path: Path, config: DataConfig, out: Path, frame: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
+from actionpose.places import not_shards, not_there
 from actionpose.shards import INDEX, read_index, summary_of
 from pipeline.engine.journal import META
 from pipeline.engine.manifest import ROW_TYPES, read_lines
@@ -28,6 +30,9 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 ALIASES = {"label": "text"}
 
+RECIPES = ((1.0, "tiny"), (20.0, "small"), (math.inf, "pretrain"))
+"""Hours of motion that a recipe is for, less than these; `pretrain` is the paper's and wants its text model."""
+
 
 def kind_of(path: Path) -> str:
     """`shards`, `stage`, `manifest` or `run`.
@@ -42,8 +47,10 @@ def kind_of(path: Path) -> str:
             return kind
     if path.name.endswith(".partial"):
         raise UserError(f"{path} is half done", "run the command that makes it again: it continues where it stopped")
-    what = "is not there" if not path.exists() else "is not a shard folder, stage folder, manifest (.jsonl) or run"
-    raise UserError(f"{path} {what}", "give the --out folder of a build, or a .jsonl file inside it")
+    give = "give the --out folder of a build, or a .jsonl file inside it"
+    if not path.exists():
+        raise not_there(path, give)
+    raise not_shards(path)
 
 
 def shard_summary(folder: Path) -> dict[str, Any]:
@@ -119,10 +126,14 @@ def shard_text(folder: Path, top: int = 15) -> str:
 def next_command(folder: Path) -> str:
     """What these shards are for: pretraining, or fine-tuning with the recipe of their benchmark."""
     index = read_index(folder)
+    summary = summary_of(index, folder)
+    data = f"--data {shlex.quote(str(folder))}"
     if index["kind"] != "benchmark":
-        return f"ap-train pretrain -c tiny --data {shlex.quote(str(folder))} --out runs/pretrain"
-    recipe = "finetune_3dhp" if "3dhp" in summary_of(index, folder).protocols else "finetune_h36m"
-    return f"ap-train finetune -c {recipe} --data {shlex.quote(str(folder))} --out runs/finetune"
+        recipe = next(name for hours, name in RECIPES if summary.hours < hours)
+        text = " -o text.model=FOLDER" if recipe == "pretrain" else ""
+        return f"ap-train pretrain -c {recipe} {data} --out runs/pretrain{text}"
+    recipe = "finetune_3dhp" if "3dhp" in summary.protocols else "finetune_h36m"
+    return f"ap-train finetune -c {recipe} {data} --out runs/finetune"
 
 
 def _benchmark_text(s: dict[str, Any]) -> str:

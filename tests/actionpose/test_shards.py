@@ -296,7 +296,7 @@ def edit_index(folder: Path, **changes: Any) -> None:
 def test_a_folder_without_an_index_is_half_written_and_refused(folder: Path):
     (folder / INDEX).unlink()
     refused(folder, "it has no index.json", "it continues where it stopped")
-    refused(folder / "nowhere", "not a shard folder", "")
+    refused(folder / "nowhere", "there is no", "")
 
 
 def test_a_newer_version_is_refused_with_the_way_out(folder: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -9,12 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from actionpose.ablation.settings import AblateRecipe
 from actionpose.config import check_key
+from actionpose.robustness.curves import RobustRecipe
 from actionpose.runs.recipe import Recipe
 from cli.app import SETTINGS
 from cli.data import main as ap_data
 from cli.output import command_line
 from cli.train import main as ap_train
+from pipeline.view import summary
 from tests.makers.places import ROOT
 from tests.makers.shards import make_shards
 
@@ -50,6 +54,10 @@ def test_no_command_puts_a_bare_path_into_a_line_to_type():
         ("finetune", "--epochs", "finetune.epochs"),
         ("pretrain", "--lr", "pretrain.lr"),
         ("evaluate", "--device", "run.device"),
+        ("evaluate", "--batch", "eval.batch"),
+        ("robustness", "--seed", "robust.seed"),
+        ("ablate", "--epochs", "pretrain.epochs"),
+        ("pretrain", "--num-workers", "run.workers"),
     ],
 )
 def test_an_option_of_other_toolkits_names_the_setting(command: str, option: str, setting: str):
@@ -59,9 +67,30 @@ def test_an_option_of_other_toolkits_names_the_setting(command: str, option: str
 
 
 def test_the_settings_named_exist():
+    recipes = {"ablate": AblateRecipe, "robustness": RobustRecipe}
     for commands in SETTINGS.values():
-        for key in commands.values():
-            check_key(Recipe, key)
+        for command, key in commands.items():
+            check_key(recipes.get(command, Recipe), key)
+
+
+def test_an_option_of_other_commands_says_whose_it_is():
+    done = CliRunner().invoke(ap_train, ["score", "--lr", "1"])
+    assert "score has no such setting; it is one of pretrain, finetune, ablate" in done.stderr
+
+
+def test_an_output_after_o_leads_to_the_option_for_it():
+    done = CliRunner().invoke(ap_data, ["build-babel", "--amass", "x", "-o", "my shards"])
+    assert done.exit_code == 2
+    assert "where to write is --out 'my shards'" in done.stderr
+
+
+@pytest.mark.parametrize(("hours", "recipe"), [(0.2, "tiny"), (7.5, "small"), (43.0, "pretrain")])
+def test_the_next_line_suits_the_size_of_the_data(tmp_path: Path, monkeypatch, hours: float, recipe: str):
+    honest = summary.summary_of
+    monkeypatch.setattr(summary, "summary_of", lambda *given: dataclasses.replace(honest(*given), hours=hours))
+    last = CliRunner().invoke(ap_data, ["inspect", str(make_shards(tmp_path / "shards"))]).stderr.splitlines()[-1]
+    assert f"ap-train pretrain -c {recipe} " in last
+    assert ("-o text.model=FOLDER" in last) == (recipe == "pretrain")
 
 
 def test_a_mistyped_option_still_gets_the_nearest():

@@ -193,11 +193,14 @@ def test_resume_of_nothing_starts_from_the_beginning(shards, tmp_path):
         (["evaluate"], 2, "RUN"),
         (["pretrian"], 2, "did you mean 'pretrain'"),
         (["pretrain", "--nonsense"], 2, "nonsense"),
-        (["pretrain", "-c", "tinny", "--data", "x", "--out", "y"], 1, "shipped recipes: finetune_3dhp"),
-        (["finetune", "--data", "/nowhere", "--out", "y"], 1, "not a shard folder"),
+        (["pretrain", "-c", "tinny", "--data", "x", "--out", "y"], 1, "shipped recipes: "),
+        (["finetune", "--data", "/nowhere", "--out", "y"], 1, "there is no /nowhere"),
         (["finetune", "-o", "pose.dim=3", "--data", "x", "--out", "y"], 1, "did you mean 'pose.dim"),
-        (["evaluate", "/nowhere", "--data", "x"], 1, "is not there"),
-        (["inspect", "/nowhere"], 1, "is not there"),
+        (["evaluate", "/nowhere", "--data", "x"], 1, "there is no /nowhere"),
+        (["inspect", "/nowhere"], 1, "there is no /nowhere"),
+        (["pretrain", "--data", "x", "--out", "y", "-o", "pretrain.steps=-5"], 1, "steps=-5 must be at least 0"),
+        (["pretrain", "--data", "x", "--out", "y", "-o", "pretrain.decay=1.5"], 1, "decay=1.5 must be a share"),
+        (["pretrain", "--data", "x", "--out", "y", "-o", "corrupt.share_part=2"], 1, "share_part=2.0 must be a share"),
     ],
 )
 def test_wrong_usage_is_2_and_wrong_input_is_1_and_both_say_what_to_do(arguments, code, says):
@@ -206,6 +209,40 @@ def test_wrong_usage_is_2_and_wrong_input_is_1_and_both_say_what_to_do(arguments
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_shards_and_runs_in_each_others_place_are_named(shards, finetuned, tmp_path):
+    done = run("evaluate", str(shards), "--data", str(shards))
+    assert f"{shards} is a shard folder, not a run" in done.stderr
+    done = run("finetune", "--data", str(shards), "--init", str(shards), "--out", str(tmp_path / "x"))
+    assert f"{shards} is a shard folder, not a run" in done.stderr
+    done = run("evaluate", str(finetuned), "--data", str(finetuned))
+    assert f"{finetuned} is a run of ap-train, not a shard folder" in done.stderr
+
+
+def test_a_training_that_cannot_start_leaves_no_folder(shards, tmp_path):
+    out = tmp_path / "run"
+    done = run("pretrain", "--data", str(shards), "--out", str(out), *options(tiny(text=tmp_path / "no-bert")))
+    assert done.exit_code == 1
+    assert "no-bert" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predictions_for_shards_of_motion_are_refused_with_the_real_reason(shards, tmp_path):
+    np.savez(tmp_path / "p.npz", TS1=np.zeros((4, 17, 3)))
+    done = run("score", str(tmp_path / "p.npz"), "--data", str(shards))
+    assert done.exit_code == 1
+    assert "holds motion, not a benchmark's videos" in done.stderr
+    assert "-o data.split" not in done.stderr
+
+
+def test_ctrl_c_says_what_is_left(shards, finetuned, monkeypatch):
+    from actionpose.runs import evaluate
+
+    monkeypatch.setattr(evaluate, "load_model", lambda found: (_ for _ in ()).throw(KeyboardInterrupt))
+    done = run("evaluate", str(finetuned), "--data", str(shards))
+    assert done.exit_code == 1
+    assert last_line(done) == "Error: stopped by Ctrl-C; nothing was written"
 
 
 def test_an_occupied_folder_is_refused_with_both_ways_out(shards, finetuned):

@@ -274,5 +274,5 @@ def test_windows_of_243_frames_are_the_papers_and_absolute_ones_stay_an_option()
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"shares|rate|window"):
+    with pytest.raises(ValueError, match=r"share|rate|window"):
         CorruptConfig(**wrong)

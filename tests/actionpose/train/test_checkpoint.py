@@ -108,7 +108,7 @@ def test_one_wrong_byte_is_noticed(tmp_path, name):
 
 
 def test_what_is_no_checkpoint_is_refused_with_advice(tmp_path):
-    with pytest.raises(UserError, match=r"is not there(.|\n)*run folder"):
+    with pytest.raises(UserError, match=r"there is no (.|\n)*run folder"):
         checkpoint.find(tmp_path / "nowhere")
     with pytest.raises(UserError, match="has no checkpoint"):
         checkpoint.find(tmp_path)

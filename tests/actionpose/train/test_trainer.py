@@ -418,7 +418,7 @@ def test_finetuning_starts_from_the_pretrained_encoder(shards, bert, tmp_path):
         with_encoder_of_init(resolve(Recipe, overrides=[f"init.pose={tmp_path / 'pre'}", "data.clip_frames=40",
                                                              "data.stride=16"]))  # fmt: skip
     assert "pose.max_frames=40" in refused.value.hint
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="there is no /nowhere/run"):
         train("finetune", recipe("init.pose=/nowhere/run"), shards, tmp_path / "x")
 
 
