@@ -11,7 +11,7 @@ from actionpose.errors import UserError
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "safetensors", "transformers", "scipy", "tqdm"),
     "lift": ("torch", "safetensors", "scipy", "tqdm"),
-    "data": ("threadpoolctl", "tqdm"),
+    "data": ("blake3", "deflate", "threadpoolctl", "tqdm"),
     "mesh": ("smplx", "trimesh", "torch"),
     "cluster": ("dask", "distributed"),
     "export": ("ezc3d", "onnx", "onnxruntime", "onnxscript", "trimesh"),

@@ -157,7 +157,7 @@ def _unread_row(item: Item) -> MotionRow:
         duration_s=0.0,
         betas=0,
         bytes=item.data["bytes"],
-        sha256="",
+        checksum="",
     )
 
 

@@ -56,7 +56,7 @@ class MotionRow(Row):
     duration_s: float = col("(frames - 1) / fps_true, the time between the first and the last frame, seconds")
     betas: int = col("shape coefficients in the file")
     bytes: int = col("size of the file")
-    sha256: str = col("checksum of the file")
+    checksum: str = col("BLAKE3 of the file")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class KeypointRow(Row):
     body: str = col("gender of the body used")
     speed_max: float = col("fastest joint relative to the pelvis, m/s")
     bytes: int = col("size of the file")
-    sha256: str = col("checksum of the file")
+    checksum: str = col("BLAKE3 of the file")
     soft_tissue: bool = col("whether DMPLs moved it: `keypoints.dmpls` is on and the file has them", default=False)
 
 

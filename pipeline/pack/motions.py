@@ -143,7 +143,7 @@ def shard_tables(split: str, entries: Sequence[dict[str, Any]]) -> dict[str, dic
             "start": start,
             "stop": start + entry["frames"],
             "heading": entry["heading"],
-            "extra": {"gender": motion["gender"], "sha256": motion["sha256"]},
+            "extra": {"gender": motion["gender"], "checksum": motion["checksum"]},
         }
         _append(tables["motions"], row)
         start += entry["frames"]
@@ -171,7 +171,7 @@ def pack_stage(config: DataConfig, stages: Stages) -> tuple[Stage, dict[str, Any
         "failures": {name: stages[name].meta["tables"]["failures"]["sha256"] for name in BEFORE},
     }
     stage = Stage(
-        name="pack", version=3, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards", whole=True
+        name="pack", version=4, tables=("shards",), work=pack_one, payload=payload, row_per_item="shards", whole=True
     )
     context = {
         "keypoints": str(stages["keypoints"].folder.resolve()),

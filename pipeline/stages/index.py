@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.config import canonical_json, fingerprint
-from actionpose.files import sha256_file
 from actionpose.walk import Unreadable, written_name
 from pipeline.body.resample import snap_rate
 from pipeline.config import DataConfig
+from pipeline.engine.checksum import checksum_file
 from pipeline.engine.item import Item, ItemError, Rows, Skip
 from pipeline.engine.manifest import MotionRow, read_rows
 from pipeline.engine.stage import Result, Stage
@@ -90,7 +90,7 @@ def motion_row(item: Item, root: Path, *, rate_overrides: bool) -> MotionRow:
         duration_s=round((head.frames - 1) / rate.fps, 6),
         betas=head.betas,
         bytes=item.data["bytes"],
-        sha256="",
+        checksum="",
     )
 
 
@@ -98,7 +98,7 @@ def index_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     """Look at one file: is it a motion, how long, at which rate, and what is its checksum."""
     root = Path(context["amass"])
     row = motion_row(item, root, rate_overrides=context["rate_overrides"])
-    return {"motions": [replace(row, sha256=sha256_file(root / row.source))]}
+    return {"motions": [replace(row, checksum=checksum_file(root / row.source))]}
 
 
 def _fingerprint_of(items: Iterable[Item], *columns: str) -> str:
@@ -118,10 +118,10 @@ def times_of(items: Iterable[Item]) -> str:
 
 def still_the_same(items: Iterable[Item], result: Result, root: Path) -> bool:
     """Whether files that have other times than they had hold what they held; a failed one is always looked at again."""
-    known = {row.source: row.sha256 for row in read_rows(result.table("motions"), MotionRow)}
+    known = {row.source: row.checksum for row in read_rows(result.table("motions"), MotionRow)}
     read = (item for item in items if item.data["source"] in known)
     return not result.failures and all(
-        sha256_file(root / item.data["source"]) == known[item.data["source"]] for item in read
+        checksum_file(root / item.data["source"]) == known[item.data["source"]] for item in read
     )
 
 
@@ -135,5 +135,5 @@ def index_stage(config: DataConfig, items: list[Item]) -> tuple[Stage, dict[str,
         "bytes": sum(item.data["bytes"] for item in items),
         "listing": _fingerprint_of(items, "source", "bytes"),
     }
-    stage = Stage(name="index", version=1, tables=("motions",), work=index_one, payload=payload, row_per_item="motions")
+    stage = Stage(name="index", version=2, tables=("motions",), work=index_one, payload=payload, row_per_item="motions")
     return stage, {"amass": str(Path(config.inputs.amass).resolve()), "rate_overrides": overrides}

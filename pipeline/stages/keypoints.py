@@ -22,6 +22,7 @@ from pipeline.body.regressor import regressor_for
 from pipeline.body.resample import exact_stride, frame_times, resample_linear, resample_motion, snap_rate
 from pipeline.body.smplh import available_genders, find_body, load_body
 from pipeline.config import DataConfig, KeypointConfig
+from pipeline.engine.checksum import checksum_file
 from pipeline.engine.item import Item, ItemError, Rows, Skip
 from pipeline.engine.manifest import KeypointRow, MotionRow
 from pipeline.engine.stage import Stage
@@ -184,7 +185,7 @@ def keypoints_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
         body=result.gender,
         speed_max=round(speed, 3),
         bytes=(folder / name).stat().st_size,
-        sha256=sha256_file(folder / name),
+        checksum=checksum_file(folder / name),
         soft_tissue=result.soft_tissue,
     )
     return {"keypoints": [row]}
@@ -218,7 +219,7 @@ def keypoints_stage(
     }
     stage = Stage(
         name="keypoints",
-        version=1,
+        version=2,
         tables=("keypoints",),
         work=keypoints_one,
         payload=payload,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from actionpose.files import atomic_path, sha256_file
+from actionpose.files import atomic_path
+from pipeline.engine.checksum import checksum_file
 from pipeline.engine.item import Item, ItemError, Skip
 from pipeline.engine.manifest import KeypointRow
 from pipeline.engine.stage import Stage
@@ -33,7 +34,7 @@ def square(item: Item, context: dict, folder: Path) -> dict:
         body="neutral",
         speed_max=float(item.data["value"]),
         bytes=(folder / name).stat().st_size,
-        sha256=sha256_file(folder / name),
+        checksum=checksum_file(folder / name),
     )
     return {"keypoints": [row]}
 

@@ -28,7 +28,7 @@ def motion(source: str) -> MotionRow:
         duration_s=0.8,
         betas=16,
         bytes=1,
-        sha256="",
+        checksum="",
     )
 
 
