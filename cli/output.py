@@ -8,6 +8,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 import click
@@ -105,9 +106,10 @@ def note(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
-def loading(what: str) -> None:
-    """Say what the command waits for before it can say anything else."""
-    progress.say(f"loading {what}")
+def loading(package: str) -> None:
+    """Say what the command waits for before it can say anything else; the import itself names a missing package."""
+    if find_spec(package) is not None:
+        progress.say(f"loading {package}")
 
 
 def next_step(text: str) -> None:
