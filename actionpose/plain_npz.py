@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.places import not_there
+from actionpose.sniff import refuse_no_data
 
 _HEAD = 4096
 
@@ -33,18 +34,20 @@ def read_plain_npz(path: Path, *, wants: str, make: str) -> dict[str, NDArray[An
             raise UserError(f"{path} is a folder; this reads {wants} from a file", make)
         raise not_there(path, make)
     try:
-        head = _head(path)
+        head = _head(path).removeprefix(b"\xef\xbb\xbf")
         if head.startswith(b"\x93NUMPY"):
             shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
             raise UserError(f"{path} is a bare array of shape {shape}; this reads {wants} from an .npz", make)
         if head.lstrip()[:1] in (b"{", b"["):
             raise UserError(f"{path} is {_json_kind(path)}; this reads {wants} from an .npz", _JSON_HINT)
+        refuse_no_data(path, make)
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or 'damaged'}", make) from error
     except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        objects = "pickle" in str(error)  # numpy's own words advise to load it unsafely
+        objects = head.startswith((b"PK", b"\x93NUMPY", b"\x80")) and "pickle" in str(error)
+        # numpy's own words advise to load it unsafely
         why = "it holds Python objects, which are not loaded" if objects else "it is damaged or no .npz"
         raise UserError(f"{path} is not a file of {wants}: {why}", make) from error
 
@@ -59,7 +62,7 @@ def _head(path: Path) -> bytes:
 
 def _json_kind(path: Path) -> str:
     """`a JSON file`, or what of 2D detections it holds."""
-    text = path.read_text(encoding="utf-8", errors="replace")[: 1 << 22]
+    text = path.read_text(encoding="utf-8-sig", errors="replace")[: 1 << 22]
     if '"keypoints"' not in text and '"pose_keypoints_2d"' not in text:
         return "a JSON file"
     joints = ""

@@ -131,7 +131,8 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
 
     check_inputs(config, ("body", "regressor"), "keypoints")
     result = keypoints_file(file, output, config)
-    note(f"{len(result.keypoints)} frames at {result.fps:g} Hz, {result.gender} body")
+    why = "" if result.stated else " (the file names no gender; keypoints.missing_gender decides)"
+    note(f"{len(result.keypoints)} frames at {result.fps:g} Hz, {result.gender} body{why}")
     following = command_line("ap-data", "project-2d", output, "--output", output.with_suffix(".2d.npz"))
     next_step(f"Keypoints are in {output}. Next: {following}")
 

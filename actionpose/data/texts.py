@@ -12,7 +12,7 @@ from actionpose.errors import UserError
 
 _SIDE = re.compile(
     r"\b(?P<side>left|right)(?=\b|s\b|ward|hand|foot|side|most)"
-    r"|\b(?P<against>(?:counter|anti)[\s-]?clockwise|ccw)\b|\b(?P<with>clockwise|cw)\b",
+    r"|\b(?P<against>(?:counter|anti)[\s-]?clock[\s-]?wise|ccw)\b|\b(?P<with>clock[\s-]?wise|cw)\b",
     re.IGNORECASE,
 )
 _OTHER = {"left": "right", "right": "left", "cw": "ccw", "ccw": "cw"}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from actionpose import isolated
 from actionpose.errors import UserError
+from actionpose.sniff import refuse_no_data
 
 HEADER_BYTES = 128
 MAX_BYTES = 2**31
@@ -49,6 +50,7 @@ def stored_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         UserError: as `read_arrays`.
     """
+    refuse_no_data(path, "from where the predictions were written")
     try:
         return _read_hdf5(path) if h5py.is_hdf5(path) else _read_level5(path.read_bytes())
     except (OSError, ValueError, KeyError, TypeError, struct.error, zlib.error) as error:

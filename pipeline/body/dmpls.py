@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
+from actionpose.sniff import refuse_wrong_content
 from pipeline.body.smplh import model_kind, normalise_gender
 from pipeline.untrusted.npz import NpzError, open_npz
-from pipeline.untrusted.sniff import refuse_wrong_content
 
 N_DMPLS = 8
 

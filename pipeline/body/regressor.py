@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
+from actionpose.sniff import refuse_wrong_content
 from pipeline.body.smplh import SmplhModel, load_body
-from pipeline.untrusted.sniff import refuse_wrong_content
 
 SPIN_ORDER: tuple[int, ...] = (0, 4, 5, 6, 1, 2, 3, *range(7, 17))
 """Swaps the two legs: SPIN order to Human3.6M order and back."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
-from pipeline.untrusted.sniff import refuse_wrong_content
+from actionpose.sniff import refuse_wrong_content
 
 GENDERS: tuple[str, ...] = ("female", "male", "neutral")
 N_BETAS = 16

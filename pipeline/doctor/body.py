@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from actionpose.errors import UserError
+from actionpose.sniff import refuse_wrong_content
 from pipeline.body.convert import recognise
 from pipeline.body.dmpls import N_DMPLS, find_dmpls, load_dmpls
 from pipeline.body.regressor import SOURCE, load_regressor, read_matrix
@@ -21,7 +22,6 @@ from pipeline.body.smplh import (
     load_body,
 )
 from pipeline.doctor.finding import Finding, counted, from_error, listed, some
-from pipeline.untrusted.sniff import refuse_wrong_content
 
 FULL_SIZE = 6890
 _SHORT, _TALL = 1.4, 2.1  # metres; the mean bodies of SMPL+H are 1.6 to 1.8

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
+from actionpose.sniff import refuse_no_data, sniff
 from pipeline.h36m import motionbert, videopose3d
 from pipeline.h36m.extrinsics import camera_form
 from pipeline.pack.benchmark import BenchmarkFile
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import Glimpse, glimpse
-from pipeline.untrusted.sniff import sniff
 
 SENTENCES = {
     motionbert.LAYOUT: "stacked-hourglass 2D and 2.5D ground truth, as MotionBERT and MotionAGFormer use it",
@@ -52,6 +52,8 @@ def layout_of(path: Path) -> str | None:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
     if content == "empty":
         return "empty"
+    if content == "Git LFS pointer":
+        refuse_no_data(path, WANTED)
     if (form := camera_form(path)) is not None:
         return form
     if content == "web page":

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from actionpose import isolated
 from actionpose.errors import UserError
+from actionpose.sniff import refuse_wrong_content
 from pipeline.pack.benchmark import Rejected
 from pipeline.sources.facts import table
 from pipeline.untrusted.holders import as_array
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import load_objects
-from pipeline.untrusted.sniff import refuse_wrong_content
 
 Split = Literal["train", "test"]
 OFFICIAL_TEST = "official-test-mat"

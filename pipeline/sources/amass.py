@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import require_file
+from actionpose.sniff import sniff
 from actionpose.walk import Unreadable, walk
 from pipeline.body.dmpls import N_DMPLS
 from pipeline.body.smplh import normalise_gender
 from pipeline.engine.item import ItemError, Skip
 from pipeline.untrusted.npz import Header, Npz, NpzError, open_npz
-from pipeline.untrusted.sniff import sniff
 
 POSE_WIDTH = 156
 MAX_FRAMES = 3_000_000
@@ -34,6 +34,11 @@ LARGEST = {"trans": 1e4, "poses": 1e3}
 
 _SMALL = 64  # entries: more than any rate, gender or person needs
 _DOWNLOAD = "download it again as 'SMPL+H G' from the AMASS site"
+_NO_MOTION = {
+    "web page": _DOWNLOAD,
+    "Git LFS pointer": "run 'git lfs pull' in its repository",
+    "packed archive": "unpack it first",
+}
 
 
 # --- finding ----------------------------------------------------------------------------------
@@ -177,8 +182,8 @@ def _opened(path: Path) -> Iterator[Npz]:
     except UserError as error:
         raise ItemError("cannot be read", error.message) from error
     try:
-        if sniff(path) == "web page":
-            raise ItemError("a web page", f"{path} is a web page saved as .npz; {_DOWNLOAD}")
+        if (content := sniff(path)) in _NO_MOTION:
+            raise ItemError(f"a {content}", f"{path} is a {content} saved as .npz; {_NO_MOTION[content]}")
         with open_npz(path) as archive:
             yield archive
     except OSError as error:
@@ -204,15 +209,18 @@ def _header(path: Path, archive: Npz) -> MotionHeader:
     poses = _numbers(path, archive, "poses", limit=MAX_FRAMES * POSE_WIDTH)
     if poses.shape[1:] == (SMPLX_WIDTH,) or _says_smplx(path, archive):
         raise _smplx(path)
-    rate_key = next((key for key in RATE_KEYS if key in names), RATE_KEYS[0])
-    if missing := {"betas", rate_key} - names:
-        raise ItemError("keys missing", f"{path} lacks {', '.join(sorted(missing))}")
+    rate_keys = [key for key in RATE_KEYS if key in names] or [RATE_KEYS[0]]
+    if missing := {"betas", *rate_keys} - names:
+        near = [name for name in sorted(names) if "rate" in name.lower() or "fps" in name.lower()]
+        hint = f"; if {near[0]} is its rate, name it {RATE_KEYS[0]}" if near and rate_keys[0] in missing else ""
+        raise ItemError("keys missing", f"{path} lacks {', '.join(sorted(missing))}{hint}")
     if poses.dtype.kind != "f" or len(poses.shape) != 2 or poses.shape[1] != POSE_WIDTH:
         raise ItemError("wrong width", f"{path}: poses is {poses.dtype} {poses.shape}, not float (T, {POSE_WIDTH})")
     if not 1 <= poses.shape[0] <= MAX_FRAMES:
         raise ItemError("absurd length", f"{path} announces {poses.shape[0]} frames")
-    _numbers(path, archive, rate_key, limit=_SMALL)
-    rates = np.unique(_small(path, archive, rate_key).reshape(-1))
+    for key in rate_keys:
+        _numbers(path, archive, key, limit=_SMALL)
+    rates = np.unique(np.concatenate([_small(path, archive, key).reshape(-1) for key in rate_keys]))
     fps = float(rates[0])
     if len(rates) > 1:
         raise ItemError("absurd rate", f"{path} says {', '.join(f'{rate:g}' for rate in rates[:4])} Hz, not one rate")

@@ -12,9 +12,9 @@ from typing import Any
 
 from actionpose.characters import writable
 from actionpose.errors import UserError
+from actionpose.sniff import refuse_no_data
 from pipeline.config import PairConfig
 from pipeline.sources import facts
-from pipeline.untrusted.sniff import sniff
 
 TRANSITION = "transition"
 """BABEL's text for "between two actions"; the text is tested, not the category (formats, section 4.3)."""
@@ -100,8 +100,8 @@ def read_file(path: Path) -> dict[str, Any]:
         data = json.loads(text)
         _check_ids(data)
     except (ValueError, RecursionError) as error:  # a number of 5000 digits, a thousand brackets
-        what = "a web page" if sniff(path) == "web page" else f"damaged ({error})"
-        raise UserError(f"{path} is {what}", _DOWNLOAD) from error
+        refuse_no_data(path, _DOWNLOAD)
+        raise UserError(f"{path} is damaged ({error})", _DOWNLOAD) from error
     first = next(iter(data.values()), None) if isinstance(data, dict) else None
     if not isinstance(first, dict) or "feat_p" not in first:
         alone = "if all that was imported is one person's, use the other split alone: -o 'pairs.splits=[\"train\"]'"

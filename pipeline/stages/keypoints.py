@@ -34,14 +34,15 @@ from pipeline.sources.amass import Motion, MotionFile, open_motion
 class Keypoints:
     """Result for one motion.
 
-    keypoints (T, 17, 3) float32 metres, AMASS world frame (z up); times (T,) float64 seconds; soft_tissue whether
-    DMPLs moved it.
+    keypoints (T, 17, 3) float32 metres, AMASS world frame (z up); times (T,) float64 seconds; gender of the body,
+    stated whether the motion named it; soft_tissue whether DMPLs moved it.
     """
 
     keypoints: NDArray[np.float32]
     times: NDArray[np.float64]
     fps: float
     gender: str
+    stated: bool = True
     soft_tissue: bool = False
 
 
@@ -102,7 +103,14 @@ def motion_keypoints(motion: Motion, fps_true: float, inputs: dict[str, str], co
     if not np.isfinite(points).all():
         raise ItemError("not finite", "the body gave keypoints that are not finite")
     times = frame_times(len(motion.poses), fps_read, config.fps)
-    return Keypoints(keypoints=points, times=times, fps=config.fps, gender=gender, soft_tissue=dmpls is not None)
+    return Keypoints(
+        keypoints=points,
+        times=times,
+        fps=config.fps,
+        gender=gender,
+        stated=bool(motion.gender),
+        soft_tissue=dmpls is not None,
+    )
 
 
 # --- one file ---------------------------------------------------------------------------------

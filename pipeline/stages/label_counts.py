@@ -128,7 +128,9 @@ def _summary(planned: Sequence[Planned]) -> dict[str, Any]:
     kinds = Counter(pair.kind for plan in plans for pair in plan.pairs)
     verdicts = Counter(row.verdict for plan in plans for row in plan.transitions)
     kept = verdicts.pop("kept", 0)
-    same = sum(bool(pair.text_a) and pair.text_a == pair.text_b for plan in plans for pair in plan.pairs)
+    same = sum(
+        bool(pair.text_a) and pair.text_a.casefold() == pair.text_b.casefold() for plan in plans for pair in plan.pairs
+    )
     clips = {clip.clip_id for plan in plans for clip in plan.clips.values()}
     transitions = {"found": kept + verdicts.total(), "kept": kept, "same_label": same}
     refused = sum(one.refused for one in planned)

@@ -171,7 +171,7 @@ def _judge(
     if not a_side or not b_side:
         return _missing_side(others, label, bool(a_side), bool(b_side)), None
     a, b = a_side[0], b_side[0]
-    if a.text == b.text and not config.same_label_transitions:
+    if a.text.casefold() == b.text.casefold() and not config.same_label_transitions:
         return "one label on both sides", None
     spans = clock.span(a.start_s, a.end_s), clock.span(b.start_s, b.end_s)
     if min(stop - start for start, stop in spans) < config.min_side_frames:

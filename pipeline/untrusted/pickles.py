@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from actionpose import isolated
 from actionpose.errors import UserError
 from actionpose.files import require_file
+from actionpose.sniff import refuse_no_data
 from pipeline.untrusted import arrays, opcodes
 from pipeline.untrusted.npz import NpzError, object_member
 
@@ -135,10 +136,9 @@ def unpickle(path: Path, kind: type[Restricted] = Restricted, *, what: str = "pl
         UserError: as `load_pickle`.
     """
     try:
-        size = require_file(path).st_size
+        require_file(path)
+        refuse_no_data(path, source or "get it again from where it is published")
         with open(path, "rb") as handle, _complaints(path, what, source):
-            if not size:
-                raise EOFError("it is empty")
             with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 opcodes.check(data)
             return kind(handle, encoding="latin1").load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -57,6 +58,22 @@ def test_objects_damage_and_nothing_each_get_a_sentence(tmp_path):
     np.savez(tmp_path / "whole.npz", keypoints=np.zeros((300, 17, 3)))
     (tmp_path / "torn.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:3000])
     assert "damaged" in refused(tmp_path / "torn.npz")
-    (tmp_path / "empty.npz").write_bytes(b"")
-    assert "damaged" in refused(tmp_path / "empty.npz")
     assert "there is no " in refused(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "web page"),
+        (gzip.compress(b"[]"), "packed archive"),
+        (b"frame,x,y\n0,1,2\n", "damaged or no .npz"),
+        (b'\xef\xbb\xbf[{"keypoints": [0, 0, 1]}]', "a JSON file of 2D detections, 1 joints"),
+    ],
+)
+def test_what_stands_in_the_place_of_data_is_not_called_python_objects(tmp_path, content, kind):
+    (tmp_path / "poses.npz").write_bytes(content)
+    text = refused(tmp_path / "poses.npz")
+    assert kind in text
+    assert "Python objects" not in text

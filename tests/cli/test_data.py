@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from actionpose.skeleton import JOINT_NAMES
 from cli.data import main
 from tests.makers.screen import screen_to_camera
-from tests.makers.worlds import World
+from tests.makers.worlds import World, write_motion
 
 
 def run(*args: object) -> Result:
@@ -49,6 +49,15 @@ def test_keypoints_of_one_file(world, tmp_path):
         np.testing.assert_allclose(file["frame_times"], np.arange(120) / 30)
         assert file["keypoints"][:, 10, 2].mean() > file["keypoints"][:, 3, 2].mean() + 1  # the head is up along z
     assert f"Next: ap-data project-2d {out}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("gender", "says"), [("F", "female body\n"), ("woman", "neutral body (the file names no gender")]
+)
+def test_the_body_of_a_motion_is_named_and_that_its_gender_is_unknown(world, tmp_path, gender, says):
+    write_motion(tmp_path / "a_poses.npz", seconds=1, gender=np.array(gender))
+    result = run("keypoints", tmp_path / "a_poses.npz", *body(world), "-o", tmp_path / "k.npz")
+    assert says in result.stderr
 
 
 def test_mesh_and_fast_agree_and_fps_is_an_option(world, tmp_path):

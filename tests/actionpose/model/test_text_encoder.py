@@ -9,7 +9,9 @@ import warnings
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from actionpose import isolated
 from actionpose.errors import UserError
 from actionpose.model import text_encoder as text_module
 from actionpose.model.text_encoder import TextConfig, label_spread, load_text_encoder, model_folder
@@ -35,6 +37,18 @@ def test_the_first_layers_are_those_of_the_whole_model(folder):
         torch.testing.assert_close(part(PHRASES), hidden[2][:, 0])
     assert len(part.bert.encoder.layer) == 2
     assert part.bert.pooler is None
+
+
+def test_weights_in_a_torch_file_are_read_in_a_child_and_are_those_of_the_safetensors(tmp_path, monkeypatch):
+    folder = write_tiny_bert(tmp_path / "bert")
+    plain = load(folder, layers=2)(PHRASES)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    read: list[str] = []
+    call = isolated.call
+    monkeypatch.setattr(isolated, "call", lambda target, path: read.append(target) or call(target, path))
+    assert torch.equal(load(folder, layers=2)(PHRASES), plain)
+    assert read == ["actionpose.model.pretrained:stored_tensors"]
 
 
 def test_mean_pooling_averages_real_tokens_only(folder):

@@ -92,6 +92,8 @@ def broken(path: Path, kind: str) -> None:
         "no place": {"trans": None},
         "text": {"poses": np.full((frames, 156), "x")},
         "trans": {"trans": np.zeros((frames - 1, 3))},
+        "two rates under two names": {"mocap_framerate": np.array(60.0), "mocap_frame_rate": np.array(120.0)},
+        "rate under another name": {"mocap_framerate": None, "mocap_fps": np.array(120.0)},
         "rate 0": {"mocap_framerate": np.array(0.0)},
         "rate nan": {"mocap_framerate": np.array(np.nan)},
         "no rate": {"mocap_framerate": None},
@@ -103,6 +105,8 @@ def broken(path: Path, kind: str) -> None:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     elif kind == "html":
         path.write_text("<!DOCTYPE html><html>Please log in</html>")
+    elif kind == "pointer":
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     elif kind == "empty":
         path.write_bytes(b"")
     elif kind == "garbage":
@@ -121,6 +125,8 @@ def broken(path: Path, kind: str) -> None:
         ("wide as smplx", "SMPL-X edition"),
         ("a shape per frame", "wrong width"),
         ("two rates", "absurd rate"),
+        ("two rates under two names", "absurd rate"),
+        ("rate under another name", "keys missing"),
         ("no place", "keys missing"),
         ("text", "wrong type"),
         ("trans", "wrong width"),
@@ -130,6 +136,7 @@ def broken(path: Path, kind: str) -> None:
         ("smplx", "SMPL-X edition"),
         ("cut", "damaged"),
         ("html", "a web page"),
+        ("pointer", "a Git LFS pointer"),
         ("empty", "damaged"),
         ("garbage", "damaged"),
         ("npy", "damaged"),
@@ -142,6 +149,12 @@ def test_every_kind_of_broken_file_is_refused_with_its_reason(tmp_path, kind, re
         read_motion(path)
     assert error.value.reason == reason
     assert str(path) in error.value.message
+
+
+def test_a_rate_under_another_name_is_pointed_at(tmp_path):
+    write_motion(tmp_path / "a_poses.npz", seconds=1, mocap_framerate=None, mocap_fps=np.array(120.0))
+    with pytest.raises(ItemError, match="lacks mocap_framerate; if mocap_fps is its rate, name it mocap_framerate"):
+        read_motion(tmp_path / "a_poses.npz")
 
 
 def test_files_of_operating_systems_are_not_listed_and_an_empty_root_says_what_to_do(tmp_path):

@@ -83,12 +83,13 @@ def test_how_far_a_build_can_be_off_is_reported(tmp_path):
     assert found["sequences"] == int(found["pairs"][0] != found["pairs"][1])
 
 
-def test_one_label_on_both_sides_is_counted_and_can_be_left_out(tmp_path):
+@pytest.mark.parametrize("again", ["walk", "Walk"])
+def test_one_label_on_both_sides_is_counted_and_can_be_left_out(tmp_path, again):
     twice = sequence(
         1,
         "CMU/CMU/01/a_poses.npz",
         6.0,
-        annotation(label("walk", 0, 2), label("transition", 2, 3), label("walk", 3, 6)),
+        annotation(label("walk", 0, 2), label("transition", 2, 3), label(again, 3, 6)),
         None,
     )
     write_labels(tmp_path, train={"1": twice}, val={})

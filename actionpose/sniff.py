@@ -39,16 +39,15 @@ def sniff(path: Path) -> Content:
         return content_of(handle.read(_HEAD))
 
 
-def refuse_wrong_content(path: Path, hint: str, *, pickled: str = "") -> None:
-    """Refuse what people save by mistake under a numpy name: web pages, pointers, archives, pickles.
+def refuse_no_data(path: Path, hint: str) -> None:
+    """Refuse what stands in the place of data of any kind: nothing, web pages, pointers, packed archives.
 
     Args:
         path: an existing file.
         hint: where the right file comes from.
-        pickled: a better hint for pickles, if there is one.
 
     Raises:
-        UserError: the first bytes say it is one of those.
+        UserError: the first bytes say it is one of those, or it cannot be read.
     """
     try:
         content = sniff(path)
@@ -61,6 +60,25 @@ def refuse_wrong_content(path: Path, hint: str, *, pickled: str = "") -> None:
     if content == "Git LFS pointer":
         raise UserError(f"{path} is a Git LFS pointer, not data", "run 'git lfs pull' in its repository")
     if content == "packed archive":
-        raise UserError(f"{path} is a packed archive", f"unpack it first: tar -xf {path.name}")
-    if content == "pickle" or path.suffix.lower() == ".pkl":
+        raise UserError(f"{path} is a packed archive", f"unpack it first: {_unpacker(path)} {path}")
+
+
+def _unpacker(path: Path) -> str:
+    alone = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz"}
+    return "tar -xf" if ".tar" in path.suffixes else alone.get(path.suffix, "tar -xf")
+
+
+def refuse_wrong_content(path: Path, hint: str, *, pickled: str = "") -> None:
+    """Refuse what people save by mistake under a numpy name: what `refuse_no_data` refuses, and pickles.
+
+    Args:
+        path: an existing file.
+        hint: where the right file comes from.
+        pickled: a better hint for pickles, if there is one.
+
+    Raises:
+        UserError: the first bytes say it is one of those.
+    """
+    refuse_no_data(path, hint)
+    if sniff(path) == "pickle" or path.suffix.lower() == ".pkl":
         raise UserError(f"{path} is a Python pickle, and opening it would run code", pickled or hint)
