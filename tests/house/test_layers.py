@@ -51,7 +51,7 @@ ARROWS: dict[str, dict[str, tuple[str, ...]]] = {
         "mpi3dhp": ("pack", "sources", "untrusted"),
         "validate": ("engine", "pack", "sources"),
         "view": ("body", "engine", "sources"),
-        "doctor": ("body", "engine", "h36m", "mpi3dhp", "pack", "sources", "stages", "untrusted"),
+        "doctor": ("body", "engine", "h36m", "mpi3dhp", "pack", "sources", "stages"),
         "demo": ("body", "h36m", "mpi3dhp", "sources"),
         "importers": ("body", "demo", "engine", "untrusted"),
     },
