@@ -48,7 +48,7 @@ $(READY): pyproject.toml constraints.txt
 
 # --resume makes a second `make demo` go on where the first one stopped.
 DEMO_SHARDS := demo/world/shards
-demo: $(READY) ## the whole toolkit on a small made-up world: data, training, evaluation, one report
+demo: $(READY) ## the whole toolkit on a small made-up world: data, training, evaluation, a report, a film lifted
 	ap-data demo --out demo/world
 	ap-train pretrain -c tiny --data $(DEMO_SHARDS) --out demo/pretrain --resume
 	ap-train finetune -c tiny --data $(DEMO_SHARDS) --init demo/pretrain --out demo/with --resume
@@ -57,6 +57,9 @@ demo: $(READY) ## the whole toolkit on a small made-up world: data, training, ev
 	ap-train evaluate demo/with --data $(DEMO_SHARDS)
 	ap-train evaluate demo/without --data $(DEMO_SHARDS)
 	ap-data report --demo --shards $(DEMO_SHARDS) --run demo/pretrain --run demo/with --run demo/without --out demo/report.html
+	ap-lift run demo/world/film.json --model demo/pretrain --fps 30 --fill -o demo/film.npz
+	ap-lift actions demo/film.npz --labels demo/world/film-labels.txt
+	ap-lift view demo/film.npz --labels demo/world/film-labels.txt -o demo/film.html
 	@echo "To type commands yourself: source $(BIN)/activate. With data of your own, start with:"
 	@echo "  ap-data doctor --amass AMASS --babel BABEL --body BODY --regressor J_regressor_h36m.npy"
 

@@ -45,8 +45,8 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     """Make the demo world and build it: body, motion and labels in the real file formats, no licence needed.
 
     OUT/smplh/{male,female,neutral}/model.npz, OUT/J_regressor_h36m.npy, OUT/amass/, OUT/babel/{train,val}.json, then
-    OUT/shards/, and look-alikes of the benchmarks' files, made from the same motion, in OUT/h36m/ and OUT/3dhp/. The
-    same seed gives the same bytes.
+    OUT/shards/, and look-alikes of the benchmarks' files, made from the same motion, in OUT/h36m/ and OUT/3dhp/, and
+    OUT/film.json, ten seconds as a 2D detector sees them. The same seed gives the same bytes.
 
     \b
     ap-data demo --out demo
@@ -56,6 +56,7 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     from actionpose.config import load_config
     from actionpose.shards import ShardSet
     from pipeline.config import DataConfig, Inputs
+    from pipeline.demo.film import write_demo_film
     from pipeline.demo.h36m import write_demo_h36m
     from pipeline.demo.mpi3dhp import write_demo_3dhp
     from pipeline.demo.world import make_world
@@ -70,6 +71,7 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     filmed = ShardSet(out / "shards")
     write_demo_h36m(out / "h36m", filmed)
     write_demo_3dhp(out / "3dhp", filmed)
+    write_demo_film(out, filmed, seed)
     _report_build(build, out / "shards")
 
 

@@ -10,9 +10,9 @@ import click
 
 from actionpose.errors import UserError
 from actionpose.version import toolkit_version
-from cli.app import F, Group, version_option
+from cli.app import F, Group, given, version_option
 from cli.options import PathLike
-from cli.output import emit, format_option, loading, next_step, note, some_failed
+from cli.output import emit, format_option, loading, next_step, note, some_failed, write_rows
 
 if TYPE_CHECKING:
     from actionpose.lift.actions import Embedded
@@ -226,35 +226,54 @@ def _show(
 
 
 @main.command()
-@click.argument("clip", type=PathLike)
+@click.argument("clips", nargs=-1, required=True, type=PathLike)
 @click.option(
     "--labels",
     metavar="FILE|'A,B'",
     help="Labels to choose from: a file of lines, or a list [default: those that the model brings].",
 )
+@click.option("--compare", is_flag=True, help="Compare the labels over whole clips instead of naming moments.")
+@click.option("-o", "--out", type=PathLike, metavar="FILE", help="With --compare: a .png or .csv.")
 @_model_options
 @_input_options
 @format_option
 def actions(
-    clip: Path, labels: str | None, model: Path | None, device: str, everybody: bool, format: str, **options: Any
-) -> None:
-    """Say which action CLIP shows, when, from 2D alone.
+    clips: tuple[Path, ...], labels: str | None, compare: bool, out: Path | None, model: Path | None, device: str,
+    everybody: bool, format: str, **options: Any,
+) -> None:  # fmt: skip
+    """Say which action CLIPS show, when, from 2D alone.
 
-    CLIP is a keypoint file, or a result of `ap-lift run`. The model needs a text branch: a pretraining run, or a run
+    CLIPS are keypoint files, or results of `ap-lift run`. The model needs a text branch: a pretraining run, or a run
     fine-tuned from one. above_chance is 0 for a guess among the labels and 1 for certainty.
 
     \b
     ap-lift actions clip.npz
     ap-lift actions clip.npz --model demo/pretrain --labels 'walk,sit down,wave'
+    ap-lift actions a.npz b.npz --labels 'sit down,stand up' --compare -o compared.png
     """
     from actionpose.lift.actions import known_labels, name_actions, read_labels
+    from actionpose.lift.compare import compare as compare_labels
+    from actionpose.lift.compare import draw_comparison
+    from actionpose.picture.show import check_suffix
 
+    if out is not None and not compare:
+        raise click.UsageError("-o belongs to --compare; the table goes to stdout: --format csv > FILE")
+    suffix = check_suffix(out, (".png", ".csv")) if out is not None else ""
     wanted = read_labels(labels) if labels is not None else []
-    source, embedded = _embedded([clip], model, device, _chosen(options, everybody))
+    source, embedded = _embedded(clips, model, device, _chosen(options, everybody))
     wanted = wanted or known_labels(source)
-    rows = name_actions(embedded[0], source, wanted)
+    if not compare:
+        named = [(one.source, row) for one in embedded for row in name_actions(one, source, wanted)]
+        emit([row if len(clips) == 1 else {"clip": name, **row} for name, row in named], format)
+        next_step(f"{len(named)} stretches of {', '.join(map(str, clips))}, named among {len(wanted)} labels")
+        return
+    rows = compare_labels(embedded, source, wanted)
+    if suffix == ".csv":
+        write_rows(rows, given(out, "-o"))
+    elif suffix:
+        draw_comparison(embedded, rows, given(out, "-o"))
     emit(rows, format)
-    next_step(f"{len(rows)} stretches of {clip}, named among {len(wanted)} labels")
+    next_step(f"{len(wanted)} labels compared over {len(clips)} clips{f': {out}' if out else ''}")
 
 
 @main.command()

@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -16,6 +17,7 @@ import click
 from actionpose import progress
 from actionpose.characters import json_text, printable
 from actionpose.config import flat
+from actionpose.files import write_text
 from actionpose.jsonl import finite
 from cli.app import F
 
@@ -43,6 +45,11 @@ def emit(result: Mapping[str, Any] | Sequence[Mapping[str, Any]], format: str) -
     else:
         rows = list(result)
     click.echo(_csv(rows) if format == "csv" else table(rows, header=not isinstance(result, Mapping)))
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Write rows with the same keys as a CSV file."""
+    write_text(out, _csv(rows) + "\n")
 
 
 def _columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:

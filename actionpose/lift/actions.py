@@ -149,7 +149,7 @@ def name_actions(embedded: Embedded, source: LiftModel, labels: Sequence[str]) -
     for person in dict.fromkeys(embedded.person.tolist()):
         mine = embedded.person == person
         steps, cosine_SU = over_time(embedded, mine, embedded.features[mine] @ text_UD.T)
-        share_SU = _softmax(cosine_SU / source.temperature)
+        share_SU = softmax(cosine_SU / source.temperature)
         best = share_SU.argmax(axis=1)
         borders = np.flatnonzero((np.diff(best) != 0) | (np.diff(steps) > 1.5 * STEP_S)) + 1
         for part in np.split(np.arange(len(steps)), borders):
@@ -192,7 +192,8 @@ def embed_texts(source: LiftModel, texts: Sequence[str]) -> Floats:
         return source.model.embed_text(list(texts)).double().cpu().numpy()
 
 
-def _softmax(logits: Floats) -> Floats:
+def softmax(logits: Floats) -> Floats:
+    """Shares over the last axis."""
     power = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return power / power.sum(axis=-1, keepdims=True)
 

@@ -36,9 +36,9 @@ def make_demo() -> list[str]:
 def test_make_demo_runs_what_the_readme_shows():
     shown = [shlex.split(line) for line in first_screen()]
     made = [[word for word in shlex.split(line) if word != "--resume"] for line in make_demo()]
-    for line in shown[:-1]:
-        assert line in made
-    assert shown[-1][:2] == made[-1][:2] == ["ap-data", "report"]
+    for line in shown:
+        assert line in made or line[:2] == ["ap-data", "report"]  # make demo reports one more run
+    assert shown[-1] == made[-1]
 
 
 @pytest.mark.slow
@@ -60,5 +60,5 @@ def test_the_first_screen_of_the_readme_works(tmp_path):
     assert {path.name for path in (demo / "world/babel").iterdir()} == {"train.json", "val.json"}
     result = json.loads((demo / "with/results.jsonl").read_text().splitlines()[-1])
     assert {"mpjpe_mm", "p_mpjpe_mm", "frames", "protocol", "fingerprint"} <= set(result)
-    assert "MPJPE" in done.stdout
-    assert "<html" in (demo / "report.html").read_text("utf-8")
+    assert "MPJPE" in (demo / "report.html").read_text("utf-8")
+    assert "2D input" in (demo / "film.html").read_text("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 from actionpose.errors import UserError
 from actionpose.lift.actions import Embedded, embed, name_actions, open_with_heads, read_labels, search
+from actionpose.lift.compare import compare
 from actionpose.lift.run import read
 from actionpose.lift.source import open_model
 from actionpose.lift.understand import LiftOptions
@@ -125,6 +127,34 @@ def test_a_result_knows_the_model_it_was_made_with(pretrained: Path, keypoints: 
     assert CliRunner().invoke(main, ["run", str(keypoints), "--model", str(pretrained), "-o", str(out)]).exit_code == 0
     done = CliRunner().invoke(main, ["actions", str(out), "--labels", "walk,sit down"])
     assert done.exit_code == 0, done.output
+    words = ["view", str(out), "--labels", "walk,sit down", "-o", str(tmp_path / "clip.html")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    (text,) = re.findall(r'<script type="application/json">(.*?)</script>', (tmp_path / "clip.html").read_text())
+    labels = json.loads(text)["clips"][0]["labels"]
+    assert {label["text"] for label in labels} <= {"walk", "sit down"}
+    assert (labels[0]["from"], labels[-1]["to"]) == pytest.approx((0, 60), abs=6.1)
+
+
+def test_labels_are_compared_over_whole_clips():
+    rows = compare([clip([0] * 6 + [2] * 2), clip([1] * 4, name="b.npz")], Texts(), LABELS)
+    assert [(row["clip"], row["label"]) for row in rows] == [(name, x) for name in ("a.npz", "b.npz") for x in LABELS]
+    assert [row["score"] for row in rows] == [0.75, 0.0, 0.25, 0.0, 1.0, 0.0]
+    assert sum(row["probability"] for row in rows[:3]) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_comparison_is_a_picture_or_a_table(pretrained: Path, keypoints: Path, tmp_path: Path):
+    words = ["actions", str(keypoints), str(keypoints), "--model", str(pretrained), "--fps", "30"]
+    words += ["--labels", "walk,sit down"]
+    for name in ("compared.png", "compared.csv"):
+        done = CliRunner().invoke(main, [*words, "--compare", "-o", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "compared.png").read_bytes()[:4] == b"\x89PNG"
+    lines = (tmp_path / "compared.csv").read_text().splitlines()
+    assert lines[0] == "clip,person,label,score,probability"
+    assert len(lines) == 5
+    assert CliRunner().invoke(main, [*words, "--compare", "-o", str(tmp_path / "c.mp4")]).exit_code == 1
+    assert CliRunner().invoke(main, [*words, "-o", str(tmp_path / "c.png")]).exit_code == 2
 
 
 def test_a_finetuned_encoder_takes_the_heads_of_the_run_it_came_from(pretrained: Path, tmp_path: Path):
