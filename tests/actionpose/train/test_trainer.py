@@ -348,7 +348,7 @@ def test_resuming_a_finished_run_changes_nothing(shards, tmp_path):
 def test_an_occupied_folder_is_refused_with_advice(shards, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="not empty"):
+    with pytest.raises(UserError, match="holds files but no run"):
         train("finetune", recipe(), shards, tmp_path / "run")
     with pytest.raises(UserError, match="holds files but no run"):
         train("finetune", recipe(), shards, tmp_path / "run", resume=True)
