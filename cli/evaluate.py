@@ -234,7 +234,7 @@ def run_robustness(
     from actionpose import charts
     from actionpose.robustness.curves import RobustRecipe
     from actionpose.robustness.perturb import levels
-    from actionpose.robustness.report import Subject, terminal_rows
+    from actionpose.robustness.report import MeasuredRun, terminal_rows
     from actionpose.robustness.report import robustness as measure_all
     from actionpose.runs import evaluate as evaluation
     from actionpose.train import checkpoint
@@ -244,7 +244,7 @@ def run_robustness(
         found = checkpoint.find(run, hold=not dry_run)
         base: Any = evaluation.recipe_of(found)
         recipe = settings.resolve(RobustRecipe, options, base=("the run", base)).value
-        subjects.append(Subject(label=label, found=found, recipe=recipe))
+        subjects.append(MeasuredRun(label=label, found=found, recipe=recipe))
     data = given(data, "--data")
     out = out or subjects[0].found.path.parent.parent / "robustness"
     if dry_run:

@@ -16,7 +16,7 @@ from cli.settings import Settings, config_options
 
 if TYPE_CHECKING:
     from pipeline.config import DataConfig
-    from pipeline.view.find import Clip
+    from pipeline.view.find import Preview
 
 
 @click.command(cls=Command)
@@ -133,7 +133,7 @@ def _preview_body(path: Path, config: DataConfig, output: Path | None, frame: in
     note(show_body(path, config, output, frame))
 
 
-def _preview_clip(output: Path, views: tuple[str, ...], find: Callable[[], Clip]) -> None:
+def _preview_clip(output: Path, views: tuple[str, ...], find: Callable[[], Preview]) -> None:
     from actionpose.picture.scene import OBLIQUE, Person, Scene
     from actionpose.picture.show import check_suffix, show
 

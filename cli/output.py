@@ -44,7 +44,7 @@ def emit(result: Mapping[str, Any] | Sequence[Mapping[str, Any]], format: str) -
         rows: list[Mapping[str, Any]] = [{"key": key, "value": value} for key, value in flat(result).items()]
     else:
         rows = list(result)
-    click.echo(_csv(rows) if format == "csv" else table(rows, header=not isinstance(result, Mapping)))
+    click.echo(_csv(rows) if format == "csv" else aligned(rows, header=not isinstance(result, Mapping)))
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
@@ -70,7 +70,7 @@ def _csv_cell(value: Any) -> str:
     return f"'{text}" if not isinstance(value, int | float) and text.startswith(_FORMULA) and len(text) > 1 else text
 
 
-def table(rows: Sequence[Mapping[str, Any]], *, header: bool = True) -> str:
+def aligned(rows: Sequence[Mapping[str, Any]], *, header: bool = True) -> str:
     """Rows as aligned text; numbers to the right, text to the left."""
     columns = _columns(rows)
     cells = [[printable(_cell(row.get(column, ""))) for column in columns] for row in rows]

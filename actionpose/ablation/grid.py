@@ -27,7 +27,7 @@ from types import FrameType
 from typing import Any
 
 from actionpose.ablation.folder import GRID, SCHEMA, VERSION, finished, read_grid, same_grid
-from actionpose.ablation.settings import AblateConfig, AblateRecipe, Row, changed, differs_by, rows_of
+from actionpose.ablation.settings import AblateConfig, AblateRecipe, AblationRow, changed, differs_by, rows_of
 from actionpose.config import Resolved, fingerprint, to_dict
 from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
@@ -49,7 +49,7 @@ RESULT = "result.json"
 class Cell:
     """One row with one seed; `folder` holds its runs."""
 
-    row: Row
+    row: AblationRow
     seed: int
     folder: Path
 
@@ -60,7 +60,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class GridProgress:
     """How far the grid came: the measurements there are, and why it ended (`done`, `budget`, a signal's name)."""
 
     reason: str
@@ -100,11 +100,11 @@ class Grid:
             self.shards, self.recipe("pretrain", None, 0) if pretrained else None, self.recipe("finetune", None, 0)
         )
 
-    def recipe(self, stage: str, row: Row | None, seed: int) -> Recipe:
+    def recipe(self, stage: str, row: AblationRow | None, seed: int) -> Recipe:
         """What one stage of a cell is run with, but for first weights and time."""
         return self.resolved_recipe(stage, row, seed).value
 
-    def resolved_recipe(self, stage: str, row: Row | None, seed: int, *more: str) -> Resolved[Recipe]:
+    def resolved_recipe(self, stage: str, row: AblationRow | None, seed: int, *more: str) -> Resolved[Recipe]:
         """The same with where each value came from; `more` are further settings."""
         config, one_set = self.config, self.data == self.target
         settings = [f"run.seed={seed}"]
@@ -177,7 +177,7 @@ class Grid:
 
     def run(
         self, *, argv: list[str], version: str, minutes: float = 0.0, say: Callable[[str], None] = lambda text: None
-    ) -> Outcome:
+    ) -> GridProgress:
         """Do what is left, cell by cell and seed by seed, until all is done or the time is up.
 
         Args:
@@ -196,7 +196,7 @@ class Grid:
                         break
         except _Stopped as stopped:
             reason = str(stopped)
-        return Outcome(reason=reason, results=self.results(), missing=self.missing())
+        return GridProgress(reason=reason, results=self.results(), missing=self.missing())
 
     def results(self) -> list[dict[str, Any]]:
         """Measurements that are there and still hold, in the order of the cells."""

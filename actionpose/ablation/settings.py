@@ -103,14 +103,14 @@ class AblateRecipe(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class AblationRow:
     """A row of the table: what it changes in pretraining; None: there is no pretraining."""
 
     name: str
     changes: tuple[str, ...] | None
 
 
-def rows_of(config: AblateConfig) -> list[Row]:
+def rows_of(config: AblateConfig) -> list[AblationRow]:
     """The rows asked for, in that order.
 
     Raises:
@@ -125,7 +125,7 @@ def rows_of(config: AblateConfig) -> list[Row]:
     for name in config.rows:
         if name not in known:
             raise UserError(f"there is no row '{name}'", "known: " + ", ".join(known))
-    return [Row(name=name, changes=known[name]) for name in config.rows]
+    return [AblationRow(name=name, changes=known[name]) for name in config.rows]
 
 
 def _own_row(text: str) -> tuple[str, tuple[str, ...]]:
@@ -156,14 +156,14 @@ WORDS = {
 }
 
 
-def leaves_out(row: Row) -> str:
+def leaves_out(row: AblationRow) -> str:
     """What a row's pretraining is without, in words; settings of rows of one's own as they are."""
     if row.changes is None:
         return "everything: no pretraining"
     return ", ".join(WORDS.get(change, change) for change in row.changes) or "nothing"
 
 
-def differs_by(row: Row) -> str:
+def differs_by(row: AblationRow) -> str:
     """What a row changes, as settings."""
     if row.changes is None:
         return "no pretraining"

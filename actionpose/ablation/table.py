@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose import charts
-from actionpose.ablation.grid import Grid, Outcome
+from actionpose.ablation.grid import Grid, GridProgress
 from actionpose.ablation.settings import LABELS, differs_by, leaves_out
 from actionpose.files import write_text
 from actionpose.jsonl import write_json
@@ -125,7 +125,7 @@ TABLE_JSON, TABLE_MD, FIGURE = "table.json", "table.md", "ablation.png"
 CONDITIONS = ("protocol", "split", "frames", "detections", "flip_tta", "fingerprint", "version")
 
 
-def write_table(grid: Grid, outcome: Outcome) -> dict[str, Any]:
+def write_table(grid: Grid, outcome: GridProgress) -> dict[str, Any]:
     """Write table and figure of what is measured; return the content of `table.json`.
 
     The figure is left out, and `figure` is None, where matplotlib is not installed or nothing is measured.

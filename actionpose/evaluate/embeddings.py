@@ -40,7 +40,7 @@ Encode = Callable[[Tensor, Tensor], Tensor]
 """(pose2d (B, T, J, 3), valid (B, T)) → one row of features each, (B, F)."""
 
 
-class Settings(Protocol):
+class MeasureSettings(Protocol):
     """What of a recipe decides how a model is measured."""
 
     @property
@@ -121,7 +121,7 @@ def _rows(table: SampleTable, chosen: NDArray[np.int64]) -> SampleTable:
     return dataclasses.replace(table, **picked)
 
 
-def held_out_clips(recipe: Settings, shards: ShardSet, *, limit: int = 0) -> LabelledClips:
+def held_out_clips(recipe: MeasureSettings, shards: ShardSet, *, limit: int = 0) -> LabelledClips:
     """Labelled clips of the split to measure on."""
     config = recipe.eval
     chosen = dataclasses.replace(
@@ -137,7 +137,7 @@ def held_out_clips(recipe: Settings, shards: ShardSet, *, limit: int = 0) -> Lab
 
 
 def clip_features(
-    encoders: Mapping[str, Encode], clips: LabelledClips, recipe: Settings, runtime: Runtime
+    encoders: Mapping[str, Encode], clips: LabelledClips, recipe: MeasureSettings, runtime: Runtime
 ) -> dict[str, Floats]:
     """Features (N, F) float64 of each clip under each encoder: the mean over its windows and views."""
     table = clips.table
@@ -207,7 +207,7 @@ def _encoded(encode: Callable[[Sequence[str]], Tensor], texts: Sequence[str], ru
 # --- what is reported -------------------------------------------------------------------------
 
 
-def what_it_learned(model: ActionPose, recipe: Settings, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
+def what_it_learned(model: ActionPose, recipe: MeasureSettings, shards: ShardSet, runtime: Runtime) -> dict[str, Any]:
     """Everything there is to say after training.
 
     `retrieval` and `zero_shot` (models with text), `ridge` (the same search without training a network; where there
@@ -242,7 +242,7 @@ def what_it_learned(model: ActionPose, recipe: Settings, shards: ShardSet, runti
     return found
 
 
-def probed_encoders(model: ActionPose, recipe: Settings, runtime: Runtime) -> dict[str, Encode]:
+def probed_encoders(model: ActionPose, recipe: MeasureSettings, runtime: Runtime) -> dict[str, Encode]:
     """What straight lines are fitted to: the token, and what can be had without it."""
     encoders: dict[str, Encode] = {"statistics": pose_statistics}
     if recipe.pose.class_token:
@@ -277,7 +277,7 @@ def ridge_retrieval(model: ActionPose, known: Known, asked: Known, runtime: Runt
     return {way: retrieval_row(found) for way, found in both.items()}
 
 
-def aligned(model: ActionPose, clips: LabelledClips, recipe: Settings, runtime: Runtime) -> dict[str, Any]:
+def aligned(model: ActionPose, clips: LabelledClips, recipe: MeasureSettings, runtime: Runtime) -> dict[str, Any]:
     """Retrieval both ways, and zero-shot naming over the texts and over the categories of these clips."""
     pose = clip_features({"": model.embed_pose}, clips, recipe, runtime)[""]
     pose /= np.maximum(np.linalg.norm(pose, axis=1, keepdims=True), 1e-12)
@@ -303,7 +303,7 @@ def probes(
     clips: LabelledClips,
     known: Mapping[str, Floats],
     asked: Mapping[str, Floats],
-    recipe: Settings,
+    recipe: MeasureSettings,
 ) -> dict[str, Any]:
     """Linear probes of each kind of feature, from the training split's clips to the held-out ones.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.arrays import Floats, Ints
-from actionpose.lift.timeline import Grid, Track, from_grid, split, step_of, to_grid
+from actionpose.lift.timeline import TimeGrid, Track, from_grid, split, step_of, to_grid
 
 NOT_SEEN = -1
 
@@ -30,7 +30,7 @@ class Stretch:
     """
 
     track: Track
-    grid: Grid
+    grid: TimeGrid
     frame: Ints
     seconds: Floats
     row: Ints
@@ -84,10 +84,10 @@ def _stretch(part: Track, fps: float, rate: float, step: float, fill: bool, pred
     return Stretch(track=part, grid=grid, frame=frame, seconds=seconds, row=row, predicted=predicted)
 
 
-def _longer(grid: Grid, rate: float, end: float) -> Grid:
+def _longer(grid: TimeGrid, rate: float, end: float) -> TimeGrid:
     """The grid with masked frames up to a time."""
     more = max(0, int(np.ceil((end - grid.seconds[-1]) * rate - 1e-6)))
-    return Grid(
+    return TimeGrid(
         seconds=np.append(grid.seconds, grid.seconds[-1] + np.arange(1, more + 1) / rate),
         points=np.concatenate([grid.points, np.zeros((more, 17, 2))]),
         confidence=np.concatenate([grid.confidence, np.zeros((more, 17))]),

@@ -11,7 +11,7 @@ import numpy as np
 from actionpose.errors import UserError
 from actionpose.lift.detections import Detections
 from actionpose.lift.read_arrays import Objects, read_npy, read_npz, read_sleap
-from actionpose.lift.read_json import Person, collect, frame_or, load_json, openpose_people, read_json
+from actionpose.lift.read_json import DetectedPerson, collect, frame_or, load_json, openpose_people, read_json
 from actionpose.lift.read_tables import read_table
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
@@ -122,7 +122,7 @@ def _read_frames(files: Sequence[Path], source: str) -> Detections:
 
 
 def _openpose_folder(files: Sequence[Path], source: str) -> Detections:
-    people: list[Person | None] = []
+    people: list[DetectedPerson | None] = []
     numbers = [frame_or(path, -1) for path in files]
     numbered = min(numbers) >= 0 and len(set(numbers)) == len(numbers)
     for place, path in enumerate(files):

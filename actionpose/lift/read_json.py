@@ -32,7 +32,7 @@ _NUMBERS = frozenset(
 """Keys whose lists become arrays."""
 
 
-class Person:
+class DetectedPerson:
     """One detected person on the way to `Detections`."""
 
     __slots__ = ("confidence", "frame", "points", "track")
@@ -153,14 +153,16 @@ def _list_of_people(content: Any, path: Path) -> Detections | None:
     return collect(people, path, "AlphaPose JSON" if alphapose else "COCO results JSON")
 
 
-def _flat_person(entry: Mapping[str, Any], image: Any, track: Any, path: Path, key: str = "keypoints") -> Person | None:
+def _flat_person(
+    entry: Mapping[str, Any], image: Any, track: Any, path: Path, key: str = "keypoints"
+) -> DetectedPerson | None:
     numbers = entry.get(key)
     if not isinstance(numbers, np.ndarray) or not numbers.size:
         return None
     points, confidence = _triples(numbers, path)
     if confidence is None and isinstance(entry.get("keypoint_scores"), np.ndarray):
         confidence = entry["keypoint_scores"].reshape(-1)
-    return Person(frame_of(image, str(path)), points, confidence, track_of(track))
+    return DetectedPerson(frame_of(image, str(path)), points, confidence, track_of(track))
 
 
 def _triples(numbers: Floats, path: Path) -> tuple[Floats, Floats | None]:
@@ -190,7 +192,7 @@ def _openpose_file(content: Any, path: Path) -> Detections | None:
     return collect(openpose_people(content, frame_or(path, 0), path), path, "OpenPose JSON, one frame")
 
 
-def openpose_people(content: Mapping[str, Any], frame: int, path: Path) -> Iterable[Person]:
+def openpose_people(content: Mapping[str, Any], frame: int, path: Path) -> Iterable[DetectedPerson]:
     """People of one OpenPose frame."""
     for entry in content["people"]:
         if isinstance(entry, Mapping):
@@ -225,14 +227,14 @@ def _mmpose(content: Any, path: Path) -> Detections | None:
     return None
 
 
-def _mmpose_frame(frame: Any, number: int, path: Path) -> Iterable[Person | None]:
+def _mmpose_frame(frame: Any, number: int, path: Path) -> Iterable[DetectedPerson | None]:
     if isinstance(frame, Mapping) and isinstance(frame.get("instances"), list):
         at = frame_of(frame["frame_id"], str(path)) if "frame_id" in frame else number
         for entry in frame["instances"]:
             yield _instance(entry, at, path)
 
 
-def _instance(entry: Any, frame: int, path: Path) -> Person | None:
+def _instance(entry: Any, frame: int, path: Path) -> DetectedPerson | None:
     track = entry.get("track_id", entry.get("instance_id", UNKNOWN)) if isinstance(entry, Mapping) else UNKNOWN
     return _flat_person(entry, frame, track, path) if isinstance(entry, Mapping) else None
 
@@ -274,7 +276,7 @@ def _alphapose_by_image(content: Any, path: Path) -> Detections | None:
     if not all(isinstance(f, Mapping) and ("bodies" in f or "people" in f) for _, f in frames):
         return None
 
-    def people() -> Iterable[Person | None]:
+    def people() -> Iterable[DetectedPerson | None]:
         for name, frame in frames:
             for entry in frame.get("bodies") or frame.get("people") or []:
                 key = "joints" if "joints" in entry else "pose_keypoints_2d"
@@ -291,7 +293,7 @@ def _mediapipe(content: Any, path: Path) -> Detections | None:
     if key is None:
         return None
 
-    def people() -> Iterable[Person]:
+    def people() -> Iterable[DetectedPerson]:
         for number, frame in enumerate(frames):
             if not isinstance(frame, Mapping):
                 continue
@@ -308,7 +310,7 @@ def _mediapipe(content: Any, path: Path) -> Detections | None:
     return found
 
 
-def _landmarks(marks: Sequence[Any], frame: int, path: Path) -> Person:
+def _landmarks(marks: Sequence[Any], frame: int, path: Path) -> DetectedPerson:
     """One person of MediaPipe's; a landmark that is null is hidden."""
     try:
         rows = [(m.get("x"), m.get("y"), m.get("visibility", 1.0)) if m else (None, None, 0.0) for m in marks]
@@ -317,7 +319,7 @@ def _landmarks(marks: Sequence[Any], frame: int, path: Path) -> Person:
         raise UserError(
             f"{path}, frame {frame}: a landmark is not an object of x, y and visibility", "save the landmarks again"
         ) from error
-    return Person(frame, numbers[:, :2], numbers[:, 2])
+    return DetectedPerson(frame, numbers[:, :2], numbers[:, 2])
 
 
 def _rtmlib(content: Any, path: Path) -> Detections | None:
@@ -326,7 +328,7 @@ def _rtmlib(content: Any, path: Path) -> Detections | None:
     if "keypoints" not in first or "scores" not in first:
         return None
 
-    def people() -> Iterable[Person]:
+    def people() -> Iterable[DetectedPerson]:
         for number, frame in enumerate(content):
             at = frame_of(frame.get("frame_id", frame.get("frame", number)), str(path))
             points, scores = np.asarray(frame.get("keypoints", ())), np.asarray(frame.get("scores", ()))
@@ -340,7 +342,7 @@ def _rtmlib(content: Any, path: Path) -> Detections | None:
                     "they should be (people, joints, 2) and (people, joints)",
                 )
             for person, sure in zip(points, scores, strict=True):
-                yield Person(at, person, sure)
+                yield DetectedPerson(at, person, sure)
 
     return collect(people(), path, "rtmlib keypoints and scores")
 
@@ -349,7 +351,7 @@ def _rtmlib(content: Any, path: Path) -> Detections | None:
 
 
 def collect(
-    people: Iterable[Person | None], path: Path, kind: str, *, names: tuple[str, ...] | None = None
+    people: Iterable[DetectedPerson | None], path: Path, kind: str, *, names: tuple[str, ...] | None = None
 ) -> Detections:
     """People as one set of arrays; entries of another number of joints than most are left out and counted.
 

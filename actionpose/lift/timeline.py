@@ -55,7 +55,7 @@ class Track:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class TimeGrid:
     """A stretch of a track at the model's rate.
 
     Attributes:
@@ -112,7 +112,7 @@ def rate_for(fps: float, model_fps: float) -> float:
     return fps if abs(fps / model_fps - 1.0) <= SAME_RATE else model_fps
 
 
-def to_grid(track: Track, rate: float, step: float) -> Grid:
+def to_grid(track: Track, rate: float, step: float) -> TimeGrid:
     """A stretch on an even grid from its first to its last frame.
 
     Args:
@@ -134,7 +134,7 @@ def to_grid(track: Track, rate: float, step: float) -> Grid:
                 track.seconds[seen], track.points[seen, joint], track.confidence[seen, joint], at, bridge, rate,
                 points[:, joint], confidence[:, joint],
             )  # fmt: skip
-    return Grid(seconds=at, points=points, confidence=confidence)
+    return TimeGrid(seconds=at, points=points, confidence=confidence)
 
 
 def _sample(

@@ -20,7 +20,7 @@ from actionpose.lift.jointmap import read_joint_map
 from actionpose.lift.people import find_people, prominence
 from actionpose.lift.recognise import Named, Picture, name_joints, recognise_picture
 from actionpose.lift.source import LiftModel
-from actionpose.lift.timeline import Grid, Track, make_track, rate_for
+from actionpose.lift.timeline import TimeGrid, Track, make_track, rate_for
 
 SHORTEST_S = 0.25
 """People who were followed by likeness and seen for less are left out: most are false detections."""
@@ -200,7 +200,7 @@ class Prepared:
     rate: float
 
     @property
-    def grids(self) -> list[Grid]:
+    def grids(self) -> list[TimeGrid]:
         """The grid of each stretch."""
         return [stretch.grid for stretch in self.stretches]
 

@@ -16,7 +16,7 @@ from actionpose.arrays import Floats
 from actionpose.data.place import to_metres, to_model
 from actionpose.data.projection import mirror
 from actionpose.lift.source import LiftModel
-from actionpose.lift.timeline import Grid
+from actionpose.lift.timeline import TimeGrid
 from actionpose.progress import Progress
 from actionpose.skeleton import ROOT
 
@@ -38,7 +38,7 @@ def windows_over(frames: int, size: int, stride: int) -> list[tuple[int, int]]:
     return [(start, size) for start in (*starts, frames - size)]
 
 
-def plan_windows(grids: Sequence[Grid], size: int, stride: int) -> list[Window]:
+def plan_windows(grids: Sequence[TimeGrid], size: int, stride: int) -> list[Window]:
     """Windows over all stretches in which anything is seen, long ones first so that batches hold little padding."""
     plan = [
         Window(stretch=number, start=start, length=length)
@@ -56,7 +56,7 @@ def blend_weight(length: int) -> Floats:
 
 
 def lift_grids(
-    grids: Sequence[Grid], sizes: Sequence[Floats], source: LiftModel, *, flip: bool, batch: int, progress: bool
+    grids: Sequence[TimeGrid], sizes: Sequence[Floats], source: LiftModel, *, flip: bool, batch: int, progress: bool
 ) -> list[Floats]:
     """Root-relative 3D of every stretch, (T, 17, 3) metres of an adult; see `place` for the rule.
 
@@ -92,7 +92,7 @@ def _mean(total: Floats, weight: Floats) -> Floats:
 
 
 def window_batch(
-    some: Sequence[Window], grids: Sequence[Grid], sizes: Sequence[Floats], source: LiftModel
+    some: Sequence[Window], grids: Sequence[TimeGrid], sizes: Sequence[Floats], source: LiftModel
 ) -> tuple[Tensor, Tensor | None]:
     """Windows as the model takes them: (B, T, J, 3) on its device, and (B, T) what is not padding, or None for all."""
     longest = max(window.length for window in some)

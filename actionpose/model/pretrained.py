@@ -70,7 +70,7 @@ def load_pose_weights(encoder: PoseEncoder, path: str | os.PathLike[str]) -> Loa
     fresh = tuple(name for name in ("class_token",) if name in wanted and name not in state)
     if "class_token" not in wanted:
         state.pop("class_token", None)
-    lines = differences(state, {name: t for name, t in wanted.items() if name not in fresh})
+    lines = weight_differences(state, {name: t for name, t in wanted.items() if name not in fresh})
     if lines:
         more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
         raise UserError(
@@ -163,7 +163,7 @@ def rename(state: Mapping[str, Tensor]) -> State:
     return renamed
 
 
-def differences(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+def weight_differences(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
     """One line per tensor that is missing, of another shape, or too many."""
     lines = []
     for name, tensor in wanted.items():

@@ -10,7 +10,7 @@ from actionpose.files import write_text
 from actionpose.report.facts import read_shards, sample_clips, viewer_clip
 from actionpose.report.page import page
 from actionpose.report.tables import CAVEAT, error_cells, gain_sentence, rank_cells
-from actionpose.runs.results import Difference, ResultRow, RetrievalRow, Run, differences, read_run
+from actionpose.runs.results import Difference, ResultRow, RetrievalRow, Run, pretraining_gains, read_run
 from actionpose.shards import ShardSet
 
 
@@ -52,7 +52,7 @@ def build_report(shards: Path, runs: Sequence[Path], out: Path, title: str, *, d
     read = [_fitting(read_run(Path(run)), facts.fingerprint) for run in runs]
     results = _once(row for run in read for row in run.results)
     retrieval = tuple(row for run in read for row in run.retrieval)
-    gains = tuple(differences(results))
+    gains = tuple(pretraining_gains(results))
     clips = [viewer_clip(opened, pair) for pair in sample_clips(opened)]
     html = page(
         title=title, facts=facts, clips=clips, runs=read, results=results, gains=gains, retrieval=retrieval, demo=demo

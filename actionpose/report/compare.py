@@ -13,7 +13,7 @@ import numpy as np
 from actionpose.arrays import Floats
 from actionpose.picture.player import clip_data, player
 from actionpose.picture.scene import Label, Person, Scene, Seen
-from actionpose.report.svg import Bar, Series, absent, bar_rows, legend, line_chart, number, table, text
+from actionpose.report.svg import Bar, Series, absent, bar_rows, html_table, legend, line_chart, number, text
 from actionpose.runs.kept import Kept
 from actionpose.runs.results import Run
 from actionpose.skeleton import JOINT_NAMES, ROOT
@@ -184,7 +184,7 @@ def _clips(runs: Pairing) -> str:
         rows.append(row)
     return (
         f"<details><summary>All {len(rows)} kept clips, best first</summary>"
-        f"{table(head, rows, numeric=range(2, len(head)))}</details>"
+        f"{html_table(head, rows, numeric=range(2, len(head)))}</details>"
     )
 
 

@@ -11,7 +11,7 @@ from actionpose.picture.scene import Scene
 from actionpose.report.compare import Pairing, error_charts, masks_section, pairing, prediction_player
 from actionpose.report.facts import WINDOW, ShardFacts
 from actionpose.report.learned import embedding_section, robustness_section
-from actionpose.report.svg import Bar, Series, absent, bar_rows, histogram, legend, line_chart, number, table, text
+from actionpose.report.svg import Bar, Series, absent, bar_rows, histogram, html_table, legend, line_chart, number, text
 from actionpose.report.tables import gain_sentence, results_section
 from actionpose.runs.results import Difference, ResultRow, RetrievalRow, Run
 
@@ -191,7 +191,7 @@ def _rejected(facts: ShardFacts) -> str:
         for reason, n in reasons.items()
     ]
     if rows:
-        parts.append(table(("of", "reason", "verdict", "items"), rows, numeric=(3,)))
+        parts.append(html_table(("of", "reason", "verdict", "items"), rows, numeric=(3,)))
     if facts.found_transitions:
         parts.append(
             f'<p class="note">Transitions found in the labels: {number(facts.found_transitions)}; '
@@ -254,7 +254,7 @@ def _last_lines(runs: Sequence[Run]) -> str:
         shown = [number(float(last[key])) for key in ("step", "epoch", "clips_per_s")]
         rows.append((text(run.name), text(run.task or "–"), *shown))
     head = ("run", "task", "steps", "last epoch, counted from 0", "clips/s, last")
-    return table(head, rows, numeric=(2, 3, 4)) if rows else ""
+    return html_table(head, rows, numeric=(2, 3, 4)) if rows else ""
 
 
 # --- origin and reading -----------------------------------------------------------------------
@@ -265,7 +265,7 @@ def _origin(facts: ShardFacts) -> str:
     rows = [(f'<span class="mono">{text(k)}</span>', text(v)) for k, v in flatten(facts.provenance)]
     settings = (
         f"<details><summary>Provenance and settings ({len(rows)} entries)</summary>"
-        f"{table(('entry', 'value'), rows, css='settings')}</details>"
+        f"{html_table(('entry', 'value'), rows, css='settings')}</details>"
         if rows
         else absent("The index records no provenance.")
     )

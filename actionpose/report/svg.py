@@ -279,7 +279,7 @@ def legend(names: Sequence[str]) -> str:
 # --- tables -----------------------------------------------------------------------------------
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[int] = (), css: str = "") -> str:
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[int] = (), css: str = "") -> str:
     """A table of ready-made HTML cells; columns in `numeric` are set to the right."""
     right = set(numeric)
     ths = "".join(f'<th class="num">{h}</th>' if k in right else f"<th>{h}</th>" for k, h in enumerate(head))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from actionpose.report.svg import absent, number, table, text
+from actionpose.report.svg import absent, html_table, number, text
 from actionpose.runs.results import RECALLS, Difference, ResultRow, RetrievalRow
 
 CAVEAT = (
@@ -26,7 +26,9 @@ class Cells:
 
     def html(self) -> str:
         """The table for the page, escaped."""
-        return table([text(h) for h in self.head], [[text(c) for c in row] for row in self.rows], numeric=self.numeric)
+        return html_table(
+            [text(h) for h in self.head], [[text(c) for c in row] for row in self.rows], numeric=self.numeric
+        )
 
     def plain(self) -> str:
         """The table in columns as wide as their longest cell, a rule under the head."""

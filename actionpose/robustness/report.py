@@ -33,7 +33,7 @@ SAME = ("clip_frames", "views", "centre", "scale", "detections", "detection_seed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class MeasuredRun:
     """A run to measure: what it is called in the figure, and its checkpoint. Equal labels are averaged there."""
 
     label: str
@@ -42,7 +42,7 @@ class Subject:
 
 
 def robustness(
-    subjects: Sequence[Subject],
+    subjects: Sequence[MeasuredRun],
     data: Path,
     out: Path,
     *,
@@ -91,7 +91,7 @@ def robustness(
     return whole
 
 
-def _comparable(subjects: Sequence[Subject]) -> None:
+def _comparable(subjects: Sequence[MeasuredRun]) -> None:
     first = subjects[0]
     for other in subjects[1:]:
         old, new = ({key: to_dict(s.recipe.data)[key] for key in SAME} for s in (first, other))

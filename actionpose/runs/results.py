@@ -256,7 +256,7 @@ def _chance_median(chance: Mapping[int, float], candidates: int) -> float | None
 # --- with against without ---------------------------------------------------------------------
 
 
-def differences(rows: Sequence[ResultRow]) -> list[Difference]:
+def pretraining_gains(rows: Sequence[ResultRow]) -> list[Difference]:
     """Compare fine-tuned runs with and without pretraining, wherever protocol, data, frames and conditions agree."""
     groups: dict[tuple[Any, ...], dict[bool, list[ResultRow]]] = {}
     for row in rows:

@@ -13,26 +13,26 @@ import numpy as np
 from actionpose.arrays import Floats
 from pipeline.demo import steps
 from pipeline.demo.curves import ease, keyed
-from pipeline.demo.pose import Pose, Take, column, hand, idle, limb, mix
+from pipeline.demo.pose import Execution, Pose, column, hand, idle, limb, mix
 
 GRAVITY = 9.81
 SEAT = (0.0, -0.46, -0.46)
 """How far the pelvis of a seated person is from where it was in standing: left, up, forward, in leg lengths."""
 
 
-def walk(take: Take) -> Pose:
+def walk(take: Execution) -> Pose:
     """Arms swing against the legs, shoulders against the hips."""
     return _striding(take, take.style.arm_swing, 8.0, 0.05)
 
 
-def walk_backward(take: Take) -> Pose:
+def walk_backward(take: Execution) -> Pose:
     """Short steps, quiet arms, a look down."""
     pose = _striding(take, 0.45 * take.style.arm_swing, 10.0, -0.02)
     pose.head[:, 0] += 0.08
     return pose
 
 
-def run(take: Take) -> Pose:
+def run(take: Execution) -> Pose:
     """Lean forward, elbows bent, arms pump."""
     pose = _striding(take, 1.15 * take.style.arm_swing, 74.0, 0.20)
     # Lowest over the standing foot, highest in the air, when the feet are farthest apart.
@@ -41,14 +41,14 @@ def run(take: Take) -> Pose:
     return pose
 
 
-def march(take: Take) -> Pose:
+def march(take: Execution) -> Pose:
     """Lift the knees high and swing the arms."""
     pose = _striding(take, 1.6 * take.style.arm_swing, 20.0, 0.0)
     pose.torso[:, 0] -= 0.04
     return pose
 
 
-def _striding(take: Take, swing: float, elbow: float, forward: float) -> Pose:
+def _striding(take: Execution, swing: float, elbow: float, forward: float) -> Pose:
     pose, g, w = idle(take), take.gait, take.wander
     arms = []
     for sign, i in ((-1.0, 6), (1.0, 8)):
@@ -64,10 +64,10 @@ def _striding(take: Take, swing: float, elbow: float, forward: float) -> Pose:
     return pose
 
 
-def turn(direction: float) -> Callable[[Take], Pose]:
+def turn(direction: float) -> Callable[[Execution], Pose]:
     """A turn on the spot, to the left (+1) or right (-1): eyes and shoulders go first."""
 
-    def action(take: Take) -> Pose:
+    def action(take: Execution) -> Pose:
         pose = idle(take)
         eager = direction * np.sin(np.pi * take.progress)
         pose.head[:, 1] += 0.45 * eager
@@ -78,7 +78,7 @@ def turn(direction: float) -> Callable[[Take], Pose]:
     return action
 
 
-def seated(take: Take, down: Floats, leaning: Floats) -> Pose:
+def seated(take: Execution, down: Floats, leaning: Floats) -> Pose:
     """A body between standing (down 0) and sitting (down 1), leaning `leaning` degrees forward on the way."""
     pose = idle(take)
     d, lean = down[:, None], np.radians(leaning)
@@ -95,24 +95,24 @@ def seated(take: Take, down: Floats, leaning: Floats) -> Pose:
     return pose
 
 
-def sit_down(take: Take) -> Pose:
+def sit_down(take: Execution) -> Pose:
     """Lean forward and lower the body onto a chair behind."""
     u = take.progress
     return seated(take, ease((u - 0.08) / 0.84), take.between(5, 30, 48) * np.sin(np.pi * u) ** 2)
 
 
-def sit(take: Take) -> Pose:
+def sit(take: Execution) -> Pose:
     """Sit on a chair, hands on the thighs."""
     return seated(take, np.ones_like(take.t), np.zeros_like(take.t))
 
 
-def stand_up(take: Take) -> Pose:
+def stand_up(take: Execution) -> Pose:
     """Lean forward and rise from the chair."""
     u = take.progress
     return seated(take, 1 - ease((u - 0.15) / 0.8), take.between(5, 34, 52) * np.sin(np.pi * u**0.8) ** 2)
 
 
-def squat(take: Take) -> Pose:
+def squat(take: Execution) -> Pose:
     """Bend the knees deeply, arms stretched forward."""
     pose = idle(take)
     u, size = take.beat(2.2)
@@ -127,7 +127,7 @@ def squat(take: Take) -> Pose:
     return pose
 
 
-def jump(take: Take) -> Pose:
+def jump(take: Execution) -> Pose:
     """Crouch, throw the arms up, fly, land softly."""
     pose = idle(take)
     rounds = take.rounds(1.45)
@@ -152,7 +152,7 @@ def jump(take: Take) -> Pose:
     return pose
 
 
-def lean_backward(take: Take) -> Pose:
+def lean_backward(take: Execution) -> Pose:
     """Arch the back, hips ahead."""
     pose = idle(take)
     u, size = take.beat(3.2)
@@ -166,7 +166,7 @@ def lean_backward(take: Take) -> Pose:
     return pose
 
 
-def bend_forward(take: Take) -> Pose:
+def bend_forward(take: Execution) -> Pose:
     """Bow from the hips; the arms hang straight down."""
     pose = idle(take)
     u, size = take.beat(3.2)
@@ -182,7 +182,7 @@ def bend_forward(take: Take) -> Pose:
     return pose
 
 
-def pick_up(take: Take) -> Pose:
+def pick_up(take: Execution) -> Pose:
     """Reach to the floor with the right hand and bring something up to the chest."""
     pose = idle(take)
     u, size = take.beat(3.4)
@@ -199,7 +199,7 @@ def pick_up(take: Take) -> Pose:
     return pose
 
 
-def kick(take: Take) -> Pose:
+def kick(take: Execution) -> Pose:
     """Swing the right foot forward and up; the left arm balances."""
     pose = idle(take)
     u, size = take.beat(steps.KICK_SECONDS)
@@ -214,7 +214,7 @@ def kick(take: Take) -> Pose:
     return pose
 
 
-def wave(take: Take) -> Pose:
+def wave(take: Execution) -> Pose:
     """Raise the right hand beside the head and swing the forearm."""
     pose, swing = idle(take), take.swing(0.62)
     lift = take.between(3, -10, 16)
@@ -225,7 +225,7 @@ def wave(take: Take) -> Pose:
     return pose
 
 
-def clap(take: Take) -> Pose:
+def clap(take: Execution) -> Pose:
     """Bring both hands together in front of the chest, quickly and often."""
     pose = idle(take)
     beat = 0.5 - 0.5 * np.cos(take.swing(take.between(3, 0.42, 0.62)))
@@ -236,7 +236,7 @@ def clap(take: Take) -> Pose:
     return pose
 
 
-def punch(take: Take) -> Pose:
+def punch(take: Execution) -> Pose:
     """Guard with both fists; the right one shoots forward from the shoulder."""
     pose = idle(take)
     u, size = take.beat(1.05)
@@ -264,7 +264,7 @@ _THROW = (
 """Share of a throw, then the angles of upper arm and forearm."""
 
 
-def throw(take: Take) -> Pose:
+def throw(take: Execution) -> Pose:
     """Wind up behind the head with the right arm, the left one aiming, then hurl and follow through."""
     pose = idle(take)
     u, size = take.beat(2.3)
@@ -280,7 +280,7 @@ def throw(take: Take) -> Pose:
     return pose
 
 
-def raise_arms(take: Take) -> Pose:
+def raise_arms(take: Execution) -> Pose:
     """Lift both arms forward and over the head, and let them down again."""
     pose = idle(take)
     u, _ = take.beat(3.2)
@@ -292,7 +292,7 @@ def raise_arms(take: Take) -> Pose:
     return pose
 
 
-def stretch_arms(take: Take) -> Pose:
+def stretch_arms(take: Execution) -> Pose:
     """Lead both arms out to the sides, reach, and bring them back."""
     pose = idle(take)
     u, _ = take.beat(3.0)
@@ -303,7 +303,7 @@ def stretch_arms(take: Take) -> Pose:
     return pose
 
 
-def cloud_hands(take: Take) -> Pose:
+def cloud_hands(take: Execution) -> Pose:
     """Tai chi: both hands circle before the body in turn while the weight goes from side to side."""
     pose, swing = idle(take), take.swing(take.between(3, 3.4, 4.6))
     wide = 0.42 * take.style.size
@@ -319,14 +319,14 @@ def cloud_hands(take: Take) -> Pose:
     return pose
 
 
-def hands_on_hips(take: Take) -> Pose:
+def hands_on_hips(take: Execution) -> Pose:
     """Stand with both hands at the waist, elbows out."""
     pose = idle(take)
     pose.left = pose.right = limb((-24, 44 + take.between(3, -4, 6)), (14, -48))
     return pose
 
 
-def tpose(take: Take) -> Pose:
+def tpose(take: Execution) -> Pose:
     """Stand straight with both arms out level."""
     pose = idle(take)
     pose.left = pose.right = limb((2, 86), (6, 87))

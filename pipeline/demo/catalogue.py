@@ -9,9 +9,9 @@ from typing import Any
 from pipeline.demo import actions as do
 from pipeline.demo import steps as feet
 from pipeline.demo.feet import LEFT, RIGHT
-from pipeline.demo.pose import Pose, Take, idle, mirrored
+from pipeline.demo.pose import Execution, Pose, idle, mirrored
 
-Body = Callable[[Take], Pose]
+Body = Callable[[Execution], Pose]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Action:
     seated: tuple[bool, bool] = (False, False)
     arms: str = ""
 
-    def stance_of(self, take: Take) -> tuple[float, float]:
+    def stance_of(self, take: Execution) -> tuple[float, float]:
         """The stance in metres for one subject."""
         return self.stance[0] * take.leg, self.stance[1] * take.leg
 

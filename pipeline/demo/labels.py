@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.demo.catalogue import ACTIONS
 from pipeline.demo.motion import Cue
-from pipeline.demo.script import SUBJECTS, Scene
+from pipeline.demo.script import SUBJECTS, DemoSequence
 
 Json = dict[str, Any]
 OVERSHOOT = 0.004
@@ -25,13 +25,13 @@ REACH = 0.12
 """Seconds by which an action may reach into the transition beside it."""
 
 
-def babel_json(scenes: Sequence[Scene], split: str, seed: int) -> str:
+def babel_json(scenes: Sequence[DemoSequence], split: str, seed: int) -> str:
     """The text of one split's file."""
     entries = {str(scene.sid): entry(scene, seed) for scene in scenes if SUBJECTS[scene.subject].split == split}
     return json.dumps(entries, indent=1) + "\n"
 
 
-def entry(scene: Scene, seed: int) -> Json:
+def entry(scene: DemoSequence, seed: int) -> Json:
     """One sequence's record."""
     rng = np.random.default_rng([seed, 13, scene.sid])
     first_part = SUBJECTS[scene.subject].folder.replace("_", "")
@@ -46,7 +46,7 @@ def entry(scene: Scene, seed: int) -> Json:
     }
 
 
-def _sequence_labels(scene: Scene, rng: np.random.Generator) -> list[Json]:
+def _sequence_labels(scene: DemoSequence, rng: np.random.Generator) -> list[Json]:
     """What happens at all, without times."""
     names = dict.fromkeys(cue.action for cue in (*scene.cues, *scene.beside))
     labels = [_label(rng, name) for name in names]
@@ -55,7 +55,7 @@ def _sequence_labels(scene: Scene, rng: np.random.Generator) -> list[Json]:
     return labels
 
 
-def _frame_labels(scene: Scene, rng: np.random.Generator) -> list[Json]:
+def _frame_labels(scene: DemoSequence, rng: np.random.Generator) -> list[Json]:
     """What happens when, in no order."""
     cues, length = _as_labelled(scene), scene.frames / scene.rate
     gaps = zip([0.0, *(c.end for c in scene.cues)], [*(c.start for c in scene.cues), scene.seconds], strict=True)
@@ -71,7 +71,7 @@ def _frame_labels(scene: Scene, rng: np.random.Generator) -> list[Json]:
     return [labels[i] for i in rng.permutation(len(labels))]
 
 
-def _as_labelled(scene: Scene) -> list[Cue]:
+def _as_labelled(scene: DemoSequence) -> list[Cue]:
     """The actions with the times an annotator gives them."""
     if scene.oddity != "overlap":
         return list(scene.cues)

@@ -20,7 +20,7 @@ from pipeline.demo import rig as r
 from pipeline.demo.catalogue import ACTIONS
 from pipeline.demo.curves import drift, ease, lowest_near, smooth
 from pipeline.demo.feet import LEFT, SIDES, FootPlan, FootTracks, forward_of, left_of
-from pipeline.demo.pose import ARM_COLUMNS, UPPER_JOINTS, Style, Take, upper_rotations
+from pipeline.demo.pose import ARM_COLUMNS, UPPER_JOINTS, Execution, Style, upper_rotations
 from pipeline.demo.rig import Rig
 
 WORLD = rotations_about(r.X, np.array(np.pi / 2))
@@ -50,7 +50,7 @@ class Cue:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Motion:
+class Performance:
     """What an AMASS file holds: poses (T, 156) axis-angle in radians and trans (T, 3) in metres, z up."""
 
     poses: Floats
@@ -66,7 +66,7 @@ def perform(
     rate: float,
     key: Sequence[int],
     beside: Sequence[Cue] = (),
-) -> Motion:
+) -> Performance:
     """Act out a script.
 
     Args:
@@ -94,16 +94,16 @@ def perform(
     return _assemble(rig, style, t, rate, tracks, heading, rotations, body)
 
 
-def _take(rig: Rig, style: Style, t: Floats, cue: Cue, wander: Floats, key: tuple[int, ...]) -> Take:
+def _take(rig: Rig, style: Style, t: Floats, cue: Cue, wander: Floats, key: tuple[int, ...]) -> Execution:
     middle = abs(rig.joints[r.L_SHOULDER, 0] - rig.joints[r.R_SHOULDER, 0]) / 2
     dice = np.random.default_rng(key).uniform(size=16)
-    return Take(
+    return Execution(
         t=t, start=cue.start, end=cue.end, style=style, dice=dice, wander=wander, gait=np.zeros_like(t),
         midline=middle / rig.arm, leg=rig.leg,
     )  # fmt: skip
 
 
-def _walk_through(plan: FootPlan, cues: Sequence[Cue], takes: Sequence[Take]) -> None:
+def _walk_through(plan: FootPlan, cues: Sequence[Cue], takes: Sequence[Execution]) -> None:
     """Let every action make its steps, and step into the next one's stance in between."""
     before = max(cues[0].start, 0.0)
     first = ACTIONS[cues[0].action]
@@ -134,7 +134,7 @@ class _Body(NamedTuple):
     air: Floats
 
 
-def _blend(rig: Rig, cues: Sequence[Cue], takes: Sequence[Take], gait: Floats) -> tuple[Floats, _Body]:
+def _blend(rig: Rig, cues: Sequence[Cue], takes: Sequence[Execution], gait: Floats) -> tuple[Floats, _Body]:
     """Blend from action to action; each is evaluated only in the frames that show it."""
     t = takes[0].t
     rotations = np.zeros((len(t), len(UPPER_JOINTS), 4))
@@ -158,11 +158,11 @@ def _fade(end: float, start: float) -> tuple[float, float]:
     return end - short, start + short
 
 
-def _cut(take: Take, shown: slice, gait: Floats) -> Take:
+def _cut(take: Execution, shown: slice, gait: Floats) -> Execution:
     return replace(take, t=take.t[shown], wander=take.wander[shown], gait=gait[shown])
 
 
-def _lay_over(rig: Rig, rotations: Floats, cue: Cue, take: Take, gait: Floats) -> Floats:
+def _lay_over(rig: Rig, rotations: Floats, cue: Cue, take: Execution, gait: Floats) -> Floats:
     """Take the arms from one action and the rest of the body from another."""
     action = ACTIONS[cue.action]
     shown = slice(*np.searchsorted(take.t, [cue.start, cue.end]))
@@ -177,7 +177,7 @@ def _lay_over(rig: Rig, rotations: Floats, cue: Cue, take: Take, gait: Floats) -
 
 def _assemble(
     rig: Rig, style: Style, t: Floats, rate: float, tracks: FootTracks, heading: Floats, upper: Floats, body: _Body
-) -> Motion:
+) -> Performance:
     """Put the pelvis over the feet, solve the legs, and write everything as AMASS does."""
     sway = smooth(tracks.sway, 0.09 * rate)
     tip = np.stack([np.zeros_like(sway), np.zeros_like(sway), HIP_DROP * sway], axis=-1)
@@ -201,7 +201,7 @@ def _assemble(
     vectors = quaternion_vectors(turns).reshape(len(t), -1)
     hands = np.tile(relaxed_hands(), (len(t), 1))
     # Whole micro-units: far below any camera's accuracy, and files deflate better.
-    return Motion(
+    return Performance(
         poses=np.round(np.concatenate([vectors, hands], axis=1), 6),
         trans=np.round(pelvis @ WORLD.T - rig.joints[0], 6),
     )

@@ -63,7 +63,7 @@ class Style:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Take:
+class Execution:
     """One execution of an action by one person.
 
     Attributes:
@@ -178,7 +178,7 @@ def column(*parts: Floats | float) -> Floats:
     return np.stack(np.broadcast_arrays(*parts), axis=-1).astype(np.float64)
 
 
-def idle(take: Take) -> Pose:
+def idle(take: Execution) -> Pose:
     """Stand at ease: the pose that every action modifies."""
     w, style, n = take.wander, take.style, len(take.t)
     arms = [
@@ -199,10 +199,10 @@ def idle(take: Take) -> Pose:
 _MIRROR = np.array([1.0, -1.0, -1.0])
 
 
-def mirrored(action: Callable[[Take], Pose]) -> Callable[[Take], Pose]:
+def mirrored(action: Callable[[Execution], Pose]) -> Callable[[Execution], Pose]:
     """The same action with left and right exchanged."""
 
-    def other_side(take: Take) -> Pose:
+    def other_side(take: Execution) -> Pose:
         pose = action(replace(take, gait=-take.gait))
         torso, head, hips = (angles * _MIRROR for angles in (pose.torso, pose.head, pose.hips))
         shift = pose.shift * [-1.0, 1.0, 1.0]

@@ -35,7 +35,7 @@ ODDITIES: tuple[str, ...] = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class DemoSubject:
     """One person of the demo world.
 
     Attributes:
@@ -54,23 +54,23 @@ class Subject:
 
 
 SUBJECTS = (
-    Subject("DemoCapture", "s01", "female", (120.0, 60.0), "train"),
-    Subject("Demo_Studio", "subject 1", "male", (100.0,), "train"),
-    Subject("DemoStage", "01", "male", (NTSC,), "train"),
-    Subject("DemoCapture", "s02", "male", (120.0, 60.0), "train"),
-    Subject("Demo_Studio", "subject 2", "female", (100.0,), "train"),
-    Subject("DemoStage", "02", "female", (NTSC,), "train"),
-    Subject("DemoCapture", "s03", "male", (60.0, 120.0), "train"),
-    Subject("Demo_Studio", "subject 3", "neutral", (100.0,), "train"),
-    Subject("DemoCapture", "s04", "female", (60.0, 120.0), "train"),
-    Subject("DemoCapture", "s05", "male", (120.0, 60.0), "val"),
-    Subject("Demo_Studio", "subject 4", "female", (100.0,), "val"),
-    Subject("DemoStage", "03", "female", (NTSC,), "val"),
+    DemoSubject("DemoCapture", "s01", "female", (120.0, 60.0), "train"),
+    DemoSubject("Demo_Studio", "subject 1", "male", (100.0,), "train"),
+    DemoSubject("DemoStage", "01", "male", (NTSC,), "train"),
+    DemoSubject("DemoCapture", "s02", "male", (120.0, 60.0), "train"),
+    DemoSubject("Demo_Studio", "subject 2", "female", (100.0,), "train"),
+    DemoSubject("DemoStage", "02", "female", (NTSC,), "train"),
+    DemoSubject("DemoCapture", "s03", "male", (60.0, 120.0), "train"),
+    DemoSubject("Demo_Studio", "subject 3", "neutral", (100.0,), "train"),
+    DemoSubject("DemoCapture", "s04", "female", (60.0, 120.0), "train"),
+    DemoSubject("DemoCapture", "s05", "male", (120.0, 60.0), "val"),
+    DemoSubject("Demo_Studio", "subject 4", "female", (100.0,), "val"),
+    DemoSubject("DemoStage", "03", "female", (NTSC,), "val"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class DemoSequence:
     """One sequence: what is performed, and where it is stored.
 
     Attributes:
@@ -128,9 +128,9 @@ def style_of(subject: int, seed: int) -> Style:
     return Style(**dict(zip(STYLES, (low + u * (high - low)).tolist(), strict=True)))
 
 
-def write_scenes(minutes: float, seed: int) -> list[Scene]:
+def write_scenes(minutes: float, seed: int) -> list[DemoSequence]:
     """The scenes of a world of about so many minutes, train before val, at least three of each."""
-    scenes: list[Scene] = []
+    scenes: list[DemoSequence] = []
     for split, share in (("train", 1 - VAL_SHARE), ("val", VAL_SHARE)):
         rng = np.random.default_rng([seed, 12, len(scenes)])
         deck = _deal(rng)
@@ -156,7 +156,9 @@ def _deal(rng: np.random.Generator) -> Iterator[tuple[str, ...]]:
             yield cards[i]
 
 
-def _scene(rng: np.random.Generator, deck: Iterator[tuple[str, ...]], sid: int, subject: int, number: int) -> Scene:
+def _scene(
+    rng: np.random.Generator, deck: Iterator[tuple[str, ...]], sid: int, subject: int, number: int
+) -> DemoSequence:
     rates = SUBJECTS[subject].rates
     rate = rates[number // 2 % len(rates)]
     if number % SINGLE_EVERY == SINGLE_EVERY - 1:
@@ -167,17 +169,19 @@ def _scene(rng: np.random.Generator, deck: Iterator[tuple[str, ...]], sid: int, 
     tail = _seconds(rng, 0.5, 0.8) if oddity == "closes" else 0.0
     cues = _lay_out(rng, labels, lead, shared=oddity in ("beside", "two_before", "through", "equal"), gaps=oddity)
     beside, seconds = _alongside(rng, cues, oddity), round(cues[-1].end + tail, 3)
-    return Scene(
+    return DemoSequence(
         sid=sid, subject=subject, name=_name(sid, labels), rate=rate, seconds=seconds, cues=cues, beside=beside,
         lead=lead, tail=tail, oddity=oddity,
     )  # fmt: skip
 
 
-def _single(rng: np.random.Generator, deck: Iterator[tuple[str, ...]], sid: int, subject: int, rate: float) -> Scene:
+def _single(
+    rng: np.random.Generator, deck: Iterator[tuple[str, ...]], sid: int, subject: int, rate: float
+) -> DemoSequence:
     label = next(card[len(card) // 2] for card in deck)
     seconds = round(float(rng.uniform(1.0, 1.5)) * ACTIONS[label].seconds[1], 3)
     cue = Cue(action=label, start=0.0, end=seconds)
-    return Scene(
+    return DemoSequence(
         sid=sid, subject=subject, name=_name(sid, (label,)), rate=rate, seconds=seconds, cues=(cue,), oddity="single"
     )
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.demo.feet import LEFT, RIGHT, FootPlan, Step, forward_of, left_of
-from pipeline.demo.pose import Take
+from pipeline.demo.pose import Execution
 
-Footwork = Callable[[Take, FootPlan], None]
+Footwork = Callable[[Execution, FootPlan], None]
 
 WALK_BEAT, RUN_BEAT, MARCH_BEAT, TURN_BEAT, ASIDE_BEAT = 0.55, 0.37, 0.52, 0.5, 0.48
 """Seconds from one foot's landing to the other's at usual tempo."""
@@ -26,7 +26,7 @@ KICK_PEAK = 0.42
 def walk(direction: float) -> Footwork:
     """Footwork that walks forward (+1) or backward (-1) along a gently bent path."""
 
-    def steps(take: Take, plan: FootPlan) -> None:
+    def steps(take: Execution, plan: FootPlan) -> None:
         length = direction * take.style.stride * take.leg * take.between(0, 0.85, 1.1)
         shape: dict[str, Any] = {"push": (0.55, 0.26), "land": -0.3}
         if direction < 0:
@@ -36,7 +36,7 @@ def walk(direction: float) -> Footwork:
     return steps
 
 
-def run(take: Take, plan: FootPlan) -> None:
+def run(take: Execution, plan: FootPlan) -> None:
     """Run: both feet are off the ground between two landings."""
     length = 1.25 * take.style.stride * take.leg * take.between(0, 0.85, 1.1)
     rise = 0.24 * take.leg * take.style.size
@@ -44,7 +44,7 @@ def run(take: Take, plan: FootPlan) -> None:
     _along(take, plan, length, RUN_BEAT, (0.0, 1.4), push=(0.6, 0.12), sway=0.15, path=path)
 
 
-def march(take: Take, plan: FootPlan) -> None:
+def march(take: Execution, plan: FootPlan) -> None:
     """Lift one knee after the other without getting anywhere."""
     high = take.leg * take.style.size * take.between(0, 0.28, 0.42)
     path = ((0.0, 0.0, 0.0, 0.3), (0.5, 0.55 * high, high, 0.35), (1.0, 0.0, 0.0, 0.1))
@@ -54,7 +54,7 @@ def march(take: Take, plan: FootPlan) -> None:
 def turn(direction: float) -> Footwork:
     """Footwork that turns on the spot to the left (+1) or right (-1)."""
 
-    def steps(take: Take, plan: FootPlan) -> None:
+    def steps(take: Execution, plan: FootPlan) -> None:
         angle = direction * np.radians(take.between(0, 85, 180))
         count = max(3, round(take.seconds * take.style.tempo / TURN_BEAT))
         beat, heading = take.seconds / count, plan.heading
@@ -74,7 +74,7 @@ def turn(direction: float) -> Footwork:
 def aside(direction: float) -> Footwork:
     """Footwork that steps sideways to the left (+1) or right (-1), closing the feet every time."""
 
-    def steps(take: Take, plan: FootPlan) -> None:
+    def steps(take: Execution, plan: FootPlan) -> None:
         pairs = max(1, round(take.seconds * take.style.tempo / (2 * ASIDE_BEAT)))
         beat = take.seconds / (2 * pairs)
         width = direction * take.leg * take.between(0, 0.3, 0.5) * left_of(plan.heading)
@@ -91,7 +91,7 @@ def aside(direction: float) -> Footwork:
 def kick(side: int) -> Footwork:
     """Footwork that kicks forward with one foot, again and again, and puts it back."""
 
-    def steps(take: Take, plan: FootPlan) -> None:
+    def steps(take: Execution, plan: FootPlan) -> None:
         rounds = take.rounds(KICK_SECONDS)
         each = take.seconds / rounds
         for i in range(rounds):
@@ -111,7 +111,7 @@ def kick(side: int) -> Footwork:
 
 
 def _along(
-    take: Take,
+    take: Execution,
     plan: FootPlan,
     length: float,
     beat: float,

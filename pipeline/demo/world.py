@@ -18,9 +18,9 @@ from actionpose.files import atomic_path, write_text
 from pipeline.body.smplh import load_body
 from pipeline.demo.body import write_demo_body
 from pipeline.demo.labels import babel_json
-from pipeline.demo.motion import Motion, perform
+from pipeline.demo.motion import Performance, perform
 from pipeline.demo.rig import Rig
-from pipeline.demo.script import SUBJECTS, Scene, style_of, write_scenes
+from pipeline.demo.script import SUBJECTS, DemoSequence, style_of, write_scenes
 
 Progress = Callable[[int, int], None]
 """Called with (sequences done, sequences in all)."""
@@ -71,7 +71,7 @@ def betas_of(subject: int, seed: int) -> NDArray[np.float64]:
     return np.round(np.random.default_rng([seed, 14, subject]).normal(0, BETA_SIGMA, 16), 4)
 
 
-def act(rig: Rig, scene: Scene, seed: int) -> Motion:
+def act(rig: Rig, scene: DemoSequence, seed: int) -> Performance:
     """Perform one scene."""
     return perform(
         rig,
@@ -84,7 +84,7 @@ def act(rig: Rig, scene: Scene, seed: int) -> Motion:
     )
 
 
-def write_motion(path: Path, scene: Scene, motion: Motion, betas: NDArray[np.float64]) -> None:
+def write_motion(path: Path, scene: DemoSequence, motion: Performance, betas: NDArray[np.float64]) -> None:
     """Write one file as the legacy edition of AMASS has it."""
     members: dict[str, NDArray[np.generic]] = {
         "trans": motion.trans,

@@ -67,7 +67,7 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class StageResult:
     """A finished stage: its folder and its `meta.json`."""
 
     folder: Path
@@ -101,7 +101,7 @@ def run_stage(
     *,
     final: Path | None = None,
     finish: Callable[[Path], None] | None = None,
-) -> Result:
+) -> StageResult:
     """Bring a stage to its published folder, doing only what is missing.
 
     Args:
@@ -137,7 +137,7 @@ def run_stage(
         journal.path.unlink()
         publish_folder(partial, folder)
     log.info("%-10s done, %s", stage.name, _counts(meta))
-    return Result(folder=folder, meta=meta, fresh=True)
+    return StageResult(folder=folder, meta=meta, fresh=True)
 
 
 def _incomplete(stage: Stage, journal: Journal, items: int) -> UserError:
@@ -149,12 +149,12 @@ def _incomplete(stage: Stage, journal: Journal, items: int) -> UserError:
     )
 
 
-def published(stage: Stage, folder: Path) -> Result | None:
+def published(stage: Stage, folder: Path) -> StageResult | None:
     """The finished result of exactly this stage, if it is there."""
     meta = read_meta(folder)
     if meta is None or meta["fingerprint"] != stage.fingerprint:
         return None
-    return Result(folder=folder, meta=meta, fresh=False)
+    return StageResult(folder=folder, meta=meta, fresh=False)
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:

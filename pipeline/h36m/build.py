@@ -166,7 +166,7 @@ def _neighbour(layouts: dict[Path, str | None], wanted: Sequence[str]) -> Path |
 
 def _opened_detections(
     neighbours: dict[Path, str | None], given: Path | None, files: list[BenchmarkFile]
-) -> tuple[videopose3d.Detections | None, tuple[str, ...]]:
+) -> tuple[videopose3d.Detections2D | None, tuple[str, ...]]:
     if given is None:
         found = [path for path, layout in neighbours.items() if layout == videopose3d.LAYOUT_2D]
         if not found:

@@ -38,7 +38,7 @@ _DETECTORS = ("cpn", "hrnet", "hr", "sh", "detectron", "vitpose", "openpose", "g
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detections:
+class Detections2D:
     """2D of all takes: subject → take → four arrays; `name` as far as the file says it."""
 
     file: str
@@ -55,7 +55,7 @@ def read_positions(path: Path) -> Takes:
     return _takes(path, load_objects(path, "positions_3d"), "positions_3d")
 
 
-def read_detections(path: Path) -> Detections:
+def read_detections(path: Path) -> Detections2D:
     """`positions_2d`, checked for its joints.
 
     Raises:
@@ -73,7 +73,7 @@ def read_detections(path: Path) -> Detections:
             "use detections that were made for Human3.6M's joints, such as data_2d_h36m_cpn_ft_h36m_dbb.npz",
         )
     words = re.split(r"[^a-z0-9]+", path.stem.lower())
-    return Detections(file=path.name, name=next((d for d in _DETECTORS if d in words), "detected"), takes=takes)
+    return Detections2D(file=path.name, name=next((d for d in _DETECTORS if d in words), "detected"), takes=takes)
 
 
 def _joints_of(metadata: Mapping[str, Any]) -> tuple[int, list[list[int]], str]:
@@ -90,7 +90,7 @@ def _takes(path: Path, loaded: Any, member: str) -> Takes:
 
 
 def motions(
-    source: str, positions: Takes, places: Places, detections: Detections | None
+    source: str, positions: Takes, places: Places, detections: Detections2D | None
 ) -> Iterator[BenchmarkMotion | Rejected]:
     """Each take seen by each of the four cameras, world taken into the camera's frame.
 
@@ -112,7 +112,7 @@ def _motion(
     source: str,
     positions: Takes,
     places: Places,
-    detections: Detections | None,
+    detections: Detections2D | None,
     subject: str,
     take: str,
     camera: Camera,
@@ -195,7 +195,7 @@ def _in_camera(stored: Any, place: Extrinsics) -> Floats:
 
 
 def _seen(
-    detections: Detections | None, subject: str, take: str, camera: Camera, projected: Floats
+    detections: Detections2D | None, subject: str, take: str, camera: Camera, projected: Floats
 ) -> tuple[Float32s, str]:
     """2D with confidence, and its name; detections have to agree with where the joints are projected to."""
     if detections is None:

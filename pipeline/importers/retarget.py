@@ -18,7 +18,7 @@ from actionpose.arrays import Floats
 from pipeline.body.rotations import halfway, quaternion_vectors, quaternions, shortest_rotation
 from pipeline.engine.item import ItemError
 from pipeline.importers.figure import LIMB_NAMES, NUMBER, PARENTS, Z_UP, Figure, bone_end
-from pipeline.importers.skeletons import BODY, SIDES, JointMap
+from pipeline.importers.skeletons import BODY, SIDES, Correspondence
 from pipeline.importers.source import Placed, Source, placed
 
 _BLOCK = 4096
@@ -60,7 +60,7 @@ class RestPose:
 # --- the rest pose ----------------------------------------------------------------------------
 
 
-def rest_pose(source: Source, mapping: JointMap) -> RestPose:
+def rest_pose(source: Source, mapping: Correspondence) -> RestPose:
     """The figure's rest pose: at zero angles, by the table's axes, or from the frame that the table names.
 
     Raises:
@@ -78,7 +78,7 @@ def rest_pose(source: Source, mapping: JointMap) -> RestPose:
     return RestPose(turns=turns, places=places, axes=_standing(places, mapping))
 
 
-def _resting(source: Source, mapping: JointMap) -> tuple[Floats, Floats]:
+def _resting(source: Source, mapping: Correspondence) -> tuple[Floats, Floats]:
     axes = {number: _axes_matrix(text) for number, text in mapping.rest_axes.items()}
     turns, places = np.empty((len(source.joints), 3, 3)), np.empty((len(source.joints), 3))
     for number, joint in enumerate(source.joints):
@@ -94,7 +94,7 @@ def _axes_matrix(text: str) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def _standing(places: Floats, mapping: JointMap) -> Floats:
+def _standing(places: Floats, mapping: Correspondence) -> Floats:
     """The file's axes as rows left, up, forward.
 
     Raises:
@@ -154,7 +154,7 @@ def _snapped(vector: Floats, why: str) -> Floats:
 # --- the motion -------------------------------------------------------------------------------
 
 
-def retarget(source: Source, mapping: JointMap, rest: RestPose, figure: Figure) -> Retargeted:
+def retarget(source: Source, mapping: Correspondence, rest: RestPose, figure: Figure) -> Retargeted:
     """Retarget a take to the body.
 
     Heights are those of the source, scaled; `floor.py` puts the feet on the floor.
@@ -190,7 +190,7 @@ def retarget(source: Source, mapping: JointMap, rest: RestPose, figure: Figure) 
     )
 
 
-def _blocks(source: Source, mapping: JointMap) -> Iterator[tuple[slice, Placed]]:
+def _blocks(source: Source, mapping: Correspondence) -> Iterator[tuple[slice, Placed]]:
     wanted = {*mapping.joints.values(), *(n for pair in mapping.halfway.values() for n in pair)}
     chain = source.chain(wanted)
     for start in range(0, source.frames, _BLOCK):
@@ -198,7 +198,7 @@ def _blocks(source: Source, mapping: JointMap) -> Iterator[tuple[slice, Placed]]
         yield block, placed(source, chain, block)
 
 
-def _leg(places: Floats, mapping: JointMap) -> float:
+def _leg(places: Floats, mapping: Correspondence) -> float:
     at = {name: places[number] for name, number in mapping.joints.items()}
     spans = [
         float(np.linalg.norm(at[f"{side}_{end}"] - at[f"{side}_{start}"]))
@@ -210,7 +210,9 @@ def _leg(places: Floats, mapping: JointMap) -> float:
     return sum(spans) / 2
 
 
-def _fixed_turns(source: Source, mapping: JointMap, rest: RestPose, figure: Figure) -> dict[int, dict[str, Floats]]:
+def _fixed_turns(
+    source: Source, mapping: Correspondence, rest: RestPose, figure: Figure
+) -> dict[int, dict[str, Floats]]:
     """For each source joint, the constant rotations to multiply its own by on the right, by body joint."""
     fixed: dict[int, dict[str, Floats]] = {}
     for name, number in mapping.joints.items():
@@ -223,7 +225,7 @@ def _fixed_turns(source: Source, mapping: JointMap, rest: RestPose, figure: Figu
     return fixed
 
 
-def _bent(name: str, source: Source, mapping: JointMap, rest: RestPose, figure: Figure) -> Floats:
+def _bent(name: str, source: Source, mapping: Correspondence, rest: RestPose, figure: Figure) -> Floats:
     """From the body's direction of a bone at rest to the figure's; nothing for the torso."""
     if name not in LIMB_NAMES or name in mapping.table.as_is:
         return np.eye(3)
@@ -231,7 +233,7 @@ def _bent(name: str, source: Source, mapping: JointMap, rest: RestPose, figure: 
     return np.eye(3) if direction is None else shortest_rotation(figure.bone(name)[0], direction)
 
 
-def _rest_direction(name: str, source: Source, mapping: JointMap, rest: RestPose) -> Floats | None:
+def _rest_direction(name: str, source: Source, mapping: Correspondence, rest: RestPose) -> Floats | None:
     """Direction of a limb's bone at rest, y up, facing +z; None when the figure ends there."""
     side, _, joint = name.partition("_")
     if joint in mapping.table.rest_directions:
@@ -253,7 +255,9 @@ def _only_child(source: Source, number: int) -> int | None:
     return middle[0] if middle else (below[0] if len(below) == 1 else None)
 
 
-def _body_turns(seen: Placed, mapping: JointMap, fixed: dict[int, dict[str, Floats]], world: Floats) -> list[Floats]:
+def _body_turns(
+    seen: Placed, mapping: Correspondence, fixed: dict[int, dict[str, Floats]], world: Floats
+) -> list[Floats]:
     """Global rotations (N, 3, 3) of the body's joints in a world with z up."""
     found: dict[str, Floats] = {
         name: world @ seen.turns[number] @ fixed[number][name] for name, number in mapping.joints.items()
@@ -277,7 +281,7 @@ def _filled(name: str, parent: str, found: dict[str, Floats]) -> Floats:
 
 
 def _add_angles(
-    angles: dict[str, float], seen: Placed, turns: list[Floats], mapping: JointMap, figure: Figure, world: Floats
+    angles: dict[str, float], seen: Placed, turns: list[Floats], mapping: Correspondence, figure: Figure, world: Floats
 ) -> None:
     for name in LIMB_NAMES:
         end = bone_end(name)
@@ -289,7 +293,7 @@ def _add_angles(
         angles[name] = angles.get(name, 0.0) + float(np.degrees(np.arccos(cosine)).sum())
 
 
-def _add_upright(seen: Placed, mapping: JointMap, world: Floats) -> Floats:
+def _add_upright(seen: Placed, mapping: Correspondence, world: Floats) -> Floats:
     at = {name: seen.places[mapping.joints[name]] for name in mapping.joints}
     rise = (_middle(at, "shoulder") - _middle(at, "ankle")) @ world.T
     rise /= np.maximum(np.linalg.norm(rise, axis=1, keepdims=True), 1e-12)

@@ -57,7 +57,7 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointMap:
+class Correspondence:
     """A table applied to a figure.
 
     Attributes:
@@ -172,7 +172,7 @@ def _direction(value: Any) -> tuple[float, float, float]:
 # --- applying a table -------------------------------------------------------------------------
 
 
-def candidates(source: Source, table: Table | None = None) -> list[JointMap]:
+def candidates(source: Source, table: Table | None = None) -> list[Correspondence]:
     """The tables that name every joint the body needs, the best first; the given one alone when one is given.
 
     Raises:
@@ -180,7 +180,7 @@ def candidates(source: Source, table: Table | None = None) -> list[JointMap]:
     """
     names = _by_plain_name(source)
     wanted = [table] if table else [t for t in tables().values() if not t.only_when_named]
-    found = [applied for t in wanted if isinstance(applied := _applied(source, names, t), JointMap)]
+    found = [applied for t in wanted if isinstance(applied := _applied(source, names, t), Correspondence)]
     if not found:
         shortages = [missing for t in wanted if isinstance(missing := _applied(source, names, t), list)]
         missing = min(shortages, key=len)
@@ -218,7 +218,7 @@ def _shared_prefix(names: Sequence[str]) -> str:
     return first[:length] if length >= 3 else ""
 
 
-def _applied(source: Source, names: Mapping[str, int], table: Table) -> JointMap | list[str]:
+def _applied(source: Source, names: Mapping[str, int], table: Table) -> Correspondence | list[str]:
     """The mapping, or the required joints that the figure lacks."""
     joints: dict[str, int] = {}
     # Required joints first: where a figure has no collar, its "shoulder" is the upper arm.
@@ -240,4 +240,4 @@ def _applied(source: Source, names: Mapping[str, int], table: Table) -> JointMap
     )
     filled = tuple(name for name in BODY if name not in joints and name not in halfway)
     axes = {names[_plain(name)]: text for name, text in table.rest_axes.items() if _plain(name) in names}
-    return JointMap(table=table, joints=joints, halfway=halfway, rest_axes=axes, unmapped=unmapped, filled=filled)
+    return Correspondence(table=table, joints=joints, halfway=halfway, rest_axes=axes, unmapped=unmapped, filled=filled)

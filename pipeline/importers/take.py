@@ -20,10 +20,10 @@ from pipeline.importers.figure import Figure, joint_places
 from pipeline.importers.floor import find_floor
 from pipeline.importers.recognise import kind_of
 from pipeline.importers.retarget import RestPose, Retargeted, rest_pose, retarget
-from pipeline.importers.skeletons import JointMap, Table, candidates
+from pipeline.importers.skeletons import Correspondence, Table, candidates
 from pipeline.importers.smpl import POSE_WIDTH, ankles_to_shoulders, read_smpl
 from pipeline.importers.source import Source
-from pipeline.importers.verify import Take, TakeCheck, clean_run, verify
+from pipeline.importers.verify import CheckedTake, TakeCheck, clean_run, verify
 
 _AT_REST = np.deg2rad(5.0)
 _SUBJECTS = re.compile(r"(?P<a>subject\d+)|^(?P<b>\d+)_\d+|_(?P<c>d\d\d)_")
@@ -183,7 +183,7 @@ def _captured(
     )
 
 
-def _fitting(source: Source, options: Options) -> tuple[JointMap, RestPose]:
+def _fitting(source: Source, options: Options) -> tuple[Correspondence, RestPose]:
     """The first table whose names are there and whose rest pose stands like a person, along `up` when that is given."""
     wrong: ItemError | None = None
     for mapping in candidates(source, options.table):
@@ -220,7 +220,7 @@ def _rate(
     return snap_rate(rate), where, [note] if unsure else []
 
 
-def _lead_in(source: Source, mapping: JointMap) -> int:
+def _lead_in(source: Source, mapping: Correspondence) -> int:
     """Number of frames before the capture: as the table states, if the file starts in the rest pose."""
     lead = mapping.table.lead_in
     if not lead or source.frames <= lead + 1:
@@ -316,7 +316,7 @@ def _standing(
     places = places[run]
     floor = find_floor(places, fps, figure, policy=floor_policy)
     up = np.array([0.0, 0.0, floor.shift])
-    take = Take(
+    take = CheckedTake(
         places=places + up, fps=fps, figure=figure, floor=floor, bone_angles=moved.bone_angles, upright=moved.upright,
         up_known=up_known,
     )  # fmt: skip

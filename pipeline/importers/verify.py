@@ -65,7 +65,7 @@ class TakeCheck:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Take:
+class CheckedTake:
     """The input of the checks: places (T, B, 3) metres, world with z up, and facts from retargeting.
 
     `up_known`: the axis that is up is a fact of the database or was given, so that people may lie as they like.
@@ -80,9 +80,9 @@ class Take:
     up_known: bool = True
 
 
-def verify(take: Take) -> list[TakeCheck]:
+def verify(take: CheckedTake) -> list[TakeCheck]:
     """All checks, in a fixed order."""
-    checks: tuple[Callable[[Take], TakeCheck], ...] = (_motion, _bones, _up, _sides, _feet, _gravity)
+    checks: tuple[Callable[[CheckedTake], TakeCheck], ...] = (_motion, _bones, _up, _sides, _feet, _gravity)
     return [check(take) for check in checks]
 
 
@@ -110,14 +110,14 @@ def clean_run(places: Floats, fps: float) -> tuple[slice, str]:
     )
 
 
-def _motion(take: Take) -> TakeCheck:
+def _motion(take: CheckedTake) -> TakeCheck:
     reach = float(np.linalg.norm(take.places - take.places[:1], axis=2).max())
     if reach < STILLEST:
         return TakeCheck("motion", "rejected", reach, "nothing moves")
     return TakeCheck("motion", "ok", reach, f"joints move by up to {reach:.2f} m")
 
 
-def _bones(take: Take) -> TakeCheck:
+def _bones(take: CheckedTake) -> TakeCheck:
     if not take.bone_angles:
         return TakeCheck("bones", "ok", None, "rotations are the body's own")
     name, angle = max(take.bone_angles.items(), key=lambda item: item[1])
@@ -127,7 +127,7 @@ def _bones(take: Take) -> TakeCheck:
     return TakeCheck("bones", "ok", angle, f"{sentence}, the most of all limbs")
 
 
-def _up(take: Take) -> TakeCheck:
+def _up(take: CheckedTake) -> TakeCheck:
     up, across = float(take.upright[2]), float(np.abs(take.upright[:2]).max())
     lying = (abs(up) < 0.3 and across > 0.8) or up < -0.6
     sentence = f"shoulders stand over ankles at a cosine of {up:.2f} with the vertical"
@@ -139,7 +139,7 @@ def _up(take: Take) -> TakeCheck:
     return TakeCheck("up", "rejected", up, f"{sentence}: {advice}")
 
 
-def _sides(take: Take) -> TakeCheck:
+def _sides(take: CheckedTake) -> TakeCheck:
     hips = take.places[:, NUMBER["left_hip"]] - take.places[:, NUMBER["right_hip"]]
     shoulders = take.places[:, NUMBER["left_shoulder"]] - take.places[:, NUMBER["right_shoulder"]]
     agree = (hips * shoulders).sum(axis=1)
@@ -150,7 +150,7 @@ def _sides(take: Take) -> TakeCheck:
     return TakeCheck("sides", "rejected", mean, "left hips and left shoulders are on different sides")
 
 
-def _feet(take: Take) -> TakeCheck:
+def _feet(take: CheckedTake) -> TakeCheck:
     floor = take.floor
     if floor.height is None:
         return TakeCheck("feet", "warning", None, "no foot is ever planted: heights are kept")
@@ -170,7 +170,7 @@ def _feet(take: Take) -> TakeCheck:
 # --- gravity ----------------------------------------------------------------------------------
 
 
-def _gravity(take: Take) -> TakeCheck:
+def _gravity(take: CheckedTake) -> TakeCheck:
     falls = flights(take)
     if not falls:
         return TakeCheck("gravity", "ok", None, "no flight to measure the rate by")
@@ -188,7 +188,7 @@ def _gravity(take: Take) -> TakeCheck:
     return TakeCheck("gravity", "warning", g, f"{sentence}, not 9.8")
 
 
-def flights(take: Take) -> list[float]:
+def flights(take: CheckedTake) -> list[float]:
     """Accelerations in m/s², downwards positive, of the centre of mass while both feet are off the floor.
 
     Parabolas over the middle of each flight; flights whose path is not a parabola (a swing, a climb) are left out.

@@ -14,7 +14,7 @@ def published(split: str) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in table("mpi_inf_3dhp")[split]["video"]}
 
 
-def differences(contents: Contents) -> Iterator[str]:
+def differences_from_published(contents: Contents) -> Iterator[str]:
     """Where counts and rates differ from the published files; one sentence for each kind of difference."""
     known, split = published(contents.split), contents.split
     frames: dict[str, str] = {}

@@ -25,7 +25,7 @@ from pipeline.mpi3dhp.geometry import (
     joint_order,
     sampled,
 )
-from pipeline.mpi3dhp.published import differences
+from pipeline.mpi3dhp.published import differences_from_published
 from pipeline.pack.benchmark import BenchmarkFile
 from pipeline.sources.facts import table
 
@@ -86,7 +86,7 @@ class Looked:
             yield f"the 3D of {n} videos is in metres and is multiplied by 1,000"
         if n := sum(video.valid is None for video in videos) if self.contents.split == "test" else 0:
             yield f"{n} test videos have no valid flags: all their frames would be scored"
-        yield from differences(self.contents)
+        yield from differences_from_published(self.contents)
 
 
 def protocols_of(kind: Kind) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ COARSE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class LazyMotion:
     """A motion to look at; its frames are read when needed, and more than once."""
 
     motion_id: str
@@ -61,7 +61,7 @@ def heights(frames: Floats) -> Float64s:
     return (z[:, 1:] - z[:, :1]) * scale
 
 
-def find_duplicates(takes: Sequence[Take]) -> list[DuplicateRow]:
+def find_duplicates(takes: Sequence[LazyMotion]) -> list[DuplicateRow]:
     """Every two motions that are one take, in order of id. Keeps 34 numbers per motion in memory."""
     usual = sorted(takes, key=lambda take: take.motion_id)
     rows = []
@@ -82,7 +82,7 @@ BLOCK = 1 << 16
 """Pairs of motions compared at a time."""
 
 
-def _candidates(takes: Sequence[Take]) -> Iterator[tuple[int, int]]:
+def _candidates(takes: Sequence[LazyMotion]) -> Iterator[tuple[int, int]]:
     """Pairs of like length whose heights have like means and spreads; all others cannot be one take."""
     block = max(1, BLOCK // max(len(takes), 1))
     lengths = np.zeros(len(takes))
@@ -144,7 +144,7 @@ def _rms(a: Float64s, b: Float64s, shift: int, step: int = 1) -> float:
     return float(np.sqrt(np.square(left[::step] - right[::step]).mean()))
 
 
-def _row(a: Take, b: Take, apart: float, shift: int, overlap: float) -> DuplicateRow:
+def _row(a: LazyMotion, b: LazyMotion, apart: float, shift: int, overlap: float) -> DuplicateRow:
     return DuplicateRow(
         duplicate_id=f"{a.motion_id} = {b.motion_id}",
         motion_a=a.motion_id,
@@ -160,7 +160,7 @@ def _row(a: Take, b: Take, apart: float, shift: int, overlap: float) -> Duplicat
     )
 
 
-def known_copy(a: Take, b: Take) -> bool:
+def known_copy(a: LazyMotion, b: LazyMotion) -> bool:
     """Whether manifests/amass.toml says that the two subjects hold the same takes."""
     for row in facts.table("amass")["same_takes"]:
         name = facts.canonical_dataset(row["dataset"])

@@ -32,7 +32,7 @@ from pipeline.engine.manifest import (
     write_rows,
 )
 from pipeline.engine.row_index import lookup
-from pipeline.engine.stage import Result, Stage
+from pipeline.engine.stage import Stage, StageResult
 from pipeline.pack.content import content_rows
 from pipeline.pack.selection import LeftOut, label_rows, labelled_motions, left_out, left_out_rows
 
@@ -42,7 +42,7 @@ LICENCE = (
 )
 
 
-Stages = Mapping[str, Result]
+Stages = Mapping[str, StageResult]
 """Name → finished stage, of those that shards are made from."""
 
 BEFORE = ("index", "keypoints", "pairs", "copies", "project-2d")
@@ -324,5 +324,5 @@ def _of_split(split: str, shards: Sequence[dict[str, Any]]) -> dict[str, int]:
     return {name: sum(row[name] for row in rows) for name in ("motions", "clips", "pairs", "frames")}
 
 
-def _reasons(result: Result, table: str) -> dict[str, int]:
+def _reasons(result: StageResult, table: str) -> dict[str, int]:
     return dict(sorted(Counter(row["reason"] for _, row in read_lines(result.table(table))).items()))

@@ -21,7 +21,7 @@ from pipeline.engine.manifest import (
     read_rows,
 )
 from pipeline.engine.row_index import lookup
-from pipeline.engine.stage import Result
+from pipeline.engine.stage import StageResult
 from pipeline.pack.duplicates import copies_to_drop
 
 SAME_TAKE = "same take as another motion"
@@ -51,7 +51,7 @@ class LeftOut:
         return BEYOND_CAP if pair_id in self.pairs.get(motion_id, ()) else ""
 
 
-def left_out(keypoints: Result, pairs: Result, copies: Result, config: PackConfig) -> LeftOut:
+def left_out(keypoints: StageResult, pairs: StageResult, copies: StageResult, config: PackConfig) -> LeftOut:
     """What `pack.duplicates` and `pack.max_per_label` leave out of these finished stages; by default nothing.
 
     Copies go first, so that a cap counts only pairs that could be trained on. It never touches validation.
@@ -80,11 +80,11 @@ def left_out(keypoints: Result, pairs: Result, copies: Result, config: PackConfi
     )
 
 
-def _rows(pairs: Result) -> Iterator[tuple[str, PairRow]]:
+def _rows(pairs: StageResult) -> Iterator[tuple[str, PairRow]]:
     return ((motion_of(asdict(row)), row) for row in read_rows(pairs.table("pairs"), PairRow))
 
 
-def left_out_rows(pairs: Result, left: LeftOut) -> Iterator[DropRow]:
+def left_out_rows(pairs: StageResult, left: LeftOut) -> Iterator[DropRow]:
     """A row of `dropped.jsonl` for each pair that is left out, under the pair's own id."""
     clips = lookup(pairs.table("clips"))
     for motion_id, pair in _rows(pairs):
@@ -102,7 +102,7 @@ def left_out_rows(pairs: Result, left: LeftOut) -> Iterator[DropRow]:
         )
 
 
-def labelled_motions(pairs: Result) -> dict[str, str]:
+def labelled_motions(pairs: StageResult) -> dict[str, str]:
     """Motion → split, of every motion that has a clip."""
     splits: dict[str, str] = {}
     for clip in read_rows(pairs.table("clips"), ClipRow):

@@ -18,7 +18,7 @@ from pipeline.engine.item import Item
 from pipeline.engine.journal import locked
 from pipeline.engine.manifest import KeypointRow, MotionRow, read_rows
 from pipeline.engine.runner import Runner
-from pipeline.engine.stage import Result, Stage, published, run_stage, why_stale
+from pipeline.engine.stage import Stage, StageResult, published, run_stage, why_stale
 from pipeline.pack.motions import finish_folder, pack_items, pack_stage
 from pipeline.stages.copies import copies_items, copies_stage
 from pipeline.stages.index import index_items, index_stage, still_the_same, times_of
@@ -86,11 +86,11 @@ class Build:
     def __init__(self, config: DataConfig, work: Path, out: Path, options: RunOptions | None = None) -> None:
         self.config, self.work, self.out = config, work, out
         self.options = options or RunOptions()
-        self.results: dict[str, Result] = {}
+        self.results: dict[str, StageResult] = {}
 
     # --- doing it -----------------------------------------------------------------------------
 
-    def run(self, target: str = "pack") -> dict[str, Result]:
+    def run(self, target: str = "pack") -> dict[str, StageResult]:
         """Bring the target and everything before it up to date.
 
         Raises:
@@ -104,7 +104,7 @@ class Build:
                 self.results[name] = self._run_stage(name, runner)
         return self.results
 
-    def _run_stage(self, name: str, runner: Runner) -> Result:
+    def _run_stage(self, name: str, runner: Runner) -> StageResult:
         """Run one stage; the memory it needed is free when this returns."""
         stage, items, context = self._prepared(name)
         if name == "index":

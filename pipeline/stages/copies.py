@@ -13,8 +13,8 @@ from actionpose.arrays import Floats
 from actionpose.config import fingerprint
 from pipeline.engine.item import Item, Rows
 from pipeline.engine.manifest import KeypointRow, MotionRow, read_rows
-from pipeline.engine.stage import Result, Stage
-from pipeline.pack.duplicates import Take, find_duplicates
+from pipeline.engine.stage import Stage, StageResult
+from pipeline.pack.duplicates import LazyMotion, find_duplicates
 from pipeline.pack.selection import labelled_motions
 from pipeline.sources import facts
 
@@ -29,7 +29,7 @@ def copies_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
     return {"duplicates": find_duplicates(_takes(**context))}
 
 
-def _takes(index: Result, keypoints: Result, pairs: Result) -> list[Take]:
+def _takes(index: StageResult, keypoints: StageResult, pairs: StageResult) -> list[LazyMotion]:
     splits = labelled_motions(pairs)
     known = {
         row.motion_id: (intern(row.dataset), intern(row.subject))
@@ -37,7 +37,9 @@ def _takes(index: Result, keypoints: Result, pairs: Result) -> list[Take]:
         if row.motion_id in splits
     }
     return [
-        Take(row.motion_id, *known[row.motion_id], splits[row.motion_id], partial(_frames, keypoints.folder, row.file))
+        LazyMotion(
+            row.motion_id, *known[row.motion_id], splits[row.motion_id], partial(_frames, keypoints.folder, row.file)
+        )
         for row in read_rows(keypoints.table("keypoints"), KeypointRow)
         if row.motion_id in splits
     ]
@@ -48,7 +50,7 @@ def _frames(folder: Path, file: str) -> Floats:
     return frames
 
 
-def copies_stage(index: Result, keypoints: Result, pairs: Result) -> tuple[Stage, dict[str, Any]]:
+def copies_stage(index: StageResult, keypoints: StageResult, pairs: StageResult) -> tuple[Stage, dict[str, Any]]:
     """The stage and what its work needs; it runs in one process, since one look compares all."""
     payload = {
         "index": index.content,

@@ -16,7 +16,7 @@ from pipeline.config import DataConfig
 from pipeline.engine.checksum import checksum_file
 from pipeline.engine.item import Item, ItemError, Rows, Skip
 from pipeline.engine.manifest import MotionRow, read_rows
-from pipeline.engine.stage import Result, Stage
+from pipeline.engine.stage import Stage, StageResult
 from pipeline.sources import facts
 from pipeline.sources.amass import motion_files, motion_id, open_motion
 
@@ -116,7 +116,7 @@ def times_of(items: Iterable[Item]) -> str:
     return _fingerprint_of(items, "source", "bytes", "mtime_ns")
 
 
-def still_the_same(items: Iterable[Item], result: Result, root: Path) -> bool:
+def still_the_same(items: Iterable[Item], result: StageResult, root: Path) -> bool:
     """Whether files that have other times than they had hold what they held; a failed one is always looked at again."""
     known = {row.source: row.checksum for row in read_rows(result.table("motions"), MotionRow)}
     read = (item for item in items if item.data["source"] in known)

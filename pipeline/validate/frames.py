@@ -22,7 +22,7 @@ from actionpose.shards import ShardSet
 from actionpose.skeleton import BONES, JOINT_NAMES
 from pipeline.engine.manifest import ContentRow
 from pipeline.pack.content import TOLERANCE_M, compare, content_rows
-from pipeline.pack.duplicates import Take, find_duplicates
+from pipeline.pack.duplicates import LazyMotion, find_duplicates
 from pipeline.validate.check import Check, judged
 
 RIGID = ((2, 3), (5, 6), (12, 13), (15, 16))
@@ -262,7 +262,7 @@ def copies(shards: ShardSet) -> Check:
     m = shards.motions
     names = ("motion_id", "dataset", "subject", "split")
     takes = [
-        Take(**{name: str(m[name][n]) for name in names}, frames=partial(shards.motion_frames, n))
+        LazyMotion(**{name: str(m[name][n]) for name in names}, frames=partial(shards.motion_frames, n))
         for n in range(len(m["motion_id"]))
     ]
     found = find_duplicates(takes)

@@ -26,7 +26,7 @@ from pipeline.view.pictures import draw_mesh_png, export_glb
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
+class Preview:
     """Something to look at: frames (T, 17, 3) metres, z up."""
 
     frames: Floats
@@ -35,7 +35,7 @@ class Clip:
     title: str
 
 
-def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
+def find_clip(path: Path, clip_id: str = "", label: str = "") -> Preview:
     """The clip to show.
 
     Args:
@@ -48,7 +48,7 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
     """
     if path.is_file():
         frames, fps = read_keypoints(path)
-        return Clip(frames=frames, heading=facing_heading(frames)[0], fps=fps, title=path.name)
+        return Preview(frames=frames, heading=facing_heading(frames)[0], fps=fps, title=path.name)
     shards = ShardSet(path)
     motions = list(shards.motions["motion_id"])
     if shards.kind == "benchmark":
@@ -56,10 +56,10 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
     if clip_id in motions:
         number = motions.index(clip_id)
         frames, heading = shards.motion_frames(number), float(shards.motions["heading"][number])
-        return Clip(frames=frames, heading=heading, fps=shards.fps, title=clip_id)
+        return Preview(frames=frames, heading=heading, fps=shards.fps, title=clip_id)
     number = _clip_number(shards, clip_id, label)
     texts = [text for text, clip in zip(shards.pairs["text"], shards.pairs["clip"], strict=True) if clip == number]
-    return Clip(
+    return Preview(
         frames=shards.clip_frames(number),
         heading=float(shards.clips["heading"][number]),
         fps=shards.fps,
@@ -67,7 +67,7 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Clip:
     )
 
 
-def _video(shards: ShardSet, motions: list[str], motion_id: str) -> Clip:
+def _video(shards: ShardSet, motions: list[str], motion_id: str) -> Preview:
     """A benchmark's video, the first by default, in metres and upright: the front view is what its camera sees."""
     if motion_id and motion_id not in motions:
         raise UserError(f"there is no video '{motion_id}'", "list them: ap-data inspect FOLDER --table videos")
@@ -77,7 +77,7 @@ def _video(shards: ShardSet, motions: list[str], motion_id: str) -> Clip:
     seen = seen - seen[:, ROOT].mean(axis=0)
     frames = np.stack([seen[..., 0], seen[..., 2], -seen[..., 1]], axis=-1)
     title = " ".join(filter(None, [motions[number], str(shards.motions["action"][number])]))
-    return Clip(frames=frames, heading=0.0, fps=float(shards.motions["fps_true"][number]), title=title)
+    return Preview(frames=frames, heading=0.0, fps=float(shards.motions["fps_true"][number]), title=title)
 
 
 def _clip_number(shards: ShardSet, clip_id: str, label: str) -> int:

@@ -21,7 +21,7 @@ from actionpose.report.build import build_report, summary_text
 from actionpose.report.facts import sample_clips, viewer_clip
 from actionpose.report.svg import Axis, Bar, Series, bar_rows, histogram, line_chart, nice_ticks, number
 from actionpose.report.tables import gain_sentence
-from actionpose.runs.results import differences, read_run
+from actionpose.runs.results import pretraining_gains, read_run
 from actionpose.runs.seeds import Change
 from actionpose.schema import Summary, Transitions
 from actionpose.shards import ShardSet
@@ -371,7 +371,7 @@ def test_runs_on_other_data_or_protocols_are_never_compared(tmp_path: Path) -> N
     )  # fmt: skip
     for k, change in enumerate(changes):
         other = read_run(write_run(tmp_path / f"b{k}", results=[result(70, **change)], init="")).results
-        assert differences([*same, *other]) == []
+        assert pretraining_gains([*same, *other]) == []
 
 
 def test_a_pretraining_run_and_baselines_are_shown_but_not_compared(tmp_path: Path, shards: Path) -> None:
@@ -400,14 +400,14 @@ def seeds_of(tmp_path: Path, *runs: tuple[float, int, str]) -> list[Any]:
 def test_runs_are_compared_seed_by_seed(tmp_path: Path) -> None:
     # Seed 2 is easy for both sides, and seed 9 has no partner.
     rows = seeds_of(tmp_path, (50, 1, "x"), (22, 2, "x"), (90, 9, "x"), (60, 1, ""), (30, 2, ""))
-    (gain,) = differences(rows)
+    (gain,) = pretraining_gains(rows)
     assert gain.paired == Change(seeds=(1, 2), mean=-9.0, spread=pytest.approx(2**0.5), lower=2)
     assert (gain.with_mm, gain.without_mm, gain.change_mm) == (36, 45, -9)
     assert "paired over 2 seeds, standard deviation 1.4 mm, lower in 2" in gain_sentence(gain)
 
 
 def test_runs_that_share_no_seed_are_averaged_and_reported_as_unpaired(tmp_path: Path) -> None:
-    (gain,) = differences(seeds_of(tmp_path, (50, 1, "x"), (54, 2, "x"), (70, 3, "")))
+    (gain,) = pretraining_gains(seeds_of(tmp_path, (50, 1, "x"), (54, 2, "x"), (70, 3, "")))
     assert (gain.with_mm, gain.without_mm, gain.runs_with, gain.runs_without) == (52, 70, 2, 1)
     assert gain.paired.seeds == ()
     assert "share no seed, so nothing is paired" in gain_sentence(gain)

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.demo.catalogue import ACTIONS
 from pipeline.demo.labels import babel_json
-from pipeline.demo.script import NTSC, ODDITIES, SUBJECTS, Scene, style_of, write_scenes
+from pipeline.demo.script import NTSC, ODDITIES, SUBJECTS, DemoSequence, style_of, write_scenes
 
 SCENES = write_scenes(10.0, 0)
 WORLD: dict[str, dict[str, Any]] = {split: json.loads(babel_json(SCENES, split, 0)) for split in ("train", "val")}
@@ -20,7 +20,7 @@ ENTRIES = [entry for split in WORLD.values() for entry in split.values()]
 FRAMED = [entry for entry in ENTRIES if entry["frame_ann"]]
 
 
-def of(oddity: str) -> list[tuple[Scene, dict[str, Any]]]:
+def of(oddity: str) -> list[tuple[DemoSequence, dict[str, Any]]]:
     by_sid = {entry["babel_sid"]: entry for entry in ENTRIES}
     return [(scene, by_sid[scene.sid]) for scene in SCENES if scene.oddity == oddity]
 

@@ -12,7 +12,7 @@ from pipeline.body.rotations import rotation_matrices, rotations_about
 from pipeline.demo import rig as r
 from pipeline.demo.catalogue import ACTIONS
 from pipeline.demo.curves import keyed
-from pipeline.demo.motion import Cue, Motion, perform, relaxed_hands
+from pipeline.demo.motion import Cue, Performance, perform, relaxed_hands
 from pipeline.demo.pose import Style
 from tests.makers.kinematics import forward
 
@@ -24,7 +24,7 @@ LABELS = tuple(ACTIONS)
 
 
 @cache
-def film(label: str, seed: int = 0) -> tuple[Motion, np.ndarray, np.ndarray, slice]:
+def film(label: str, seed: int = 0) -> tuple[Performance, np.ndarray, np.ndarray, slice]:
     """An action between two others: motion, joints (T, 22, 3), pelvis rotations (T, 3, 3), the action's frames."""
     action = ACTIONS[label]
     end = START + action.seconds[1]
@@ -37,7 +37,7 @@ def film(label: str, seed: int = 0) -> tuple[Motion, np.ndarray, np.ndarray, sli
     return motion, places, turns[:, 0], slice(round(START * RATE), round(end * RATE))
 
 
-def posed(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+def posed(motion: Performance) -> tuple[np.ndarray, np.ndarray]:
     """Joints and rotations of a motion, from the numbers a file would hold."""
     vectors = motion.poses.reshape(len(motion.poses), 52, 3)[:, :22]
     rotations = rotation_matrices(vectors.transpose(1, 2, 0)).transpose(3, 0, 1, 2)

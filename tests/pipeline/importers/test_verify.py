@@ -12,7 +12,7 @@ from pipeline.engine.item import ItemError
 from pipeline.importers.figure import joint_places, load_figure
 from pipeline.importers.floor import find_floor
 from pipeline.importers.take import Imported, Options, import_file
-from pipeline.importers.verify import Take, clean_run, flights
+from pipeline.importers.verify import CheckedTake, clean_run, flights
 from tests.makers.captured import Person, jumper, write_bvh
 
 FIGURE = load_figure(None)
@@ -58,7 +58,7 @@ def test_swings_are_no_flights():
     trans = person.trans.copy()
     trans[:, 2] = -FIGURE.sole + 0.8 + 0.4 * np.sin(2 * np.pi * time * 1.3)
     places = joint_places(FIGURE, person.poses, trans)
-    take = Take(
+    take = CheckedTake(
         places=places,
         fps=60,
         figure=FIGURE,

@@ -7,7 +7,7 @@ import pytest
 
 from actionpose.geometry import rotation_z
 from pipeline.engine.manifest import DuplicateRow
-from pipeline.pack.duplicates import Take, copies_to_drop, find_duplicates, heights, known_copy, same_take
+from pipeline.pack.duplicates import LazyMotion, copies_to_drop, find_duplicates, heights, known_copy, same_take
 from tests.makers.shards import REST
 
 
@@ -21,12 +21,12 @@ def action(frames: int = 150, seed: int = 0) -> np.ndarray:
     return pose
 
 
-def take(frames: np.ndarray, motion_id: str = "CMU/63/63_01", split: str = "train") -> Take:
+def take(frames: np.ndarray, motion_id: str = "CMU/63/63_01", split: str = "train") -> LazyMotion:
     dataset, subject, _ = motion_id.split("/")
-    return Take(motion_id=motion_id, dataset=dataset, subject=subject, split=split, frames=lambda: frames)
+    return LazyMotion(motion_id=motion_id, dataset=dataset, subject=subject, split=split, frames=lambda: frames)
 
 
-def found(*takes: Take) -> list[DuplicateRow]:
+def found(*takes: LazyMotion) -> list[DuplicateRow]:
     return find_duplicates(takes)
 
 
