@@ -128,7 +128,7 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
         assert work is not None
         _run_target(build_for(config, work / "shards", work, run_settings(**run)), "keypoints")
         return
-    from pipeline.stages.build import check_inputs
+    from pipeline.stages.inputs import check_inputs
     from pipeline.stages.keypoints import keypoints_file
 
     check_inputs(config, ("body", "regressor"), "keypoints")
@@ -202,7 +202,7 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
             raise click.UsageError("give --work DIR, or --dry-run to see only the counts")
         _run_target(build_for(config, work / "shards", work, run_settings(**run)), "pairs")
         return
-    from pipeline.stages.build import check_inputs
+    from pipeline.stages.inputs import check_inputs
     from pipeline.stages.label_counts import plan_from_json, plans_by_policy
 
     check_inputs(config, ("babel",), "pairs")
@@ -232,6 +232,7 @@ def build_babel(settings: Settings, out: Path, work: Path | None, dry_run: bool,
     run = {name: given.pop(name) for name in RUN_NAMES}
     build = build_for(data_config(settings, **given), out, work, run_settings(**run))
     if dry_run:
+        build.open_inputs()
         _print_status(build, "table")
         next_step("Nothing was written.")
         return

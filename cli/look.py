@@ -123,7 +123,7 @@ def preview(
 
 def _preview_body(path: Path, config: DataConfig, output: Path | None, frame: int | None) -> None:
     from actionpose.picture.show import check_suffix
-    from pipeline.stages.build import check_inputs
+    from pipeline.stages.inputs import check_inputs
     from pipeline.view.find import show_body
 
     if output is None:

@@ -9,9 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actionpose.errors import UserError
 from actionpose.files import PARTIAL, write_text
-from actionpose.places import not_there
 from actionpose.shards import check_place
 from pipeline.config import DataConfig, RunOptions
 from pipeline.engine.item import Item
@@ -22,6 +20,7 @@ from pipeline.engine.stage import Stage, StageResult, published, run_stage, why_
 from pipeline.pack.motions import finish_folder, pack_items, pack_stage
 from pipeline.stages.copies import copies_items, copies_stage
 from pipeline.stages.index import index_items, index_stage, still_the_same, times_of
+from pipeline.stages.inputs import check_inputs, open_inputs
 from pipeline.stages.keypoints import keypoint_items, keypoints_stage
 from pipeline.stages.pairs import pair_items, pairs_stage
 from pipeline.stages.project import project_items, project_stage
@@ -63,23 +62,6 @@ class StageStatus:
     rows: dict[str, int] = field(default_factory=dict)
 
 
-def check_inputs(config: DataConfig, names: tuple[str, ...], needed_by: str) -> None:
-    """These inputs are given and there.
-
-    Raises:
-        UserError: one is not, with the option that gives it.
-    """
-    for name in names:
-        value = getattr(config.inputs, name)
-        if not value:
-            raise UserError(
-                f"{name}: no path given, and {needed_by} needs it",
-                f"give --{name} PATH, or inputs.{name} in a settings file; `ap-data demo --out DIR` makes them all",
-            )
-        if not Path(value).expanduser().exists():
-            raise not_there(Path(value).expanduser(), f"check the path given with --{name}")
-
-
 class Build:
     """One build: settings, the folder of the stages (`work`) and of the shards (`out`)."""
 
@@ -96,13 +78,22 @@ class Build:
         Raises:
             UserError: an input is missing, the place of the shards holds something else, a stage gives up.
         """
-        check_inputs(self.config, NEEDS[target], target)
+        self.open_inputs(target)
         if target == "pack":
             check_place(self.out)
         with Runner(self.options) as runner:
             for name in (*FEEDS[target], target):
                 self.results[name] = self._run_stage(name, runner)
         return self.results
+
+    def open_inputs(self, target: str = "pack") -> None:
+        """Look into the inputs that the target needs, before any long work.
+
+        Raises:
+            UserError: one is missing or cannot be used.
+        """
+        check_inputs(self.config, NEEDS[target], target)
+        open_inputs(self.config, NEEDS[target])
 
     def _run_stage(self, name: str, runner: Runner) -> StageResult:
         """Run one stage; the memory it needed is free when this returns."""
