@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from actionpose.data.samples import DataConfig
 from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
-from actionpose.evaluate import matfile, scoring
+from actionpose.evaluate import scoring
 from actionpose.evaluate.metrics import JointOrder, human36m_order, mpjpe
 from actionpose.evaluate.protocols import Protocol, counted_frames, protocol_of, skip_reason, valid_frames, windowing_of
 from actionpose.evaluate.result import Result
+from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 from actionpose.places import not_there
 from actionpose.plain_npz import read_plain_npz
@@ -79,7 +80,7 @@ def read_predictions(path: Path, joints: JointOrder | None = None) -> Prediction
     if not path.exists():
         raise not_there(path, "give an .npz or .mat with an array of poses for each video")
     is_mat = path.suffix.lower() == ".mat"
-    arrays, about = (matfile.read_arrays(path), {}) if is_mat else _read_npz(path)
+    arrays, about = _read_mat(path) if is_mat else _read_npz(path)
     order = joints or ("3dhp" if is_mat else "h36m")
     if not arrays:
         raise UserError(f"{path} holds no arrays", "it needs one (n, 17, 3) for each video")
@@ -89,6 +90,12 @@ def read_predictions(path: Path, joints: JointOrder | None = None) -> Prediction
         joints=order,
         about=about,
     )
+
+
+def _read_mat(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    with needed_for("a Matlab file", "train"):
+        from actionpose.evaluate.matfile import read_arrays
+    return read_arrays(path), {}
 
 
 def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
