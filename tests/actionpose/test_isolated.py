@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actionpose import isolated
 from actionpose.errors import UserError
 from actionpose.isolated import Limits, call
 from tests.makers import readers
@@ -80,3 +82,47 @@ def test_nothing_but_an_ordinary_file_is_opened(tmp_path: Path):
             call("tests.makers.readers:make_plain", place)
     with pytest.raises(UserError, match="No such file"):
         call("tests.makers.readers:make_plain", tmp_path / "none")
+
+
+def test_values_may_be_nested_40_deep_and_no_deeper(file: Path):
+    assert len(str(call("tests.makers.readers:make_nested", file, 40))) == 82
+    with pytest.raises(UserError, match="nested more than 40 deep"):
+        call("tests.makers.readers:make_nested", file, 41)
+
+
+def test_what_a_reader_started_ends_with_it(file: Path):
+    status = Path("/proc") / str(call("tests.makers.readers:start_another", file)) / "status"
+    if not Path("/proc/self/status").is_file():
+        pytest.skip("this system does not show its processes under /proc")
+    until = time.monotonic() + 10
+    while status.is_file() and "State:\tZ" not in status.read_text() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not status.is_file() or "State:\tZ" in status.read_text()
+
+
+FORGED = {
+    "an array beyond the end": ["a", "<f8", [1000], 0, False],
+    "an array before the beginning": ["a", "<f8", [1], -8, False],
+    "an array of pointers": ["a", "|O8", [1], 0, False],
+    "an array of nothing": ["a", "<U0", [1], 0, False],
+    "an array of a negative length": ["a", "<f8", [-1], 0, False],
+    "letters that are none": ["a", "<U1", [1], 8, False],
+    "a list that multiplies": ["l", [1, 1 << 40]],
+    "a number of things below none": ["l", [1, -1]],
+    "a kind that is not known": ["x", 1],
+    "an object without a name": {"a": 1},
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_an_answer_is_not_believed(name: str, file: Path, monkeypatch: pytest.MonkeyPatch):
+    """A child that was taken over hands back nothing but sound values."""
+
+    def forge(request: Any, answer: Any, limits: Limits) -> int:
+        text = json.dumps({"value": FORGED[name]}).encode()
+        answer.write(bytes(8) + b"\xff" * 8 + text + len(text).to_bytes(8, "little"))
+        return 0
+
+    monkeypatch.setattr(isolated, "_run", forge)
+    with pytest.raises(UserError, match="no sound answer"):
+        call("tests.makers.readers:make_plain", file)

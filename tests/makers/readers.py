@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,19 @@ def make_plain(path: Path) -> Any:
         "objects": np.array([{"x": grid}, 3, "three"], dtype=object), "again": [grid, grid],
         "scalars": [np.float32(0.5), np.int64(3), np.str_("s"), np.bool_(True)],
     }  # fmt: skip
+
+
+def make_nested(path: Path, depth: int) -> list[Any]:
+    """Lists in lists, as deep as asked for."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def start_another(path: Path) -> int:
+    """Start a process that would outlive the reader; its id."""
+    if (pid := os.fork()) == 0:
+        time.sleep(60)
+        os._exit(0)
+    return pid

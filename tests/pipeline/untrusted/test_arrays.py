@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionpose.errors import UserError
+from pipeline.untrusted import arrays
 from pipeline.untrusted.pickles import unpickle
 
 ARRAYS = [
@@ -104,6 +105,15 @@ def test_a_state_that_numpy_never_wrote_is_refused_by_the_files_name(tmp_path: P
     path = written(tmp_path / "hostile.pkl", {"x": HOSTILE[what]})
     with pytest.raises(UserError, match=r"hostile\.pkl"):
         unpickle(path)
+
+
+def test_an_array_and_a_type_take_one_state_each():
+    """A second one would free memory that a view made in between still shows."""
+    array, code = arrays.reconstruct(), arrays.Dtype("f8")
+    for thing, state in ((code, (3, "<", None, None, None, -1, -1, 0)), (array, (1, (2,), code, False, bytes(16)))):
+        thing.__setstate__(state)
+        with pytest.raises(ValueError, match="two states"):
+            thing.__setstate__(state)
 
 
 def test_calling_the_name_of_the_array_class_makes_no_array(tmp_path: Path):

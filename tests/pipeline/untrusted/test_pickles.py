@@ -101,6 +101,15 @@ def test_every_way_in_which_python_writes_plain_data_passes_the_look_at_instruct
         opcodes.check(pickle.dumps([thing, nested, np.arange(6.0).reshape(2, 3), np.float32(1)], protocol))
 
 
+@pytest.mark.parametrize("name", ["bytes", "bytearray", "list", "tuple", "dict", "set", "frozenset"])
+def test_nothing_is_made_of_a_number_however_small(tmp_path, name):
+    """Of a number `bytes` makes as many zeros: a few bytes that fill the memory."""
+    path = tmp_path / "five.pkl"
+    path.write_bytes(b"\x80\x02c__builtin__\n" + name.encode() + b"\nK\x05\x85R.")
+    with pytest.raises(UserError, match=r"five\.pkl.* made of "):
+        unpickle(path)
+
+
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 def test_plain_data_come_out_as_they_went_in(tmp_path: Path, protocol: int):
     thing = {"train": {"n": ["a", "a", "b"], "x": [1.5, None], b"k": bytearray(b"ab"), ("S1", "c"): (1, 2), "e": b""}}

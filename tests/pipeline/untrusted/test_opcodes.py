@@ -1,0 +1,37 @@
+"""Instructions that no pickle of plain data has are refused before any is obeyed."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from pipeline.untrusted.opcodes import MAX_MARKS, MAX_TUPLES, Strange, check
+
+START = pickle.PROTO + b"\x04"
+
+STRANGE = {
+    "a memo of a billion places": (START + b"]r\xff\xff\xff?.", "notes its 3th instruction"),
+    "the same, as text": (b"]p1073741823\n.", "notes its 2th instruction"),
+    "containers in containers": (START + b"(" * (MAX_MARKS + 1) + b"t" * (MAX_MARKS + 1) + b".", "nested too deeply"),
+    "tuples in tuples": (START + b")" + b"\x85" * (MAX_TUPLES + 1) + b".", "nested too deeply"),
+    "a class and a call in one": (b"(ios\nsystem\n.", "has the instruction b'i'"),
+    "a call of what lies below": (b"(c__main__\nA\no.", "has the instruction b'o'"),
+    "a name for the one who loads": (b"Pname\n.", "has the instruction b'P'"),
+    "a number for a registered class": (START + b"\x82\x01.", "has the instruction"),
+    "bytes that are not there": (START + b"\x8e" + (1 << 40).to_bytes(8, "little") + b"x", "cut short"),
+    "a line without end": (b"cos", "cut short"),
+    "no end": (START + b"]", "cut short"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_strange_instructions_are_refused_by_what_they_are(name: str):
+    content, words = STRANGE[name]
+    with pytest.raises(Strange, match=words):
+        check(content)
+
+
+def test_containers_may_be_open_as_deep_as_is_said():
+    check(START + b"(" * MAX_MARKS + b"t" * MAX_MARKS + b".")
+    check(START + b")" + b"\x85" * (MAX_TUPLES - 1) + b".")
