@@ -34,6 +34,16 @@ def test_loops_end_and_every_file_comes_once_from_where_it_stands(tmp_path: Path
     assert [name for name in names(root) if name != "b/x"] == before
 
 
+def test_a_link_to_a_folder_above_leads_nowhere(tmp_path):
+    (tmp_path / "beside.npz").touch()
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "own.npz").touch()
+    for place in (tmp_path, tmp_path.parent, root):
+        (root / f"up_{len(place.parts)}").symlink_to(place)
+    assert list(walk(root)) == [root / "own.npz"]
+
+
 def test_a_linked_folder_from_elsewhere_is_followed_once(tmp_path: Path):
     root = tree(tmp_path / "r")
     tree(tmp_path / "elsewhere")
