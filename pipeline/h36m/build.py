@@ -11,6 +11,7 @@ import numpy as np
 from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
+from actionpose.walk import walk
 from pipeline.h36m import motionbert, videopose3d
 from pipeline.h36m.cameras import cameras
 from pipeline.h36m.extrinsics import HINT as CAMERAS_HINT
@@ -98,7 +99,8 @@ def _main_file(given: Path) -> Path:
             f"{given} holds files for several builds: {', '.join(path.name for path in mains)}",
             "name one: " + " or ".join(f"--h36m {path}" for path in mains),
         )
-    if (clip := next(iter(sorted(given.glob("*/*.pkl")) + sorted(given.glob("*/*/*.pkl"))), None)) is not None:
+    pickles = (path for path in walk(given, 3) if isinstance(path, Path) and path.suffix == ".pkl")
+    if (clip := next(pickles, None)) is not None:
         layout = layout_of(clip)
         if layout == "clip-pickle":
             raise UserError(f"{given}: a folder of clips ({clip.name}, …)", _ADVICE[layout])

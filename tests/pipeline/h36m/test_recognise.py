@@ -61,10 +61,13 @@ def test_another_file_is_refused_by_its_name_with_what_to_get(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-def test_a_folder_of_clips_is_recognised(tmp_path):
-    (tmp_path / "H36M-243" / "train").mkdir(parents=True)
-    dumped(tmp_path / "H36M-243/train/00000000.pkl", {"data_input": np.zeros((2, 17, 3)), "data_label": np.zeros(1)})
-    assert "a folder of clips" in run("--h36m", tmp_path / "H36M-243", "--out", tmp_path / "o").stderr
+def test_a_folder_of_clips_is_recognised_from_its_own_and_every_folder_above(tmp_path):
+    clips = tmp_path / "MB3D_f243s81" / "H36M-SH" / "train"
+    clips.mkdir(parents=True)
+    for number in range(2):
+        dumped(clips / f"{number:08d}.pkl", {"data_input": np.zeros((2, 17, 3)), "data_label": np.zeros(1)})
+    for folder in (clips, *clips.parents[:3]):
+        assert "a folder of clips" in run("--h36m", folder, "--out", tmp_path / "o").stderr, folder
 
 
 def test_files_cut_short_are_refused_wherever_they_end(demo, tmp_path):
