@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from actionpose.config import resolve
 from actionpose.data import projection, rng
-from actionpose.data.batches import Assembler
+from actionpose.data.batches import GPU_FRAMES, Assembler, epoch_batches
 from actionpose.data.corrupt import CorruptConfig, corrupt
 from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 from actionpose.runs import train as training
@@ -158,6 +159,31 @@ def test_deterministic_runs_set_what_cublas_asks_for(monkeypatch):
     finally:
         torch.use_deterministic_algorithms(False)
         os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+
+
+@pytest.mark.parametrize("more", [(), ("data.camera.random=true",), ("pose.frame_step=2",)])
+def test_frames_that_only_round_a_length_change_no_loss(shards, bert, more):
+    task, assemble = pretraining(shards, bert, "pooling.dropout=0", "data.bucket=true", *more)
+    rounding = dataclasses.replace(assemble, round_to=GPU_FRAMES)
+    lengths = assemble.table.length
+    longest = lengths.max()
+    seen = set()
+    for ids in epoch_batches(lengths, 4, seed=0, epoch=0):
+        plain, rounded = assemble(ids, 0), rounding(ids, 0)
+        frames = rounded["valid"].shape[1]
+        assert frames == longest or (frames < longest and frames % GPU_FRAMES == 0)
+        assert torch.equal(rounded["valid"].sum(dim=1), plain["valid"].sum(dim=1))
+        assert rounded["padded"] == (frames > lengths[ids].min())
+        outcome = []
+        for batch in (plain, rounded):
+            task.zero_grad()
+            terms, report = task(batch)
+            sum(terms.values()).backward()
+            outcome.append((terms, report, [p.grad for p in task.parameters() if p.grad is not None]))
+        for one, other in zip(*outcome, strict=True):
+            torch.testing.assert_close(other, one, atol=1e-6, rtol=1e-6)
+        seen |= {(plain["valid"].shape[1], frames)}
+    assert any(frames > before for before, frames in seen)
 
 
 # --- with one -----------------------------------------------------------------------------------
