@@ -114,7 +114,8 @@ def look_at_amass(root: Path, *, rate_overrides: bool, quick: bool = False, deep
             look.rows.append(MotionRow(**outcome.rows["motions"][0]))
     if deep:
         look.findings += _deep(look)
-    look.findings = [*_summary(look, items), *_failures(look), *look.findings]
+    failures = [_failure(look, reason, messages) for reason, messages in sorted(look.failures.items())]
+    look.findings = [*_summary(look, items), *failures, *look.findings]
     if look.rows:
         look.findings += [*too_deep(look.motions), *folder_names(look.motions)]
         look.findings += [rates(look.rows), *overrides(look.rows, rate_overrides)]
@@ -206,10 +207,6 @@ def _summary(look: AmassLook, items: list[Item]) -> list[Finding]:
 
 
 # --- files that cannot be used ----------------------------------------------------------------
-
-
-def _failures(look: AmassLook) -> list[Finding]:
-    return [_failure(look, reason, messages) for reason, messages in sorted(look.failures.items())]
 
 
 def _failure(look: AmassLook, reason: str, messages: list[str]) -> Finding:

@@ -29,9 +29,12 @@ def col(doc: str, **kwargs: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Base of all rows; `KEY` is the column that rows are sorted by and found by."""
+    """Base of all rows; `KEY`, the first column, is what rows are sorted by and found by."""
 
-    KEY: ClassVar[str] = "id"
+    KEY: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        cls.KEY = next(iter(cls.__annotations__))
 
     @property
     def key(self) -> str:
@@ -43,7 +46,6 @@ class Row:
 class MotionRow(Row):
     """One AMASS motion file, as found."""
 
-    KEY: ClassVar[str] = "motion_id"
     motion_id: str = col("dataset/subject/name, unique in a build")
     source: str = col("path relative to the AMASS root")
     dataset: str = col("folder of the sub-dataset, as on disk")
@@ -63,7 +65,6 @@ class MotionRow(Row):
 class KeypointRow(Row):
     """One motion as 17 keypoints at the target rate."""
 
-    KEY: ClassVar[str] = "motion_id"
     motion_id: str = col("the motion")
     file: str = col("(T, 17, 3) float32 .npy, metres, world frame, z up; relative to the stage folder")
     frames: int = col("T")
@@ -79,7 +80,6 @@ class KeypointRow(Row):
 class ViewRow(Row):
     """The cameras of one clip, or of one whole motion."""
 
-    KEY: ClassVar[str] = "id"
     id: str = col("clip_id, or motion_id for the whole motion")
     motion_id: str = col("the motion")
     heading: float = col("radians about the up axis, from the world's -y; taken out before the view is applied")
@@ -91,7 +91,6 @@ class ViewRow(Row):
 class ClipRow(Row):
     """A span of one motion that at least one text describes."""
 
-    KEY: ClassVar[str] = "clip_id"
     clip_id: str = col("motion_id#start-stop, with the gap added when there is one")
     motion_id: str = col("the motion")
     split: str = col("train or val")
@@ -108,7 +107,6 @@ class ClipRow(Row):
 class PairRow(Row):
     """One text for one clip."""
 
-    KEY: ClassVar[str] = "pair_id"
     pair_id: str = col("babel_sid and the label's number in it")
     clip_id: str = col("the clip")
     split: str = col("train or val")
@@ -129,7 +127,6 @@ class PairRow(Row):
 class TransitionRow(Row):
     """One label `transition` and what became of it."""
 
-    KEY: ClassVar[str] = "transition_id"
     transition_id: str = col("babel_sid and the label's number in it")
     babel_sid: str = col("BABEL's sequence id")
     start_s: float = col("seconds, as labelled")
@@ -144,7 +141,6 @@ class TransitionRow(Row):
 class DropRow(Row):
     """One label that made no pair, and why."""
 
-    KEY: ClassVar[str] = "drop_id"
     drop_id: str = col("babel_sid and the label's number in it")
     babel_sid: str = col("BABEL's sequence id")
     text: str = col("the label")
@@ -157,7 +153,6 @@ class DropRow(Row):
 class FailureRow(Row):
     """One item that could not be done (`failures.jsonl`) or is not for us (`skipped.jsonl`)."""
 
-    KEY: ClassVar[str] = "id"
     id: str = col("the item")
     stage: str = col("the stage it failed in")
     reason: str = col("a few words that can be counted")
@@ -168,7 +163,6 @@ class FailureRow(Row):
 class ShardRow(Row):
     """One shard file, as its index lists it."""
 
-    KEY: ClassVar[str] = "file"
     file: str = col("file name")
     split: str = col("train or val")
     frames: int = col("frames stored")
@@ -183,7 +177,6 @@ class ShardRow(Row):
 class ContentRow(Row):
     """What one motion holds, in a form that two people can compare without showing it to each other."""
 
-    KEY: ClassVar[str] = "motion_id"
     motion_id: str = col("the motion")
     frames: int = col("frames at the target rate")
     fps: float = col("target rate, Hz")
@@ -196,7 +189,6 @@ class ContentRow(Row):
 class DuplicateRow(Row):
     """Two motions that are one take under two ids."""
 
-    KEY: ClassVar[str] = "duplicate_id"
     duplicate_id: str = col("motion_a = motion_b")
     motion_a: str = col("the one whose id sorts first")
     motion_b: str = col("the other")
@@ -214,7 +206,6 @@ class DuplicateRow(Row):
 class LabelRow(Row):
     """One text, how often it is used, and how often training should draw it."""
 
-    KEY: ClassVar[str] = "text"
     text: str = col("the label")
     train: int = col("pairs in train")
     val: int = col("pairs in val")
@@ -226,7 +217,6 @@ class LabelRow(Row):
 class VideoRow(Row):
     """One video of one camera of a benchmark."""
 
-    KEY: ClassVar[str] = "motion_id"
     motion_id: str = col("h36m/… or 3dhp/…, unique in a build")
     dataset: str = col("Human3.6M or MPI-INF-3DHP")
     subject: str = col("S9, TS1, …")

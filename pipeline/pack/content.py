@@ -130,11 +130,8 @@ def _label_digests(shards: ShardSet) -> list[str]:
         concurrent = sorted(str(text) for text in pairs["concurrent"][number])
         labels_of[int(clips["motion"][clip])].append([*spans, *borders, *texts, *concurrent])
     splits = shards.motions["split"]
-    return [_digest([str(split), *sorted(map(canonical_json, labels_of[n]))]) for n, split in enumerate(splits)]
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+    labels = (canonical_json([str(s), *sorted(map(canonical_json, labels_of[n]))]) for n, s in enumerate(splits))
+    return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in labels]
 
 
 def read_content(path: Path) -> list[ContentRow]:

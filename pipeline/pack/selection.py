@@ -130,12 +130,8 @@ def beyond_cap(pairs: Iterable[tuple[str, str]], cap: int, seed: int = 0) -> set
         raise ValueError(f"a cap of {cap} would keep nothing")
     of_label: dict[str, list[tuple[bytes, str]]] = defaultdict(list)
     for pair_id, text in pairs:
-        of_label[text].append((_draw(seed, pair_id), pair_id))
+        of_label[text].append((hashlib.sha256(f"{seed}/{pair_id}".encode()).digest(), pair_id))
     return {pair_id for drawn in of_label.values() for _, pair_id in sorted(drawn)[cap:]}
-
-
-def _draw(seed: int, pair_id: str) -> bytes:
-    return hashlib.sha256(f"{seed}/{pair_id}".encode()).digest()
 
 
 def label_rows(pairs: Iterable[tuple[str, str, int]], fps: float) -> list[LabelRow]:

@@ -148,14 +148,10 @@ def _benchmark_text(s: dict[str, Any]) -> str:
         f"2D           {_listed(s['source_2d'])}",
         *(f"left out     {number:,} videos by {text}" for text, number in s["left_out"].items()),
         f"failures     {s['failures']:,}" + "".join(_stage_reasons(s["failure_reasons"])),
-        *(f"made from    {_file_text(file)}" for file in s["source"]),
+        *("made from    {file} {layout} {sha256}".format(**file) for file in s["source"]),
         f"licence      {s['licence']}",
     ]
     return "\n".join(lines)
-
-
-def _file_text(file: dict[str, str]) -> str:
-    return " ".join(file[name] for name in ("file", "layout", "sha256"))
 
 
 def _listed(counts: dict[str, int], unit: str = "") -> str:
