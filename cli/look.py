@@ -114,7 +114,7 @@ def preview(
         _preview_body(path, config, output, frame)
     elif output is None:
         found = find_clip(path, clip, label)
-        say(f"{found.title}\n{clip_as_text(found.frames, found.heading)}")
+        say(f"{_named(found)}\n{clip_as_text(found.frames, found.heading)}")
     else:
         _preview_clip(output, tuple(v.strip() for v in views.split(",")), lambda: find_clip(path, clip, label))
     if output is not None:
@@ -143,11 +143,16 @@ def _preview_clip(output: Path, views: tuple[str, ...], find: Callable[[], Previ
     clip = find()
     about = f"{len(clip.frames)} frames, {len(clip.frames) / clip.fps:.1f} s at {clip.fps:g} frames a second"
     people = (Person(points=clip.frames.astype(float)),)
+    shown = f"{clip.source} · {about}" if clip.source else about
     scene = Scene(
-        title=clip.title, about=about, people=people, fps=clip.fps, heading=clip.heading, views=(OBLIQUE, *views)
+        title=clip.title, about=shown, people=people, fps=clip.fps, heading=clip.heading, views=(OBLIQUE, *views)
     )
     show([scene], output, bar=frames_bar)
-    note(f"{clip.title}: {about}")
+    note(f"{_named(clip)}: {about}")
+
+
+def _named(clip: Preview) -> str:
+    return f"{clip.title}   ({clip.source})" if clip.source else clip.title
 
 
 @click.command(cls=Command)

@@ -50,7 +50,7 @@ def write_demo_film(folder: Path, shards: ShardSet, seed: int = 0) -> None:
     """
     motion, frames = _chosen(shards)
     world = np.asarray(shards.motion_frames(motion)[:frames], dtype=np.float64)
-    write_text(folder / FILM, json.dumps(_detections(world, seed), separators=(",", ":")) + "\n")
+    write_text(folder / FILM, json.dumps(detections(world, seed), separators=(",", ":")) + "\n")
     write_text(folder / LABELS, "\n".join(_labels(shards, motion, frames)) + "\n")
 
 
@@ -81,8 +81,13 @@ def _labels(shards: ShardSet, motion: int, frames: int) -> list[str]:
     return sorted(list(dict.fromkeys([*shown, *often]))[: max(CHOICES, len(shown))])
 
 
-def _detections(world: Floats, seed: int) -> list[dict[str, object]]:
-    """One entry of a COCO results file for each frame with a detection."""
+def detections(world: Floats, seed: int) -> list[dict[str, object]]:
+    """One entry of a COCO results file for each frame with a detection.
+
+    Args:
+        world: (T, 17, 3) metres, z up, Human3.6M's joints.
+        seed: of the noise.
+    """
     pose = to_camera(world, camera_matrix(VIEW, facing_heading(world)[0]))
     middle = (pose[:, ROOT].min(axis=0) + pose[:, ROOT].max(axis=0)) / 2
     joints = _coco_joints(pose - middle + (0.0, 0.1, DISTANCE_M))

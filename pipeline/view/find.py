@@ -27,12 +27,13 @@ from pipeline.view.pictures import draw_mesh_png, export_glb
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """Something to look at: frames (T, 17, 3) metres, z up."""
+    """Something to look at: frames (T, 17, 3) metres, z up; `source` is what `title` does not name."""
 
     frames: Floats
     heading: float
     fps: float
     title: str
+    source: str = ""
 
 
 def find_clip(path: Path, clip_id: str = "", label: str = "") -> Preview:
@@ -63,7 +64,8 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Preview:
         frames=shards.clip_frames(number),
         heading=float(shards.clips["heading"][number]),
         fps=shards.fps,
-        title=f"{', '.join(texts)}   ({shards.clips['clip_id'][number]})",
+        title=", ".join(texts),
+        source=str(shards.clips["clip_id"][number]),
     )
 
 
