@@ -204,6 +204,8 @@ def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command
     parameters = sum(p.numel() for p in trainer.parameters)
     log.say(f"training on {trainer.runtime.why}; seed {trainer.run.seed}")
     log.say(f"{len(table)} samples, {trainer.total} steps of {trainer.stage.batch}, {parameters:,} parameters to train")
+    if found is None:
+        log.say(f"starting from {trainer.about['recipe']['init']['pose'] or 'random weights'}")
     if found is not None:
         log.say(f"resuming after step {found.step} of {found.path}")
     begun, first = time.monotonic(), trainer.state.step

@@ -7,7 +7,6 @@ FOLDER/babel/{train,val}.json                                                 th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.files import atomic_path, write_text
+from actionpose.progress import track
 from pipeline.body.smplh import load_body
 from pipeline.demo.body import write_demo_body
 from pipeline.demo.labels import babel_json
@@ -22,7 +22,6 @@ from pipeline.demo.motion import Performance, perform
 from pipeline.demo.rig import Rig
 from pipeline.demo.script import SUBJECTS, DemoSequence, style_of, write_scenes
 
-Progress = Callable[[int, int], None]
 """Called with (sequences done, sequences in all)."""
 
 BETA_SIGMA = 0.8
@@ -35,14 +34,13 @@ Use it for anything. Only the file layout is that of AMASS.
 """
 
 
-def make_world(folder: str | Path, *, minutes: float = 10.0, seed: int = 0, progress: Progress | None = None) -> None:
+def make_world(folder: str | Path, *, minutes: float = 10.0, seed: int = 0) -> None:
     """Write the demo world; the same arguments give the same bytes.
 
     Args:
         folder: where; files of the same names are replaced.
         minutes: length of all motion together, roughly.
         seed: another seed gives other people and other sequences.
-        progress: called after every sequence.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -56,11 +54,9 @@ def make_world(folder: str | Path, *, minutes: float = 10.0, seed: int = 0, prog
         betas = betas_of(subject, seed)
         return betas, Rig.of(load_body(folder / "smplh", SUBJECTS[subject].gender), betas)
 
-    for number, scene in enumerate(scenes, start=1):
+    for scene in track(scenes, "acting", unit="sequence"):
         betas, rig = person(scene.subject)
         write_motion(folder / "amass" / scene.folder / f"{scene.name}_poses.npz", scene, act(rig, scene, seed), betas)
-        if progress is not None:
-            progress(number, len(scenes))
     _litter(folder / "amass", seed)
     for split in ("train", "val"):
         write_text(folder / "babel" / f"{split}.json", babel_json(scenes, split, seed))

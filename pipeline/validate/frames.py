@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.geometry import FASTEST_JOINT, camera_matrix, facing_heading, to_camera
+from actionpose.progress import track
 from actionpose.shards import ShardSet
 from actionpose.skeleton import BONES, JOINT_NAMES
 from pipeline.engine.manifest import ContentRow
@@ -103,7 +104,7 @@ def deep_checks(shards: ShardSet, content: Mapping[str, Mapping[str, Any]]) -> l
     m = shards.motions
     measured = [
         measure(shards.motion_frames(n), shards.fps, str(m["motion_id"][n]), str(m["dataset"][n]))
-        for n in range(len(m["motion_id"]))
+        for n in track(range(len(m["motion_id"])), "reading", unit="motion")
     ]
     checks = [checksums(shards), finite(measured, len(m["motion_id"]) and int((m["stop"] - m["start"]).sum()))]
     checks += [sides(measured), mirror(measured)]
