@@ -47,6 +47,24 @@ def test_every_exchange_of_joints_is_named(name, yaw):
     assert mirrored or f"better with {name}:" in said
 
 
+def test_what_wrong_joint_mappings_do_is_looked_for():
+    """The tests above go through the table, and would miss what is not in it."""
+    sides = {f"left and right{part} exchanged" for part in ("", " leg", " arm")}
+    neighbours = {"knees and ankles exchanged", "hips and knees exchanged", "elbows and wrists exchanged"}
+    assert sides | neighbours | {"arms and legs exchanged", "pelvis and head exchanged"} <= set(EXCHANGES)
+    assert set(TURNED) == {"y upside down", "x mirrored", "x and y exchanged"}
+
+
+def test_joints_that_nearly_coincide_may_be_exchanged():
+    """Somebody with their legs together, from the side: what the exchange would gain is less than can be told."""
+    pose = camera_poses()
+    pose[:, [4, 5, 6]] = pose[:, [1, 2, 3]] + [0.015, 0, 0]
+    legs = list(EXCHANGES["left and right leg exchanged"])
+    found = distances(seen(pose, noise=0.0, perspective=False)[:, legs], pose)
+    assert found["left and right leg exchanged"] < 0.5 * found["as is: left and right leg exchanged"]
+    assert verdict(found) == ""
+
+
 @pytest.mark.parametrize("name", TURNED)
 def test_a_wrong_axis_is_named(name):
     pose = camera_poses()

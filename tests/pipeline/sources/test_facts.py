@@ -66,6 +66,15 @@ def test_every_exception_names_a_known_dataset_and_a_reason():
     assert all(row["what"] and row["share"] and row["then"] for row in BABEL["odd"])
 
 
+@pytest.mark.parametrize(
+    ("stored", "fps"),
+    [(120.00004577636719, 60.0), (120.0000458, 60.0), (120.00005, 60.0), (120.0, None), (120.0001, None)],
+)
+def test_a_telling_rate_is_known_in_any_folder_however_many_digits_were_kept(stored, fps):
+    found = facts.overridden_rate("anything", "s1", stored)
+    assert (found and found.fps) == fps
+
+
 def test_an_override_applies_to_a_rate_that_is_really_stored():
     for row in AMASS["rate_override"]:
         stored = [rate for rate, _ in DATASETS[row["dataset"]]["rates"]]
@@ -102,6 +111,8 @@ def test_one_spelling_is_not_turned_into_another_that_is_turned_again():
         ("holding a ball in front of her", "hold a ball in front of she", "hold a ball in front of her"),
         ("she walks", "she walk", "she walk"),
         ("pushing him away", "push he away", "push him away"),
+        ("she helps her up", "she help her up", "she help her up"),
+        ("a low punch, then lower", "a low punch then lower", "a low punch then lower"),
     ],
 )
 def test_slips_of_the_lemmatiser_give_way_to_what_was_typed(typed, lemmas, text):
