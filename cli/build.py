@@ -39,7 +39,7 @@ KEPT = "finished items are kept, and the same command continues"
 @click.command(cls=Command)
 @click.option("--out", type=PathLike, required=True, help="Folder to make the demo world in.")
 @click.option("--minutes", type=float, default=10.0, show_default=True, help="Total length of all motion.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another world.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed makes other people and motions.")
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes.")
 def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     """Make the demo world and build it: body, motion and labels in the real file formats, no licence needed.

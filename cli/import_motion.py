@@ -24,13 +24,13 @@ SHOWN = 10
 @click.argument("files", type=PathLike, nargs=-1, required=True)
 @click.option("--labels", type=PathLike, help="Table (CSV or TSV): file, description, and if wanted start and end.")
 @click.option("--out", type=PathLike, help="Folder to make: amass/, babel/ and import.jsonl.")
-@click.option("--body", type=PathLike, help="Folder with the SMPL+H body to bring motion to [default: the demo body].")
+@click.option("--body", type=PathLike, help="Folder with the SMPL+H body to retarget to [default: the demo body].")
 @click.option("--skeleton", metavar="NAME", help="Which table of joint names to use [default: the one that fits].")
 @click.option("--joints", type=PathLike, help="A joint map of your own (TOML), instead of a table.")
 @click.option("--asf", type=PathLike, help="The skeleton of AMC files [default: the one next to them].")
 @click.option("--fps", type=click.FloatRange(1, 1000), help="The rate of all files, instead of what they state.")
-@click.option("--angles", type=click.Choice(["degrees", "radians"]), help="Unit of angles, against the format.")
-@click.option("--up", type=click.Choice(["y", "z"]), help="The axis that is up in the files [default: found].")
+@click.option("--angles", type=click.Choice(["degrees", "radians"]), help="Unit of angles, if not the format's.")
+@click.option("--up", type=click.Choice(["y", "z"]), help="The vertical axis of the files [default: found].")
 @click.option(
     "--floor",
     type=click.Choice(["auto", "fit", "keep"]),

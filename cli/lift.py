@@ -36,7 +36,7 @@ def _input_options(body: F) -> F:
     options: list[Callable[[F], F]] = [
         click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Joints in the file [default: recognised]."),
         click.option("--joint-map", type=PathLike, metavar="TOML", help="Map from your joints to Human3.6M's."),
-        click.option("--fps", type=float, metavar="F", help="Frames a second of the film [default: the file's]."),
+        click.option("--fps", type=float, metavar="F", help="Frame rate of the film [default: the file's]."),
         click.option("--image-size", nargs=2, type=float, metavar="W H", help="Width and height of the picture."),
         click.option(
             "--units", type=click.Choice(["auto", "pixels", "normalised", "screen"]), default="auto",
@@ -45,7 +45,7 @@ def _input_options(body: F) -> F:
         click.option("--y", type=click.Choice(["auto", "down", "up"]), default="auto",
                      help="Where y grows [default: recognised]."),
         click.option("--person", type=int, metavar="ID", help="Lift this person [default: the most prominent]."),
-        click.option("--all", "everybody", is_flag=True, help="Lift everybody."),
+        click.option("--all", "everybody", is_flag=True, help="Lift all people."),
         click.option("--min-confidence", type=float, default=0.1, show_default=True, help="Joints below are hidden."),
         click.option("--max-gap", type=float, metavar="S", help="Split where a person is missing for longer."),
     ]  # fmt: skip
@@ -77,7 +77,7 @@ def _model_options(body: F) -> F:
 @_model_options
 @_input_options
 @click.option("--fill", is_flag=True, help="Write poses for hidden joints and missing frames, too, flagged.")
-@click.option("--predict", type=float, default=0.0, metavar="SECONDS", help="Go on after the last frame.")
+@click.option("--predict", type=float, default=0.0, metavar="SECONDS", help="Continue after the last frame.")
 @click.option("--height-m", type=float, metavar="M", help="The person's height, for true metres.")
 @click.option("--bone", metavar="A-B=M", help="A bone instead: left_hip-left_knee=0.43.")
 @click.option("--up", is_flag=True, help="Turn into a world whose z is up; gravity is estimated.")
@@ -173,7 +173,7 @@ def _made(lifted: Lifted, out: Path) -> str:
 @click.option("--labels", metavar="FILE|'A,B'", help="Name the action over time among these, as `ap-lift actions`.")
 @click.option("--model", type=PathLike, metavar="RUN", help="Model for --labels [default: the one it was lifted with].")
 @click.option("--device", default="auto", show_default=True, help="For --labels: auto, cpu, cuda or cuda:N.")
-@click.option("--person", type=int, metavar="ID", help="Show this person [default: everybody on a page, else one].")
+@click.option("--person", type=int, metavar="ID", help="Show this person [default: all on a page, else one].")
 @click.option("--views", metavar="LIST", help="Angles: front, side, back, yaw+35pitch+14, … [default: two].")
 @click.option("--start", type=float, default=0.0, metavar="S", help="Begin this many seconds after the first frame.")
 @click.option("--seconds", type=float, metavar="S", help="Show this much [default: all].")
@@ -311,7 +311,7 @@ def search(
 @click.option(
     "-o", "--out", type=PathLike, required=True, metavar="OUT", help="File to write; its ending is the format."
 )
-@click.option("--person", type=int, metavar="ID", help="Whom, in formats of one person.")
+@click.option("--person", type=int, metavar="ID", help="The person to write, in formats of one person.")
 def export(what: Path | None, out: Path, person: int | None) -> None:
     """Write a result of `ap-lift run` as BVH, CSV, TRC, C3D or GLB, or a model as ONNX or torch.export's .pt2.
 
