@@ -13,7 +13,7 @@ ap-train pretrain -c small "${common[@]}" --out "$runs/small" -o pretrain.steps=
 
 # From anywhere, with masks from the first step: the weights are trained already.
 ap-train pretrain -c small -c anywhere "${common[@]}" --init "$runs/small" -o init.heads=true --out "$runs/anywhere" \
-  -o corrupt.masks_from=0 -o pretrain.lr=2e-3 -o pretrain.steps=3000 -o heads.clips=6000
+  -o corrupt.masks_from=0 -o pretrain.lr=2e-3 -o pretrain.steps=3200 -o heads.clips=6000
 
 # Pack the last run into actionpose/lift/assets, and say what half precision costs.
 python "$(dirname "$0")/pack_model.py" "$runs/anywhere" "$shards"

@@ -58,7 +58,7 @@ def pack(run: Path, folder: Path, texts: Sequence[str], about: Mapping[str, Any]
     with torch.inference_mode():
         table = model.text(list(texts))
     weights = {name: value for name, value in found.weights().items() if not name.startswith("text.")}
-    tensors = {name: _halved(name, value) for name, value in {**weights, "text.table": table}.items()}
+    tensors = {name: _halved(name, value) for name, value in {**weights, "text.table_VE": table}.items()}
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / checkpoint.WEIGHTS) as aside:
         save_file(tensors, aside)

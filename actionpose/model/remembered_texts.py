@@ -6,13 +6,14 @@ about before. Other phrases need the encoder itself, which is read where its pac
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib.util
 from collections.abc import Sequence
 from types import SimpleNamespace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from actionpose.errors import UserError
 from actionpose.model.text_encoder import MINILM, MINILM_PACKAGE, TextConfig, TextEncoder, load_text_encoder
@@ -31,41 +32,40 @@ class RememberedTexts(TextEncoder):
 
     Attributes:
         texts: the phrases that it knows.
-        table: (N, E), their vectors, which come with the weights.
+        table_VE: their vectors, which come with the weights, then those of phrases that were read since.
     """
 
-    table: Tensor
-
     def __init__(self, texts: Sequence[str], dim: int, config: TextConfig) -> None:
-        super().__init__(_Absent(dim), None, config)
-        self.texts = tuple(texts)
-        self.register_buffer("table", torch.zeros(len(self.texts), dim))
-        self._row = {_key(text): row for row, text in enumerate(self.texts)}
+        super().__init__(_Absent(dim), None, dataclasses.replace(config, frozen=True))
+        self.texts, self.trained_as = tuple(texts), config
+        self.register_buffer("table_VE", torch.zeros(len(self.texts), dim), persistent=True)
+        self._known = {_key(text): row for row, text in enumerate(self.texts)}
         self._encoder: list[TextEncoder] = []  # in a list, so that it is no part of the state
 
-    def forward(self, texts: Sequence[str]) -> Tensor:
-        """(N, E) float32.
+    def remember(self, texts: Sequence[str]) -> None:
+        """Find the rows of phrases; one that is not known is read by the encoder, where that is installed.
 
         Raises:
-            UserError: a phrase that is not known, and no encoder is installed that could read it.
+            UserError: it is not.
         """
-        return torch.stack([self._vector(text) for text in texts])
+        for text in texts:
+            if text not in self._rows:
+                row = self._known.get(_key(text))
+                self._rows[text] = self._read(text) if row is None else row
 
-    def _vector(self, text: str) -> Tensor:
-        row = self._row.get(_key(text))
-        if row is not None:
-            return self.table[row].float()
+    def _read(self, text: str) -> int:
         if not self._encoder:
             self._require(text)
-            self._encoder.append(load_text_encoder(self.config).to(self.table.device))
+            self._encoder.append(load_text_encoder(self.trained_as).to(self.table_VE.device))
         with torch.no_grad():
-            return self._encoder[0]([text])[0]
+            self.table_VE = torch.cat([self.table_VE, self._encoder[0]([text])])
+        return len(self.table_VE) - 1
 
     def _require(self, text: str) -> None:
         installed = importlib.util.find_spec(MINILM_PACKAGE) is not None
-        if self.config.frozen and self.config.model == MINILM and installed:
+        if self.trained_as.frozen and self.trained_as.model == MINILM and installed:
             return
-        near = difflib.get_close_matches(_key(text), self._row, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(_key(text), self._known, n=3, cutoff=0.5)
         closest = f"; close to it: {', '.join(near)}" if near else ""
         raise UserError(
             f"'{text}' is not among the {len(self.texts)} actions that this model knows without a text model{closest}",

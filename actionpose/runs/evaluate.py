@@ -55,10 +55,10 @@ def load_model(found: checkpoint.Checkpoint, *, with_text: bool = False) -> Acti
 
 def _remembered(found: checkpoint.Checkpoint, recipe: Recipe, weights: Mapping[str, Tensor]) -> TextEncoder | None:
     """What stands in for the text encoder of a model that travels without it; None where the run has its own."""
-    if "text.table" not in weights:
+    if "text.table_VE" not in weights:
         return None
-    texts, dim = found.meta.get("texts"), weights["text.table"].shape[1]
-    if not isinstance(texts, list) or len(texts) != len(weights["text.table"]):
+    texts, dim = found.meta.get("texts"), weights["text.table_VE"].shape[1]
+    if not isinstance(texts, list) or len(texts) != len(weights["text.table_VE"]):
         raise UserError(f"{found.path} is damaged: its texts and their vectors do not match", "use another copy of it")
     return RememberedTexts(texts, dim, recipe.text)
 
