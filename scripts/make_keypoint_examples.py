@@ -4,6 +4,11 @@
 
 A person is filmed by a perspective camera of 1280 x 720 pixels, 5 metres away; joints are off by a pixel or two and
 their confidences vary, as a detector's do.
+
+    python -m scripts.make_keypoint_examples demo/world/shards --film open-mocap/shards
+
+also writes examples/film.json: ten seconds of trial 86_05 of the CMU motion capture database (mocap.cs.cmu.edu, free to
+use), filmed as the demo's film is (`pipeline/demo/film.py`): with noise, hidden joints and missing frames.
 """
 
 from __future__ import annotations
@@ -19,12 +24,14 @@ from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.lift.layouts import LAYOUTS
 from actionpose.shards import ShardSet
 from benchmarks import detector_files as files
+from pipeline.demo.film import SECONDS, detections
 
 Floats = NDArray[np.floating]
 
 ROOT = Path(__file__).parent.parent
 WIDTH, HEIGHT, FOCAL, DISTANCE = 1280, 720, 1100.0, 5.0
 FRAMES, NOISE_PIXELS = 20, 1.0
+FILM_TRIAL, FILM_START_S = "86_05", 13.0
 
 
 def main() -> None:
@@ -32,8 +39,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shards", type=Path, help="the demo world's shards")
     parser.add_argument("--out", type=Path, default=ROOT / "examples" / "keypoints")
+    parser.add_argument("--film", type=Path, help="shards of CMU's motion: write the longer film, too")
     arguments = parser.parse_args()
     write_examples(camera_poses(arguments.shards), arguments.out)
+    if arguments.film:
+        _json(arguments.out.parent / "film.json", detections(film_poses(ShardSet(arguments.film)), seed=0))
+
+
+def film_poses(shards: ShardSet) -> Floats:
+    """(T, 17, 3) metres, z up: jumping jacks, a squat and hops."""
+    motion = [name.rpartition("/")[2] for name in shards.motions["motion_id"].tolist()].index(FILM_TRIAL)
+    first = round(FILM_START_S * shards.fps)
+    return np.asarray(shards.motion_frames(motion)[first : first + round(SECONDS * shards.fps)], np.float64)
 
 
 def camera_poses(shards: Path) -> Floats:

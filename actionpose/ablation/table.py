@@ -17,8 +17,11 @@ from actionpose.files import write_text
 from actionpose.jsonl import write_json
 from actionpose.runs.seeds import mean_and_spread, paired
 
-METRICS = ("mpjpe_mm", "p_mpjpe_mm", "pck", "auc")
+METRICS = ("mpjpe_mm", "p_mpjpe_mm", "pck", "auc", "ambiguous_mm", "fast_mm")
 """Numbers of an evaluation that a table may have; those that no cell has are left out."""
+
+PARTS = {"ambiguous_mm": "ambiguous", "fast_mm": "fast"}
+"""Those that are the MPJPE of a part of the frames, and where a result has them."""
 
 Cells = Sequence[Mapping[str, Any]]
 
@@ -39,9 +42,9 @@ def over_seeds(cells: Cells, rows: Sequence[str], seeds: Sequence[int], against:
 
     Returns:
         `row`, `n`, `seeds`, `missing` and for each metric m: `m` (mean), `m_sd` (standard deviation over seeds,
-        n - 1 in the denominator), `m_change` and `m_change_sd` (the same of the differences to `against`, over the
-        seeds both have), `pairs` (how many those are) and `m_lower` (in how many of them the row is lower). What
-        cannot be computed is None.
+        n - 1 in the denominator), `m_change`, `m_change_sd` and `m_change_ci` (the same of the differences to
+        `against`, over the seeds both have, and half of the mean's 95 % confidence interval), `pairs` (how many those
+        are) and `m_lower` (in how many of them the row is lower). What cannot be computed is None.
     """
     against = against or ("baseline" if "baseline" in rows else rows[0])
     names = metrics_in(cells)
@@ -62,6 +65,7 @@ def over_seeds(cells: Cells, rows: Sequence[str], seeds: Sequence[int], against:
             change = paired(values, others)
             line[name], line[f"{name}_sd"] = mean_and_spread(list(values.values()))
             line[f"{name}_change"], line[f"{name}_change_sd"] = change.mean, change.spread
+            line[f"{name}_change_ci"] = change.margin
             line[f"{name}_lower"] = change.lower
         table.append(line)
     return table
@@ -76,13 +80,13 @@ def terminal_rows(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for line in table:
         shown: dict[str, Any] = {"row": line["row"], "n": line["n"]}
         for name in (name for name in METRICS if name in line):
-            numbers = (line[name + end] for end in ("", "_sd", "_change", "_change_sd"))
-            mean, sd, change, change_sd = (None if number is None else round(number, 2) for number in numbers)
+            numbers = (line[name + end] for end in ("", "_sd", "_change", "_change_ci"))
+            mean, sd, change, margin = (None if number is None else round(number, 2) for number in numbers)
             if name == METRICS[0]:
                 lower = f"{line[f'{name}_lower']}/{line['pairs']}" if line["pairs"] else ""
-                shown |= {name: mean, "sd": sd, "change": change, "change_sd": change_sd, "lower": lower}
+                shown |= {name: mean, "sd": sd, "change": change, "ci95": margin, "lower": lower}
             else:
-                shown |= {name: mean, f"{name}_change": change, f"{name}_change_sd": change_sd}
+                shown |= {name: mean, f"{name}_change": change, f"{name}_ci95": margin}
         lines.append(shown)
     return lines
 
@@ -98,18 +102,29 @@ def markdown(table: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> st
         cells = [LABELS.get(line["row"], line["row"]), about["rows"].get(line["row"], ""), str(line["n"])]
         for name in names:
             cells.append(_plus_minus(line[name], line[f"{name}_sd"]))
-            change = _plus_minus(line[f"{name}_change"], line[f"{name}_change_sd"], sign=True)
+            change = _plus_minus(line[f"{name}_change"], line[f"{name}_change_ci"], sign=True)
             cells.append(f"{change} ({line['pairs']} pairs)" if line["pairs"] else change)
         lines.append(" | ".join(cells))
     text = ["# Ablation", "", *(f"| {line} |" for line in lines), ""]
-    text += [f"Differences are to `{about['against']}`, seed by seed; ± is the standard deviation over seeds.", ""]
+    text += [
+        f"Differences are to `{about['against']}`, seed by seed. ± of a mean is the standard deviation over seeds, "
+        "of a difference its 95 % confidence interval.",
+        "",
+    ]
     text += [f"- {key}: {value}" for key, value in about["conditions"].items()]
     if about["missing"]:
         text += ["", "Not measured yet: " + ", ".join(about["missing"]) + "."]
     return "\n".join(text) + "\n"
 
 
-TITLES = {"mpjpe_mm": "MPJPE (mm)", "p_mpjpe_mm": "P-MPJPE (mm)", "pck": "PCK@150 (%)", "auc": "AUC (%)"}
+TITLES = {
+    "mpjpe_mm": "MPJPE (mm)",
+    "p_mpjpe_mm": "P-MPJPE (mm)",
+    "pck": "PCK@150 (%)",
+    "auc": "AUC (%)",
+    "ambiguous_mm": "MPJPE of ambiguous limbs (mm)",
+    "fast_mm": "MPJPE of fast frames (mm)",
+}
 
 
 def _plus_minus(value: float | None, spread: float | None, *, sign: bool = False) -> str:
@@ -131,8 +146,7 @@ def write_table(grid: Grid, outcome: GridProgress) -> dict[str, Any]:
     The figure is left out, and `figure` is None, where matplotlib is not installed or nothing is measured.
     """
     rows = [row.name for row in grid.rows]
-    keep = ("row", "seed", *METRICS)
-    cells = [{name: found[name] for name in keep if found.get(name) is not None} for found in outcome.results]
+    cells = [_cell(found) for found in outcome.results]
     against = "baseline" if "baseline" in rows else rows[0]
     table = over_seeds(cells, rows, grid.config.seeds, against)
     whole: dict[str, Any] = {
@@ -153,6 +167,13 @@ def write_table(grid: Grid, outcome: GridProgress) -> dict[str, Any]:
     write_json(grid.out / TABLE_JSON, whole)
     write_text(grid.out / TABLE_MD, markdown(table, whole))
     return whole
+
+
+def _cell(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A measurement as a cell: its row, its seed, and the metrics it has."""
+    parts = {name: (found.get(part) or {}).get("mpjpe_mm") for name, part in PARTS.items()}
+    numbers = {name: found.get(name, parts.get(name)) for name in METRICS}
+    return {"row": found["row"], "seed": found["seed"]} | {k: v for k, v in numbers.items() if v is not None}
 
 
 def _conditions(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

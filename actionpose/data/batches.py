@@ -37,6 +37,10 @@ TEXT_KEYS = ("text", "negatives", "text_at", "text_rows", "text_ids", "text_mask
 BUCKET_FRAMES = 8
 """Lengths that differ by less than this share a bucket and are shuffled together."""
 
+GPU_FRAMES = 8
+"""What a batch's length is rounded up to for a GPU, whose kernels are chosen, planned or compiled for each new shape:
+batches of up to 243 frames then have 31 lengths."""
+
 FLIP_STREAM, ZOOM_STREAM, ORDER_STREAM = 101, 102, 103
 """Tell draws with the same (seed, epoch) apart."""
 
@@ -92,10 +96,12 @@ def slice_rank(ids: Ints, rank: int, world: int) -> Ints:
 # --- arrays -----------------------------------------------------------------------------------
 
 
-def cut_frames(table: SampleTable, ids: Ints, name: str = "pose3d") -> NDArray[np.float32]:
-    """Frames of the samples as stored, (B, T, 17, 3) float32; shorter samples repeat their last frame."""
-    lengths = table.length[ids]
-    out = np.empty((len(ids), int(lengths.max()), N_JOINTS, 3), dtype=np.float32)
+def cut_frames(table: SampleTable, ids: Ints, name: str = "pose3d", frames: int = 0) -> NDArray[np.float32]:
+    """Frames of the samples as stored, (B, T, 17, 3) float32; shorter samples repeat their last frame.
+
+    T is that of the longest sample, or `frames`.
+    """
+    out = np.empty((len(ids), frames or int(table.length[ids].max()), N_JOINTS, 3), dtype=np.float32)
     columns = (table.shard, table.first, table.length, table.gap_at, table.gap)
     rows = zip(*(c[ids].tolist() for c in columns), strict=True)
     for into, sample, repeats, row in zip(out, ids.tolist(), _repeats(table, ids), rows, strict=True):
@@ -105,10 +111,10 @@ def cut_frames(table: SampleTable, ids: Ints, name: str = "pose3d") -> NDArray[n
             start, span = int(table.offset[sample]), int(table.span[sample])
             into[:length] = whole[source_frames(start, span, length, len(whole))]
         else:
-            frames = table.shards.mapped(shard, name)
-            into[:gap_at] = frames[first : first + gap_at]
+            stored = table.shards.mapped(shard, name)
+            into[:gap_at] = stored[first : first + gap_at]
             if gap:
-                into[gap_at:length] = frames[first + gap_at + gap : first + length + gap]
+                into[gap_at:length] = stored[first + gap_at + gap : first + length + gap]
         into[length:] = into[length - 1]
     return out
 
@@ -138,6 +144,8 @@ class Assembler:
         read_texts: makes a text encoder's input of phrases, so that a step finds it on its device.
         detect: makes projected 2D look detected; None leaves it exact.
         augment: flips and sizes as the table's settings say; off for evaluation.
+        round_to: batches get a multiple of so many frames, but no more than the table's longest sample, which is what
+            an encoder must have slots for; what is beyond a clip's own frames is padding.
     """
 
     table: SampleTable
@@ -146,6 +154,7 @@ class Assembler:
     read_texts: Callable[[Sequence[str]], Mapping[str, Tensor]] | None = None
     detect: Detect | None = None
     augment: bool = True
+    round_to: int = 1
 
     def __call__(self, ids: Ints, epoch: int) -> Batch:
         """The batch of these samples in this epoch."""
@@ -158,17 +167,18 @@ class Assembler:
         """
         table, config = self.table, self.table.config
         lengths = table.length[ids]
+        frames = self._frames(int(lengths.max()))
         sample_id = torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64))
         raw: RawBatch = {
-            "frames": torch.from_numpy(cut_frames(table, ids)),
-            "valid": torch.from_numpy(np.arange(int(lengths.max())) < lengths[:, None]),
-            "padded": bool(lengths.min() < lengths.max()),
+            "frames": torch.from_numpy(cut_frames(table, ids, frames=frames)),
+            "valid": torch.from_numpy(np.arange(frames) < lengths[:, None]),
+            "padded": bool(lengths.min() < frames),
             "sample_id": sample_id,
             "unit_mm": torch.from_numpy(table.unit_mm[ids]),
             "epoch": epoch,
         }
         if table.stored_2d:
-            raw["pose2d"] = torch.from_numpy(cut_frames(table, ids, "pose2d"))
+            raw["pose2d"] = torch.from_numpy(cut_frames(table, ids, "pose2d", frames))
         else:
             raw["camera"] = torch.from_numpy(np.ascontiguousarray(table.cameras(ids)))
             if config.centre == "clip":
@@ -215,6 +225,11 @@ class Assembler:
             "epoch": raw["epoch"],
         }
         return cast(Batch, {**{name: value for name, value in raw.items() if name in TEXT_KEYS}, **batch})
+
+    def _frames(self, longest: int) -> int:
+        """T of a batch whose longest clip has so many frames."""
+        rounded = -(-longest // self.round_to) * self.round_to
+        return min(rounded, int(self.table.length.max()))
 
     def _whole_pelvis(self, sample: int) -> NDArray[np.float32]:
         """World pelvis, mean over the clip that the sample is a window of, or its motion, (3,)."""

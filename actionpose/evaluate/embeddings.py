@@ -157,20 +157,15 @@ def clip_features(
     return {name: summed / count for name, summed in total.items()}
 
 
-def token(model: ActionPose) -> Encode:
-    """The frozen encoder's class token at the middle, joint by joint, as `pose_pool` reads it: (B, J·C)."""
+def token(model: ActionPose, *, mean: bool = False) -> Encode:
+    """The frozen encoder's class token at the middle, joint by joint, as `pose_pool` reads it: (B, J·C).
+
+    With `mean` averaged over its joints, (B, C).
+    """
 
     def encode(pose2d_BTJ3: Tensor, valid_BT: Tensor) -> Tensor:
-        return model.pose.token(pose2d_BTJ3, valid_BT).flatten(1)
-
-    return encode
-
-
-def token_mean(model: ActionPose) -> Encode:
-    """The same averaged over its joints, (B, C)."""
-
-    def encode(pose2d_BTJ3: Tensor, valid_BT: Tensor) -> Tensor:
-        return model.pose.token(pose2d_BTJ3, valid_BT).mean(dim=1)
+        read = model.pose.token(pose2d_BTJ3, valid_BT)
+        return read.mean(dim=1) if mean else read.flatten(1)
 
     return encode
 
@@ -246,7 +241,7 @@ def probed_encoders(model: ActionPose, recipe: MeasureSettings, runtime: Runtime
     """What straight lines are fitted to: the token, and what can be had without it."""
     encoders: dict[str, Encode] = {"statistics": pose_statistics}
     if recipe.pose.class_token:
-        encoders |= {"token": token(model), "token_mean": token_mean(model)}
+        encoders |= {"token": token(model), "token_mean": token(model, mean=True)}
     if recipe.pose.class_token and recipe.eval.baselines:
         seed_all(recipe.run.seed)
         encoders["untrained"] = token(ActionPose(recipe.pose).eval().to(runtime.device))

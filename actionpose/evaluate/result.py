@@ -27,6 +27,7 @@ class Result:
         average: what the headline is a mean of, in words.
         frame_mpjpe_mm: mean over frames, whatever the headline is.
         ambiguous: where 2D does not tell depths apart (`ambiguous`): `mpjpe_mm`, `ordered` (per cent), `limbs`.
+        fast: frames in which a wrist or ankle is faster than 2 m/s relative to the pelvis.
         actions: action → means; so are the other groups.
         sequence_mean: mean over sequences; of MPI-INF-3DHP, as `sequences` and `scenes`.
         source_2d: where the 2D comes from.
@@ -63,6 +64,7 @@ class Result:
     frame_mpjpe_mm: float
     frame_p_mpjpe_mm: float
     ambiguous: Means | None = None
+    fast: Means | None = None
     actions: dict[str, Means]
     datasets: dict[str, Means]
     views: dict[str, Means]

@@ -21,7 +21,11 @@ from actionpose.evaluate import ambiguous, metrics
 from actionpose.evaluate.protocols import SCENES, Protocol
 from actionpose.evaluate.result import Result
 from actionpose.shards import ShardSet
-from actionpose.skeleton import ROOT
+from actionpose.skeleton import JOINT_NAMES, ROOT
+
+LIMB_ENDS = tuple(at for at, name in enumerate(JOINT_NAMES) if name.endswith(("wrist", "ankle")))
+FAST_MM_S = 2000.0
+"""Faster than this relative to the pelvis is a fast action: a wrist reaches it in running, throwing, dancing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,8 @@ class Scores:
         acceleration_motion: (A,) their motion.
         ambiguous: (M,) mm, mean error of wrists or ankles whose 2D does not tell which is nearer (`ambiguous`).
         ordered: (M,) whether the nearer of the two is predicted to be nearer.
+        stride: (F,) mm, how far the fastest wrist or ankle moved, relative to the pelvis, since the frame before; NaN
+            where that one is not scored.
     """
 
     motion: Ints
@@ -57,6 +63,7 @@ class Scores:
     acceleration_motion: Ints
     ambiguous: Float64s
     ordered: NDArray[np.bool_]
+    stride: Float64s
 
     @classmethod
     def joined(cls, parts: Sequence[Scores]) -> Scores:
@@ -99,7 +106,16 @@ def score_video(
         acceleration_motion=np.full(len(acceleration), motion),
         ambiguous=limb_error,
         ordered=limb_ordered,
+        stride=_stride(g, step),
     )
+
+
+def _stride(target_n: Float64s, follows: NDArray[np.bool_]) -> Float64s:
+    moved = np.full(len(target_n), np.nan)
+    if len(target_n) > 1:
+        ends = np.diff(target_n[:, list(LIMB_ENDS)], axis=0)
+        moved[1:] = np.where(follows, np.linalg.norm(ends, axis=-1).max(axis=1), np.nan)
+    return moved
 
 
 def _root_relative(pose: NDArray[Any]) -> Float64s:
@@ -148,11 +164,22 @@ def summarise(scores: Scores, shards: ShardSet, protocol: Protocol, *, views: Se
             "ordered": _float(100.0 * scores.ordered.astype(np.float64)),
             "limbs": len(scores.ambiguous),
         },
+        fast=_fast(scores, shards),
         actions=actions,
         datasets=_groups(scores, protocol, shards, motions["dataset"]),
         views={name: _mean(scores, protocol, shards, view=n) for n, name in enumerate(views) if n in scores.view},
         **groups,
     )
+
+
+def _fast(scores: Scores, shards: ShardSet) -> dict[str, Any]:
+    """Means of the frames in which a wrist or ankle is fast."""
+    fast = scores.stride * shards.motions["fps_true"][scores.motion] > FAST_MM_S
+    return {
+        "mpjpe_mm": _float(scores.error[fast]),
+        "p_mpjpe_mm": _float(scores.aligned[fast]),
+        "frames": int(fast.sum()),
+    }
 
 
 def _mean(

@@ -35,7 +35,7 @@ def write_glb(clip: Clip, path: Path) -> tuple[str, ...]:
         MissingPackageError: trimesh is not installed.
     """
     poses = complete(clip).poses
-    tracks = {f"joint_{name}": _joint_track(poses, j) for j, name in enumerate(JOINT_NAMES)}
+    tracks = {f"joint_{name}": {"translation": poses[:, j]} for j, name in enumerate(JOINT_NAMES)}
     tracks |= {f"bone_{JOINT_NAMES[child]}": _bone_track(poses, parent, child) for parent, child in BONES}
     content = animated(_scene(tracks), clip.seconds, tracks)
     with atomic_path(path) as aside:
@@ -45,10 +45,6 @@ def write_glb(clip: Clip, path: Path) -> tuple[str, ...]:
 
 Track = dict[str, Floats]
 """glTF's paths: translation (T, 3), rotation (T, 4) as x, y, z, w, scale (T, 3); those that move."""
-
-
-def _joint_track(poses: Floats, joint: int) -> Track:
-    return {"translation": poses[:, joint]}
 
 
 def _bone_track(poses: Floats, parent: int, child: int) -> Track:

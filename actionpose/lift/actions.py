@@ -23,6 +23,7 @@ from actionpose.lift.source import LiftModel, open_model
 from actionpose.lift.understand import LiftOptions, Prepared, prepare
 from actionpose.lift.windows import Window, blend_weight, plan_windows, window_batch
 from actionpose.model.remembered_texts import RememberedTexts
+from actionpose.progress import Progress
 from actionpose.runs.evaluate import recipe_of
 from actionpose.train import checkpoint
 
@@ -73,10 +74,12 @@ def embed(found: Detections, source: LiftModel, options: LiftOptions) -> Embedde
     ready = prepare(found, source, options)
     plan = plan_windows(ready.grids, source.frames, max(1, source.frames // STRIDE))
     parts = []
-    with torch.inference_mode():
+    with torch.inference_mode(), Progress("encoding", total=len(plan), unit="window") as progress:
         for first in range(0, len(plan), options.batch):
-            x_BTJ3, valid_BT = window_batch(plan[first : first + options.batch], ready.grids, ready.sizes, source)
+            some = plan[first : first + options.batch]
+            x_BTJ3, valid_BT = window_batch(some, ready.grids, ready.sizes, source)
             parts.append(source.model.embed_pose(x_BTJ3, valid_BT).double().cpu().numpy())
+            progress.advance(len(some))
     order = sorted(range(len(plan)), key=lambda number: (plan[number].stretch, plan[number].start))
     features = np.concatenate(parts)[order] if parts else np.zeros((0, 1))
     windows = [plan[number] for number in order]

@@ -102,16 +102,9 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
 )
 """Every layout that is known by name."""
 
+_COUNTED = [layout for layout in LAYOUTS.values() if layout.name != "posetrack-17"]
 BY_COUNT: Mapping[int, tuple[str, ...]] = MappingProxyType(
-    {
-        17: ("coco-17", "h36m-17"),
-        18: ("coco-18",),
-        25: ("body-25",),
-        26: ("halpe-26",),
-        33: ("mediapipe-33",),
-        133: ("wholebody-133",),
-        136: ("halpe-136",),
-    }
+    {one.count: tuple(other.name for other in _COUNTED if other.count == one.count) for one in _COUNTED}
 )
 """Layouts that a number of joints can mean; PoseTrack's files carry names, so the count never has to mean it."""
 

@@ -222,11 +222,6 @@ class Picture:
         flip = np.array([1.0, -1.0 if self.y_up else 1.0])
         return points * self._stretch() * flip
 
-    def from_picture(self, points: Floats) -> Floats:
-        """Inverse of `to_picture`."""
-        flip = np.array([1.0, -1.0 if self.y_up else 1.0])
-        return points * flip / self._stretch()
-
     def _stretch(self) -> Floats:
         if self.units != "normalised":
             return np.array([1.0, 1.0])

@@ -9,6 +9,7 @@ Shape letters: N rows of one person, T grid frames.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 
@@ -45,13 +46,8 @@ class Track:
     def rows(self, first: int, stop: int) -> Track:
         """A stretch of it."""
         part = slice(first, stop)
-        return Track(
-            person=self.person,
-            frame=self.frame[part],
-            seconds=self.seconds[part],
-            points=self.points[part],
-            confidence=self.confidence[part],
-        )
+        rows = {name: getattr(self, name)[part] for name in ("frame", "seconds", "points", "confidence")}
+        return dataclasses.replace(self, **rows)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,9 @@ TINTS = ("#d7e8e4", "#e9dff1", "#f6e7c8", "#dbe6d0", "#f3dada", "#dfe3ea")
 STRONG = ("#0f766e", "#7c3aa8", "#946200", "#4d7c0f", "#b42318", "#475467")
 """Colours of labels, pale and full; none is a colour of the body."""
 
+LEGEND = 460.0
+"""Room for the legend beside the title."""
+
 GRID_M, GRID_REACH_M = 0.5, 1.5
 SHADOW = "#e4e6e9"
 MARGIN_M = 0.14
@@ -161,7 +164,7 @@ def _grid(middle: Floats, reach: float) -> tuple[Floats, Floats]:
 
 def draw_title(board: Board, scene: Scene, x: float) -> None:
     """Two lines at the top."""
-    board.text(x, 40, shortened(scene.title, board.width - 2 * x, 24), 24, fontweight="bold")
+    board.text(x, 40, shortened(scene.title, board.width - 2 * x - LEGEND, 27), 24, fontweight="bold")
     board.text(x, 66, shortened(scene.about, board.width - 2 * x, 14), 14, SOFT)
 
 

@@ -105,11 +105,6 @@ class Level:
     noise: float | None = None
     rate: float = 1.0
 
-    @property
-    def clean(self) -> bool:
-        """Whether this is the curve's own clean level."""
-        return self.label == "clean"
-
 
 NAMED = ("part", "confidence")
 """Curves whose levels are names, not amounts."""

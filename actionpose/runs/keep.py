@@ -15,7 +15,7 @@ from actionpose.arrays import Floats
 from actionpose.data.batch import Batch
 from actionpose.data.batches import Assembler, detector
 from actionpose.errors import UserError
-from actionpose.evaluate.embeddings import clip_features, held_out_clips, token_mean
+from actionpose.evaluate.embeddings import clip_features, held_out_clips, token
 from actionpose.evaluate.lifting import ScoredTable, lift_batch
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs.kept import Kept
@@ -126,7 +126,7 @@ def _embedded(model: ActionPose, recipe: Recipe, shards: ShardSet, runtime: Runt
         clips = held_out_clips(recipe, shards, limit=EMBEDDED)
     except UserError:  # no labelled clip in the split
         return {}
-    encode = token_mean(model) if model.pose_pool is None else model.embed_pose
+    encode = token(model, mean=True) if model.pose_pool is None else model.embed_pose
     features = clip_features({"": encode}, clips, recipe, runtime)[""]
     labels = [(known or texts)[0] for known, texts in zip(clips.categories, clips.texts, strict=True)]
     return {"features": features.astype(np.float32), "feature_label": np.array(labels)}

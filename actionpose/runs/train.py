@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from actionpose.config import Resolved, to_dict
-from actionpose.data.batches import Assembler, Loader, detector
+from actionpose.data.batches import GPU_FRAMES, Assembler, Loader, detector
 from actionpose.data.corrupt import masks_only
 from actionpose.data.samples import SampleTable, motion_samples, pair_samples
 from actionpose.data.texts import Texts
@@ -134,13 +134,16 @@ def train(
         model, task, texts = build(command, recipe, table, loaded=found is not None)
         model.to(runtime.device)
         task.to(runtime.device)
-        if recipe.run.compile is True or (recipe.run.compile == "auto" and runtime.device.type == "cuda"):
+        on_gpu = runtime.device.type == "cuda"
+        if recipe.run.compile is True or (recipe.run.compile == "auto" and on_gpu):
             model.pose.compile_blocks()
         detect = detector(recipe.data) if command == "finetune" else None
         read_texts = model.text.reader(texts.spellings()) if model.text is not None and texts is not None else None
-        assemble = Assembler(table=table, seed=recipe.run.seed, texts=texts, read_texts=read_texts, detect=detect)
-        pin = runtime.device.type == "cuda"
-        loader = Loader(assemble, workers=recipe.run.workers, start=recipe.run.worker_start, pin=pin)
+        assemble = Assembler(
+            table=table, seed=recipe.run.seed, texts=texts, read_texts=read_texts, detect=detect,
+            round_to=GPU_FRAMES if on_gpu else 1,
+        )  # fmt: skip
+        loader = Loader(assemble, workers=recipe.run.workers, start=recipe.run.worker_start, pin=on_gpu)
         trainer = Trainer(
             task=task, model=model, loader=loader, stage=stage, run=recipe.run, runtime=runtime, folder=out,
             about=about, validate=_validation(recipe, shards, model, runtime, stage),
@@ -201,6 +204,8 @@ def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command
     parameters = sum(p.numel() for p in trainer.parameters)
     log.say(f"training on {trainer.runtime.why}; seed {trainer.run.seed}")
     log.say(f"{len(table)} samples, {trainer.total} steps of {trainer.stage.batch}, {parameters:,} parameters to train")
+    if found is None:
+        log.say(f"starting from {trainer.about['recipe']['init']['pose'] or 'random weights'}")
     if found is not None:
         log.say(f"resuming after step {found.step} of {found.path}")
     begun, first = time.monotonic(), trainer.state.step

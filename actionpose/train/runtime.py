@@ -109,19 +109,16 @@ class Runtime:
             for tensor in tensors:
                 dist.broadcast(tensor.detach(), src=0)
 
-    def average(self, tensors: Iterable[Tensor]) -> None:
-        """Replace tensors by their mean over processes, in one exchange per dtype."""
+    def send_sum(self, tensor: Tensor) -> dist.Work:
+        """Begin to replace a tensor by its sum over several processes; `wait` for it before reading."""
+        return dist.all_reduce(tensor, async_op=True)
+
+    def average(self, tensor: Tensor) -> Tensor:
+        """The mean over processes."""
         if self.world == 1:
-            return
-        groups: dict[torch.dtype, list[Tensor]] = {}
-        for tensor in tensors:
-            groups.setdefault(tensor.dtype, []).append(tensor)
-        for members in groups.values():
-            joined = torch.cat([tensor.reshape(-1) for tensor in members])
-            dist.all_reduce(joined)
-            joined /= self.world
-            for tensor, part in zip(members, joined.split([t.numel() for t in members]), strict=True):
-                tensor.copy_(part.view_as(tensor))
+            return tensor
+        self.send_sum(tensor).wait()
+        return tensor / self.world
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""

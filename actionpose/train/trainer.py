@@ -27,6 +27,7 @@ from actionpose.train.crowd import ADVICE, OtherJobs
 from actionpose.train.left import Chore, times_due
 from actionpose.train.log import RunLog
 from actionpose.train.losses import shared_gradient_norms
+from actionpose.train.overlap import Averaging
 from actionpose.train.runtime import RunConfig, Runtime, seed_all
 from actionpose.train.schedule import StageConfig, learning_rate
 from actionpose.train.signals import SignalWatch
@@ -116,6 +117,7 @@ class Trainer:
         self.stage, self.run, self.runtime, self.folder, self.about = stage, run, runtime, folder, about
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=True)
+        self.averaging = Averaging(self.parameters, runtime)
         self.state, self.meter = TrainState(), Meter()
         self.total = stage.epochs * self.steps_per_epoch
         self.total = min(self.total, stage.steps) if stage.steps else self.total
@@ -172,7 +174,7 @@ class Trainer:
             group["lr"] = self.learning_rate()
         seed_all(self.run.seed, state.step, self.runtime.rank)  # dropout; all else is keyed on samples
         terms: list[Tensor] = []
-        for part in self.share(ids):
+        for number, part in enumerate(self.share(ids), 1):
             asked = time.monotonic()
             raw = self.runtime.move(next(parts))
             self.meter.wait_s += time.monotonic() - asked
@@ -183,10 +185,11 @@ class Trainer:
                 losses, report = self.task(batch)
             if self.run.gradients and (state.step + 1) % self.run.log_every == 0:
                 self.meter.gradients = shared_gradient_norms(losses, self.parameters)
+            if number == self.stage.accumulate:
+                self.averaging.begin()
             (sum(losses.values(), torch.zeros((), device=self.runtime.device)) / self.stage.accumulate).backward()
             terms.append(self._terms(losses, report))
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        self.runtime.average(gradients)
+        self.averaging.finish()
         if self.stage.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, self.stage.clip_norm)
         self.optimizer.step()
@@ -252,8 +255,7 @@ class Trainer:
         if not meter.rows:
             return
         values = torch.stack([row for _, _, row in meter.rows])
-        self.runtime.average([values])
-        values = values.cpu()
+        values = self.runtime.average(values).cpu()
         losses, report = meter.names
         self._check_finite(values[:, : len(losses)])
         means = values.double().mean(dim=0).tolist()
