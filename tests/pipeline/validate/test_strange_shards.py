@@ -112,6 +112,18 @@ def linked(name: str) -> Callable[[h5py.File], None]:
     return change
 
 
+def outside(name: str) -> Callable[[h5py.File], None]:
+    """Data that HDF5 fetches from any file of the machine."""
+
+    def change(file: h5py.File) -> None:
+        shape, dtype = file[name].shape, file[name].dtype
+        size = int(np.prod(shape)) * dtype.itemsize
+        del file[name]
+        file.create_dataset(name, shape=shape, dtype=dtype, external=[("elsewhere.h5", 0, size)])
+
+    return change
+
+
 LAYOUTS = {
     "packed": other_pose(compression="gzip"),
     "in chunks": other_pose(chunks=(10, 17, 3)),
@@ -123,6 +135,8 @@ LAYOUTS = {
     "a link to elsewhere": linked("pose3d"),
     "a table elsewhere": linked("clips"),
     "a column elsewhere": linked("pairs/text"),
+    "frames in another file": outside("pose3d"),
+    "a column in another file": outside("pairs/clip"),
     "no frames": lambda file: file.__delitem__("pose3d"),
 }
 
@@ -135,6 +149,16 @@ def test_frames_of_another_layout_are_refused_before_they_are_mapped(folder: Pat
     with pytest.raises(UserError, match=r"train-00000\.h5 is damaged"):
         ShardSet(folder)
     assert found(folder, deep=True)
+
+
+@pytest.mark.parametrize("gap", [(0, 5), (5, 20), (5, 25), (9, 5), (-3, 5)])
+def test_a_gap_has_frames_of_its_clip_on_both_sides(folder: Path, gap: tuple[int, int]):
+    def change(file: h5py.File) -> None:
+        file["clips/gap_start"][0], file["clips/gap_stop"][0] = gap
+
+    change_file(folder, change)
+    with pytest.raises(UserError, match="its gap cannot be"):
+        ShardSet(folder)
 
 
 def test_strange_numbers_in_any_table_are_found_and_never_fall_over(folder: Path):
