@@ -178,7 +178,9 @@ def parse_override(text: str) -> tuple[str, Any]:
     """Split `section.key=value`; the value is read as TOML, or as plain text if it is not TOML."""
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
-        raise UserError(f"-o {text}: not of the form section.key=value")
+        raise UserError(
+            f"-o {text}: not of the form section.key=value", f"-o changes one setting; where to write is --out {text}"
+        )
     try:
         return key.strip(), tomllib.loads(f"v = {raw}")["v"]
     except tomllib.TOMLDecodeError:

@@ -164,6 +164,8 @@ def _read(path: Path) -> NDArray[np.float64]:
         with open(path, "rb") as handle:
             loaded = np.load(handle, allow_pickle=False)
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        if "pickle" in str(error):  # numpy's own words advise to load it unsafely
+            raise UserError(f"{path} holds Python objects instead of one matrix of numbers", SOURCE) from error
         size = path.stat().st_size
         known = " (a cut-off copy of this size is in circulation)" if size == _TRUNCATED_COPY else ""
         raise UserError(

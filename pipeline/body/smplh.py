@@ -215,7 +215,7 @@ def _read_members(path: Path) -> dict[str, NDArray[np.generic]]:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise UserError(f"{path} is damaged or cut short ({error})", f"download it again: {DOWNLOAD}") from error
     except ValueError as error:  # numpy's word for an object array
-        raise UserError(f"{path} holds Python objects instead of plain arrays ({error})", DOWNLOAD) from error
+        raise UserError(f"{path} holds Python objects instead of plain arrays", DOWNLOAD) from error
 
 
 def _missing_keys(path: Path, missing: list[str], present: list[str]) -> UserError:

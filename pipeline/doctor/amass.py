@@ -168,6 +168,8 @@ def _unread_row(item: Item) -> MotionRow:
 def _nothing_there(root: Path, error: UserError) -> Finding:
     if not root.exists():
         return from_error("amass", error, "missing")
+    if (root / "train.json").is_file():
+        return Finding("amass", "wrong", f"{root} holds BABEL's labels, not AMASS motions", f"--babel {root}")
     packed = archives_in(root)
     if packed:
         command = f"cd {root} && for a in {' '.join(path.name for path in packed[:3])}; do tar -xf $a; done"

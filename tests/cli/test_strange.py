@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -66,3 +69,33 @@ def test_a_pattern_ends_in_a_sentence_or_a_result(tmp_path: Path, pattern: str, 
     result = CliRunner().invoke(main, ["inspect", str(tmp_path / "failures.jsonl"), "--where", f"reason~{pattern}"])
     assert "bug" not in result.stderr
     assert words in result.stderr
+
+
+@pytest.mark.parametrize("name", ["objects.npy", "objects.npz", "pickle.npy", "pickle.npz"])
+def test_no_message_advises_to_load_a_file_unsafely(world, shards, tmp_path: Path, name: str):
+    from cli.lift import main as ap_lift
+    from cli.train import main as ap_train
+
+    file, held = tmp_path / name, np.array([{}], dtype=object)
+    if name.startswith("pickle"):
+        file.write_bytes(pickle.dumps({"keypoints": [1]}))
+    elif name.endswith("npy"):
+        np.save(file, held)
+    else:
+        np.savez(file, keypoints=held, poses=held, v_template=held, TS1=held)
+    body, out = world.config.inputs.body, str(tmp_path / "out.npz")
+    for program, words in (
+        (main, ["doctor", "--regressor", file, "--body", file, "--amass", tmp_path]),
+        (main, ["keypoints", file, "--body", body, "--regressor", world.config.inputs.regressor, "--output", out]),
+        (main, ["keypoints", file, "--body", file, "--regressor", file, "--output", out]),
+        (main, ["preview", file]),
+        (main, ["project-2d", file, "--output", out]),
+        (main, ["convert-model", file, "--out", out, "--gender", "male"]),
+        (ap_train, ["score", file, "--data", shards]),
+        (ap_train, ["finetune", "--data", shards, "--init", file, "--out", tmp_path / "run"]),
+        (ap_lift, ["run", file, "-o", out, "--model", file]),
+        (ap_lift, ["export", file, "-o", tmp_path / "x.bvh"]),
+    ):
+        done = CliRunner().invoke(program, list(map(str, words)))
+        assert done.exit_code == 1, words
+        assert not re.search("unsafe|allow_pickle|weights_only|Traceback|bug", done.output + done.stderr), words
