@@ -64,6 +64,19 @@ def test_the_settled_statistics_of_the_token_are_used_and_kept():
     assert found(pose_pool, text_pool, given) > 0.95
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_both_heads_start_anew_where_that_is_asked_for_and_else_as_they_were(fresh):
+    """One step that hardly moves the weights, so that what they start from is what there is afterwards."""
+    both = heads()
+    for head in both:
+        for weight in head.parameters():
+            torch.nn.init.constant_(weight, 0.3)
+    fit_heads(*both, settled(), HeadsConfig(steps=1, batch=16, lr=1e-9, weight_decay=0, fresh=fresh), 0.1, seed=3)
+    for head in both:
+        kept = [torch.allclose(weight, torch.tensor(0.3), atol=1e-6) for weight in head.parameters()]
+        assert not any(kept) if fresh else all(kept)
+
+
 def test_fitting_repeats_itself_and_leaves_random_state_alone():
     one, two = heads(), heads()
     torch.manual_seed(5)
