@@ -401,7 +401,9 @@ def test_runs_are_compared_seed_by_seed(tmp_path: Path) -> None:
     # Seed 2 is easy for both sides, and seed 9 has no partner.
     rows = seeds_of(tmp_path, (50, 1, "x"), (22, 2, "x"), (90, 9, "x"), (60, 1, ""), (30, 2, ""))
     (gain,) = pretraining_gains(rows)
-    assert gain.paired == Change(seeds=(1, 2), mean=-9.0, spread=pytest.approx(2**0.5), lower=2)
+    assert gain.paired == Change(
+        seeds=(1, 2), mean=-9.0, spread=pytest.approx(2**0.5), margin=pytest.approx(12.706, abs=0.01), lower=2
+    )
     assert (gain.with_mm, gain.without_mm, gain.change_mm) == (36, 45, -9)
     assert "paired over 2 seeds, standard deviation 1.4 mm, lower in 2" in gain_sentence(gain)
 
