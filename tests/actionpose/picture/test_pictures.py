@@ -84,15 +84,15 @@ def test_moments_run_from_the_first_frame_to_the_last() -> None:
 
 def test_an_mp4_is_an_h264_film_that_moves_at_the_clips_rate(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    show([with_input(24)], tmp_path / "clip.mp4")
+    show([with_input(10)], tmp_path / "clip.mp4")
     with av.open(str(tmp_path / "clip.mp4")) as film:
         stream = film.streams.video[0]
         pictures = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(stream)]
         assert stream.codec_context.name == "h264"
         assert stream.average_rate == 30
-    assert len(pictures) == 24
+    assert len(pictures) == 10
     assert pictures[0].shape[0] % 2 == pictures[0].shape[1] % 2 == 0
-    assert np.abs(pictures[0] - pictures[12]).max() > 100
+    assert np.abs(pictures[0] - pictures[9]).max() > 100
 
 
 def test_a_gif_moves_for_as_long_as_the_clip_and_loops(tmp_path: Path) -> None:
