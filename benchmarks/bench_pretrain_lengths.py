@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from costs import encoder_macs
 from swinging import write_shards
-from turns import best, cpu_seconds, take_turns, times_faster
+from turns import best, clock_of, take_turns, times_faster
 
 from actionpose.arrays import Ints
 from actionpose.data.batches import Assembler, Batch, Loader, epoch_batches
@@ -121,8 +121,7 @@ def race(shards: Path, options: argparse.Namespace, device: torch.device) -> Non
         "bucketed": partial(train, bucketed, task, optimizer, device),
         "padded to 243": partial(train, padding, task, optimizer, device),
     }
-    clock = cpu_seconds if device.type == "cpu" else wall_seconds
-    seconds = take_turns(contestants, options.rounds, clock, warm=device.type == "cpu")
+    seconds = take_turns(contestants, options.rounds, clock_of(device), warm=device.type == "cpu")
     print_race(seconds, table.length, chosen, config)
 
 
@@ -139,16 +138,6 @@ def print_race(seconds: dict[str, list[float]], lengths: Ints, chosen: list[Ints
     for name in seconds:
         ratio = times_faster(seconds, name, "padded to 243")
         print(f"{name:16s} {clips / best(seconds, name):>10.2f} clips/s of training   {ratio:.2f} times")
-
-
-def wall_seconds(run: Callable[[], object]) -> float:
-    """On a GPU; the run ends with its last kernel."""
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    begin.record()
-    run()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / 1e3
 
 
 def main() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
+from turns import clock_of
 
 from actionpose.model.pose_encoder import PoseConfig
 
@@ -33,19 +32,11 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, *, size: int, rounds: 
     CPU time counts on a CPU, the device's own events on a GPU.
     """
     one, two = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    return 2 * size**3 / min(_seconds(one, two) for _ in range(rounds + 1))
+    calls = 10 if device.type == "cuda" else 1
+    clock = clock_of(device)
 
+    def multiply() -> None:
+        for _ in range(calls):
+            one @ two
 
-def _seconds(one: torch.Tensor, two: torch.Tensor) -> float:
-    if one.device.type == "cpu":
-        start = time.process_time()
-        one @ two
-        return time.process_time() - start
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    one @ two
-    begin.record()
-    for _ in range(10):
-        one @ two
-    end.record()
-    torch.cuda.synchronize(one.device)
-    return begin.elapsed_time(end) / 1e4
+    return 2 * size**3 * calls / min(clock(multiply) for _ in range(rounds + 1))

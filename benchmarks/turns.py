@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+import torch
+
 Seconds = dict[str, list[float]]
 
 
@@ -14,6 +16,23 @@ def cpu_seconds(run: Callable[[], object]) -> float:
     start = time.process_time()
     run()
     return time.process_time() - start
+
+
+def device_seconds(run: Callable[[], object], calls: int = 1) -> float:
+    """Mean of some calls in a row, as the GPU saw them."""
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    begin.record()
+    for _ in range(calls):
+        run()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1e3 / calls
+
+
+def clock_of(device: torch.device) -> Callable[[Callable[[], object]], float]:
+    """CPU time on a CPU, the device's own on a GPU."""
+    return device_seconds if device.type == "cuda" else cpu_seconds
 
 
 def take_turns(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -112,3 +114,32 @@ def test_shards_and_pickles_give_the_same_clips(bench, tmp_path):
     wrong[0].write_bytes(wrong[-1].read_bytes())
     with pytest.raises(SystemExit, match="same clips"):
         loader.check(table, list(np.arange(len(table))[:, None]), folder)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, while it traces
+def test_every_section_of_the_gpu_benchmark_gives_finite_numbers(bench, tmp_path):
+    bench("bench_gpu").main(["--tiny", "--out", str(tmp_path / "gpu.json")])
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert found["missing"] == []
+    numbers = [(row["what"], value) for row in found["rows"] for value in row.values() if isinstance(value, float)]
+    assert [what for what, value in numbers if not (np.isfinite(value) and value >= 0)] == []
+    rows = Counter(row["section"] for row in found["rows"])
+    assert rows == {"ceilings": 2, "encoder": 4, "step": 12, "lengths": 3, "loader": 2}
+
+
+def test_what_the_gpu_benchmark_has_no_time_for_or_cannot_do_is_named(bench, tmp_path, monkeypatch):
+    gpu = bench("bench_gpu")
+    monkeypatch.setattr(gpu, "one_kind", lambda *given: 1 / 0)
+    gpu.main(["--tiny", "--only", "step", "--out", str(tmp_path / "gpu.json")])
+    missing = json.loads((tmp_path / "gpu.json").read_text())["missing"]
+    assert len(missing) == 6
+    assert all("ZeroDivisionError" in line for line in missing)
+    gpu.main(["--tiny", "--minutes", "0", "--only", "loader,encoder", "--out", str(tmp_path / "gpu.json")])
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert {row["section"] for row in found["rows"]} == {"ceilings"}
+    assert [line.partition(":")[0] for line in found["missing"]] == [
+        "loader, 0 workers",
+        "loader, 1 workers",
+        "encoder, base 2 x 9",
+    ]
