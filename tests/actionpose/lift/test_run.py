@@ -18,6 +18,7 @@ from actionpose.lift.run import lift, lift_detections
 from actionpose.lift.sanity import check_result
 from actionpose.lift.scale import stature
 from actionpose.lift.source import LiftModel
+from actionpose.lift.timeline import make_track
 from actionpose.lift.understand import LiftOptions, understand
 from actionpose.skeleton import JOINT_NAMES
 from benchmarks import detector_files as files
@@ -103,6 +104,16 @@ def test_a_frame_that_occurs_twice_counts_once(source: LiftModel):
     assert result.frame_index.tolist() == list(range(40))
     assert result.confidence[3:5].min() == pytest.approx(0.9)
     assert any("2 detections repeat a person" in line for line in result.verdicts)
+
+
+@pytest.mark.parametrize("sure", [(0.5, 0.9), (0.9, 0.5)])
+def test_of_two_rows_for_one_frame_the_surer_counts_in_either_order(sure: tuple[float, float]):
+    confidence = np.repeat(sure, 17).reshape(2, 17)
+    points = np.repeat(confidence[..., None], 2, axis=2)
+    track, notes = make_track(0, np.array([3, 3]), np.array([0.1, 0.1]), points, confidence)
+    assert track.frame.tolist() == [3]
+    assert (track.points == 0.9).all()
+    assert "1 frames occur twice" in notes[0]
 
 
 def test_another_rate_is_resampled_to_the_models_and_back(source: LiftModel):

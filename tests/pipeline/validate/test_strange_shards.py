@@ -97,9 +97,14 @@ def unallocated(file: h5py.File) -> None:
     file.create_dataset("pose3d", shape=(50, 17, 3), dtype="<f4")
 
 
+def elsewhere(file: h5py.File) -> str:
+    """A shard that is as good, outside the folder."""
+    return str(Path(file.filename).parents[1] / "elsewhere.h5")
+
+
 def virtual(file: h5py.File) -> None:
     layout = h5py.VirtualLayout(shape=(50, 17, 3), dtype="<f4")
-    layout[:] = h5py.VirtualSource("elsewhere.h5", "pose3d", shape=(50, 17, 3))
+    layout[:] = h5py.VirtualSource(elsewhere(file), "pose3d", shape=(50, 17, 3))
     del file["pose3d"]
     file.create_virtual_dataset("pose3d", layout)
 
@@ -107,7 +112,7 @@ def virtual(file: h5py.File) -> None:
 def linked(name: str) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
         del file[name]
-        file[name] = h5py.ExternalLink("elsewhere.h5", name)
+        file[name] = h5py.ExternalLink(elsewhere(file), name)
 
     return change
 
@@ -117,9 +122,10 @@ def outside(name: str) -> Callable[[h5py.File], None]:
 
     def change(file: h5py.File) -> None:
         shape, dtype = file[name].shape, file[name].dtype
-        size = int(np.prod(shape)) * dtype.itemsize
+        with h5py.File(elsewhere(file)) as other:
+            start, size = other[name].id.get_offset(), other[name].id.get_storage_size()
         del file[name]
-        file.create_dataset(name, shape=shape, dtype=dtype, external=[("elsewhere.h5", 0, size)])
+        file.create_dataset(name, shape=shape, dtype=dtype, external=[(elsewhere(file), start, size)])
 
     return change
 
@@ -143,8 +149,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("what", LAYOUTS)
 def test_frames_of_another_layout_are_refused_before_they_are_mapped(folder: Path, what: str):
-    elsewhere = make_shards(folder.parent / "other", (20, 30)) / "train-00000.h5"
-    os.link(elsewhere, folder.parent / "elsewhere.h5")
+    os.link(make_shards(folder.parent / "other", (20, 30)) / "train-00000.h5", folder.parent / "elsewhere.h5")
     change_file(folder, LAYOUTS[what])
     with pytest.raises(UserError, match=r"train-00000\.h5 is damaged"):
         ShardSet(folder)
