@@ -10,7 +10,7 @@ import click
 from actionpose.extras import require
 from cli.app import Command
 from cli.options import PathLike, dry_run_option
-from cli.output import command_line, emit, format_option, loading, next_step, note, some_failed
+from cli.output import command_line, emit, format_option, next_step, note, some_failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +43,7 @@ def build_h36m(
     require("data", "preparing data")
     from pipeline.h36m import build as reader
 
-    loading(f"{h36m}")
+    note(f"reading {h36m}")
     opened = reader.open_h36m(h36m, cameras, detections)
     report_files(opened.files, (*opened.notes, *opened.problems), format if dry_run else "")
     if dry_run:
@@ -82,6 +82,7 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
     from pipeline.mpi3dhp.build import build, motions
     from pipeline.mpi3dhp.recognise import chosen
 
+    note(f"reading {mpi_inf_3dhp}")
     used = chosen(mpi_inf_3dhp, annotation)
     remarks = [f"{looked.file.path.name}: {problem}" for looked in used for problem in looked.file.problems]
     report_files([looked.file for looked in used], remarks, format if dry_run else "")
