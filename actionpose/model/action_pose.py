@@ -6,7 +6,7 @@ N texts, U distinct texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,18 +234,10 @@ class ActionPose(nn.Module):
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         """Text embeddings h_W (N, D) of unit length; a text that occurs many times is encoded once."""
-        if self.text is None:
+        if self.text is None or self.text_pool is None:
             raise ValueError("this model was built without a text branch and has no shared space")
         row: dict[str, int] = {}
         for text in texts:
             row.setdefault(text, len(row))
-        read = self.text.reader(list(row))(list(row))
-        at_N = torch.tensor([row[text] for text in texts], dtype=torch.int64)
-        device = self.text.table_VE.device
-        return self.embed_read({name: value.to(device) for name, value in read.items()}, at_N.to(device))
-
-    def embed_read(self, read: Mapping[str, Tensor], at: Tensor) -> Tensor:
-        """Text embeddings of what a `TextReader` made of distinct phrases: (*at.shape, D), `at` being int64 places."""
-        if self.text is None or self.text_pool is None:
-            raise ValueError("this model was built without a text branch and has no shared space")
-        return self.text_pool(self.text.encode(read))[at]
+        pooled_UD = self.text_pool(self.text(list(row)))
+        return pooled_UD[torch.tensor([row[text] for text in texts], dtype=torch.int64, device=pooled_UD.device)]

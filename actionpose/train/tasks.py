@@ -65,20 +65,24 @@ class PretrainTask(nn.Module):
         if self.loss.lambda_con == 0:
             pose_BTJ3 = self.model.lift(batch["pose2d"], attended(batch), thinned=True)
             return _reconstruction(pose_BTJ3, batch, self.loss)
-        rows, text_BND = self._texts(batch)  # before the poses: their kernels are queued while the host prepares these
+        rows, text_UE, at_BN = self._texts(batch)  # before the poses: their kernels queue up while the host is here
         pose_BTJ3, clip_BD = self.model.forward_both(batch["pose2d"], attended(batch), thinned=True)
         terms, report = _reconstruction(pose_BTJ3, batch, self.loss)
-        aligned, more = self._alignment(clip_BD, rows, text_BND, batch)
+        assert self.model.text_pool is not None
+        aligned, more = self._alignment(clip_BD, rows, self.model.text_pool(text_UE)[at_BN], batch)
         return terms | aligned, report | more
 
-    def _texts(self, batch: Batch) -> tuple[list[list[str]], Tensor]:
-        """Each clip's own text and its negatives, and their embeddings (B, N, D)."""
+    def _texts(self, batch: Batch) -> tuple[list[list[str]], Tensor, Tensor]:
+        """Each clip's own text and its negatives; the U distinct ones encoded (U, E); which of them they are (B, N)."""
+        assert self.model.text is not None
         rows = [[text, *negatives] for text, negatives in zip(batch["text"], batch["negatives"], strict=True)]
         if len({len(row) for row in rows}) != 1:
             raise ValueError("every clip of a batch needs the same number of negatives")
         if "text_at" in batch:
-            return rows, self.model.embed_read(cast("Mapping[str, Tensor]", batch), batch["text_at"])
-        return rows, self.model.embed_text([text for row in rows for text in row]).unflatten(0, (len(rows), -1))
+            return rows, self.model.text.encode(cast("Mapping[str, Tensor]", batch)), batch["text_at"]
+        place = {text: at for at, text in enumerate(dict.fromkeys(text for row in rows for text in row))}
+        text_UE = self.model.text(list(place))
+        return rows, text_UE, torch.tensor([[place[text] for text in row] for row in rows], device=text_UE.device)
 
     def _alignment(self, clip_BD: Tensor, rows: list[list[str]], text_BND: Tensor, batch: Batch) -> tuple[Terms, Terms]:
         with torch.autocast(device_type=clip_BD.device.type, enabled=False):
