@@ -26,7 +26,7 @@ from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.losses import shared_gradient_norms
-from actionpose.train.runtime import Runtime
+from actionpose.train.overlap import Averaging
 from actionpose.train.schedule import StageConfig
 from actionpose.train.tasks import FinetuneTask, PretrainTask
 from actionpose.train.trainer import Trainer
@@ -126,15 +126,14 @@ def test_parts_of_unequal_length_have_the_gradient_of_the_whole_batch(tmp_path, 
 
     def gradient_of(name: str, *more: str) -> torch.Tensor:
         steps = seen[name] = []
-        honest = Runtime.average
+        honest = Averaging.finish
 
-        def spy(self, tensors):
-            if len(tensors) > 1:
-                steps.append(torch.cat([tensor.detach().clone().flatten() for tensor in tensors]))
-            honest(self, tensors)
+        def spy(self):
+            honest(self)
+            steps.append(torch.cat([p.grad.flatten() for p in self.parameters if p.grad is not None]))
 
         with monkeypatch.context() as patched:
-            patched.setattr(Runtime, "average", spy)
+            patched.setattr(Averaging, "finish", spy)
             common = ("finetune.steps=1", "finetune.batch=8", "finetune.eval_every=0", "loss.lambda_scale=0.5")
             longer = ("data.clip_frames=48", "pose.max_frames=48")
             train("finetune", recipe(*common, *longer, *more), shards, tmp_path / name)
