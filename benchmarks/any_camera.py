@@ -1,6 +1,6 @@
 """How well a model lifts people it has not seen, from any side, by joints of any detector: tables of the model card.
 
-    python -m benchmarks.any_camera SHARDS [RUN] [--windows 40] [--split val]
+    python -m benchmarks.any_camera SHARDS [RUN] [--windows 30] [--split val]
 
 Clips of 2.7 seconds, evenly from all motions of the split, are filmed, turned into a detector's joints and lifted by
 `ap.lift`, with the person's height given. One thing is varied at a time; all else is as in USUAL. Without RUN: the
@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("run", type=Path, nargs="?")
-    parser.add_argument("--windows", type=int, default=40)
+    parser.add_argument("--windows", type=int, default=30)
     parser.add_argument("--split", default="val")
     asked = parser.parse_args()
     torch.set_num_threads(1)
