@@ -67,7 +67,7 @@ def test_objects_damage_and_nothing_each_get_a_sentence(tmp_path):
         (b"", "is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS pointer"),
         (b"<!DOCTYPE html><html>", "web page"),
-        (gzip.compress(b"[]"), "packed archive"),
+        (gzip.compress(b"[]", mtime=0), "packed archive"),
         (b"frame,x,y\n0,1,2\n", "damaged or no .npz"),
         (b'\xef\xbb\xbf[{"keypoints": [0, 0, 1]}]', "a JSON file of 2D detections, 1 joints"),
     ],
