@@ -61,7 +61,7 @@ def _scene(
     fps, first_s = mine.fps / step, float(mine.timestamps[0])
     filled = _grid(mine.filled, place, length, False)
     way = (mine.root_2d - mine.root_2d[0]).astype(np.float64) / np.maximum(mine.scale_2d[:, None], 1e-9)
-    model = Path(str(mine.model.get("path", "a model"))).name
+    model = mine.model.get("name") or Path(str(mine.model.get("path") or "a model")).name
     who = f"person {track}, " if people > 1 else ""
     return Scene(
         title=title,
