@@ -15,6 +15,9 @@ from scipy.io import loadmat
 
 from actionpose import isolated
 from actionpose.errors import UserError
+from actionpose.sniff import refuse_no_data
+
+HINT = "write it with save(…) in Matlab or scipy.io.savemat, one array for each sequence; or give an .npz"
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -23,6 +26,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         UserError: not a Matlab file, damaged, or with content that is not a plain numeric array.
     """
+    refuse_no_data(path, HINT)
     arrays: dict[str, NDArray[Any]] = isolated.call("actionpose.evaluate.matfile:stored_arrays", path)
     return arrays
 
@@ -43,10 +47,7 @@ def stored_arrays(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"'{name}' is not a plain numeric array")
         return arrays
     except Exception as error:  # scipy has many words for damage
-        raise UserError(
-            f"{path} cannot be read as a Matlab file of plain arrays: {error}",
-            "write it with save(…) in Matlab or scipy.io.savemat, one array for each sequence; or give an .npz",
-        ) from error
+        raise UserError(f"{path} cannot be read as a Matlab file of plain arrays: {error}", HINT) from error
 
 
 def _read_hdf5(path: Path) -> dict[str, NDArray[Any]]:

@@ -239,7 +239,7 @@ def test_predictions_for_shards_of_motion_are_refused_with_the_real_reason(shard
 def test_ctrl_c_says_what_is_left(shards, finetuned, monkeypatch):
     from actionpose.runs import evaluate
 
-    monkeypatch.setattr(evaluate, "load_model", lambda found: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(evaluate, "load_model", lambda found, **how: (_ for _ in ()).throw(KeyboardInterrupt))
     done = run("evaluate", str(finetuned), "--data", str(shards))
     assert done.exit_code == 1
     assert last_line(done) == "Error: stopped by Ctrl-C; nothing was written"

@@ -118,7 +118,7 @@ def test_files_that_are_something_else_are_refused(tmp_path):
     with pytest.raises(UserError, match="no checkpoint"):
         read_pose_state(tmp_path / "none.bin")
     (tmp_path / "page.bin").write_text("<html>quota exceeded</html>")
-    with pytest.raises(UserError, match="not a checkpoint of plain tensors"):
+    with pytest.raises(UserError, match="is a web page"):
         read_pose_state(tmp_path / "page.bin")
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.bin")
     with pytest.raises(UserError, match=r"no DSTformer weights \(found a\)"):

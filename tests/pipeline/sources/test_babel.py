@@ -46,7 +46,7 @@ GOOD = '{"1":{"feat_p":"a"},"2":{"feat_p":"b"}}'
         (GOOD + "x", "damaged"),
         (GOOD.replace(",", " "), "damaged"),
         (GOOD.replace(":", " ", 1), "damaged"),
-        ("", "damaged"),
+        ("", "is empty"),
         ("{}", "not a BABEL file"),
         ("[1]", "not a BABEL file"),
         ('{"1":{"other":"a"}}', "not a BABEL file"),
