@@ -69,7 +69,11 @@ def read_npz(path: Path, objects: Objects | None = None) -> Detections:
             members = {name: file[name] for name in wanted if name in names}
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    except (ValueError, EOFError, KeyError, MemoryError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+    except NotImplementedError as error:
+        raise UserError(
+            f"{path} is compressed in a way that is not supported: {error}", "save it again with numpy.savez"
+        ) from error
+    except (ValueError, EOFError, KeyError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged, or holds Python objects", "save plain arrays with numpy.savez") from error
     if "pose3d_cam" in names and np.ndim(members.get("pose2d", 0)) == 4:
         return _projected(members, str(path))

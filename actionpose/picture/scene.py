@@ -1,4 +1,4 @@
-"""A scene: what a clip shows, whoever made it, as stills, films and pages draw it.
+"""A scene: what a clip shows, from any source, as stills, films and pages draw it.
 
 Shape letters: T frames.
 """
