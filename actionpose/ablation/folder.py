@@ -15,6 +15,11 @@ GRID = "grid.json"
 SCHEMA, VERSION = "actionpose-ablation", 1
 
 
+def portion(minutes: float) -> str:
+    """What the names of a cell's files end in when it is fine-tuned on so many minutes; nothing for all of them."""
+    return f"-{minutes:g}min" if minutes else ""
+
+
 def finished(run: Path) -> bool:
     """Whether a run folder holds a run that reached its last step."""
     if not (run / CONFIG).is_file():
@@ -48,19 +53,31 @@ def read_grid(out: Path) -> dict[str, Any]:
 def cells_of(out: Path) -> list[tuple[str, Path]]:
     """(row, fine-tuned run) of the finished cells of a grid folder, rows as in its `grid.json`, seeds ascending.
 
+    Of a grid with several amounts of data, the cells with most.
+
     Raises:
         UserError: not a grid, or nothing in it is finished.
     """
-    found = []
-    for row in read_grid(out)["rows"]:
-        runs = [(int(p.name.rpartition("-seed")[2]), p / "finetune") for p in out.glob(f"{row}-seed*")]
+    found, grid = [], read_grid(out)
+    minutes = grid["settings"]["ablate"].get("minutes", [0.0])
+    stage = "finetune" + portion(0.0 if 0.0 in minutes else max(minutes))
+    for row in grid["rows"]:
+        runs = [(int(p.name.rpartition("-seed")[2]), p / stage) for p in out.glob(f"{row}-seed*")]
         found += [(row, run) for _, run in sorted(runs) if finished(run)]
     if not found:
         raise UserError(f"{out}: no cell of the grid is finished", "continue the grid: its command with --resume")
     return found
 
 
-FREE = ("eval.", "run.", "ablate.rows", "ablate.own_rows", "ablate.seeds", "ablate.measure_pretraining")
+FREE = (
+    "eval.",
+    "run.",
+    "ablate.rows",
+    "ablate.own_rows",
+    "ablate.seeds",
+    "ablate.minutes",
+    "ablate.measure_pretraining",
+)
 """Settings that may change between calls: they leave what cells hold as it is, or are looked at cell by cell."""
 
 

@@ -1,12 +1,13 @@
 """The ablation grid: what each part of pretraining adds to fine-tuning, over seeds (paper, Table 3).
 
-A cell is one row and one seed: pretrain (unless the row has none), fine-tune, measure. Rows differ in pretraining
-alone; cells of one seed share the order of fine-tuning's samples, their flips and their detections, so that rows are
-compared seed by seed.
+A cell is one row and one seed, and one amount of data where there are several (`ablate.minutes`): pretrain (unless the
+row has none), fine-tune, measure. Rows differ in pretraining alone, which the amounts share; cells of one seed share
+the order of fine-tuning's samples, their flips and their detections, so that rows are compared seed by seed.
 
 DIR/grid.json                          what the grid was started with; resuming with anything else is refused
 DIR/<row>-seed<k>/pretrain, finetune   ordinary run folders
 DIR/<row>-seed<k>/result.json          the measurement, and what it was made with
+DIR/<row>-seed<k>/finetune-5min, result-5min.json   the same of fine-tuning on five minutes
 DIR/table.json, table.md, ablation.png
 """
 
@@ -26,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from actionpose.ablation.folder import GRID, SCHEMA, VERSION, finished, read_grid, same_grid
+from actionpose.ablation.folder import GRID, SCHEMA, VERSION, finished, portion, read_grid, same_grid
 from actionpose.ablation.settings import AblateConfig, AblateRecipe, AblationRow, changed, differs_by, rows_of
 from actionpose.config import Resolved, fingerprint, to_dict
 from actionpose.data.selection import select_motions
@@ -42,21 +43,30 @@ from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.log import duration
 
-RESULT = "result.json"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One row with one seed; `folder` holds its runs."""
+    """One row with one seed, fine-tuned on some minutes (0: all); `folder` holds its runs."""
 
     row: AblationRow
     seed: int
+    minutes: float
     folder: Path
 
     @property
     def name(self) -> str:
-        """As its folder is called."""
-        return self.folder.name
+        """As its folder is called, and the minutes."""
+        return self.folder.name + portion(self.minutes)
+
+    @property
+    def finetune(self) -> Path:
+        """Run folder of the fine-tuning."""
+        return self.folder / f"finetune{portion(self.minutes)}"
+
+    @property
+    def result(self) -> Path:
+        """The measurement."""
+        return self.folder / f"result{portion(self.minutes)}.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +100,10 @@ class Grid:
         self.config: AblateConfig = resolved.value.ablate
         self.rows = rows_of(self.config)
         self.cells = [
-            Cell(row=row, seed=seed, folder=out / f"{row.name}-seed{seed}")
+            Cell(row=row, seed=seed, minutes=minutes, folder=out / f"{row.name}-seed{seed}")
             for seed in self.config.seeds
             for row in self.rows
+            for minutes in self.config.minutes
         ]
         self.shards = {"pretrain": ShardSet(data), "finetune": ShardSet(self.target)}
         pretrained = any(row.changes is not None for row in self.rows)
@@ -136,6 +147,7 @@ class Grid:
                 {
                     "row": row.name,
                     "seeds": list(self.config.seeds),
+                    "minutes": [minutes or "all" for minutes in self.config.minutes],
                     "pretraining": steps.get("pretrain", "none"),
                     "differs from `both` by": differs_by(row),
                     "fine-tuning": steps["finetune"],
@@ -209,22 +221,22 @@ class Grid:
     def result(self, cell: Cell) -> dict[str, Any] | None:
         """The cell's measurement; None when it is not there, or was made in another way or of another checkpoint."""
         try:
-            row = json.loads((cell.folder / RESULT).read_text(encoding="utf-8"))
+            row = json.loads(cell.result.read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
             return None
         found = self.measured(cell)
-        return row if found is not None and row.get("key") == self.key(found) else None
+        return row if found is not None and row.get("key") == self.key(found, cell.minutes) else None
 
     def measured(self, cell: Cell) -> checkpoint.Checkpoint | None:
         """The checkpoint the cell is measured by; None before fine-tuning is finished."""
-        folder = cell.folder / "finetune"
+        folder = cell.finetune
         if not finished(folder):
             return None
         return checkpoint.latest(folder) if self.config.checkpoint == "last" else checkpoint.find(folder)
 
-    def key(self, found: checkpoint.Checkpoint) -> str:
+    def key(self, found: checkpoint.Checkpoint, minutes: float) -> str:
         """What a measurement depends on: weights, how it is measured, and on what."""
-        recipe = self.recipe("finetune", None, 0)
+        recipe = self.resolved_recipe("finetune", None, 0, *_limit(minutes)).value
         return fingerprint(
             {
                 "weights": found.meta["files"][checkpoint.WEIGHTS],
@@ -280,7 +292,7 @@ class _Work:
             if reason != "done":
                 return reason
             init = str(_last(cell.folder / "pretrain").path)
-        reason = self._train("finetune", cell, name, init)
+        reason = self._train("finetune", cell, name, init, *_limit(cell.minutes))
         return self._measure(cell, name) if reason == "done" else reason
 
     def _left(self) -> float | None:
@@ -292,8 +304,8 @@ class _Work:
         self.started_work = True
         return max(left, floor)
 
-    def _train(self, stage: Any, cell: Cell, name: str, init: str) -> str:
-        folder = cell.folder / stage
+    def _train(self, stage: Any, cell: Cell, name: str, init: str, *more: str) -> str:
+        folder = cell.finetune if stage == "finetune" else cell.folder / stage
         if finished(folder):
             return "done"
         left = self._left()
@@ -303,7 +315,9 @@ class _Work:
             shutil.rmtree(folder)  # killed before it was a run
         self.say(f"{name}: {stage}{' (resumed)' if folder.is_dir() else ''}")
         budget = () if left is None else (f"run.budget_minutes={left!r}",)
-        resolved = self.grid.resolved_recipe(stage, cell.row, cell.seed, f"init.pose={json.dumps(init)}", *budget)
+        resolved = self.grid.resolved_recipe(
+            stage, cell.row, cell.seed, f"init.pose={json.dumps(init)}", *more, *budget
+        )
         made = training.train(
             stage, resolved, self.grid.shards_of(stage), folder, resume=True, argv=self.argv, version=self.version
         )
@@ -316,8 +330,8 @@ class _Work:
             return "budget"
         self.say(f"{name}: measuring")
         result = self._evaluate("finetune", cell, found)
-        about = {"row": cell.row.name, "seed": cell.seed, "key": self.grid.key(found)}
-        write_json(cell.folder / RESULT, {**result.to_json(), **about})
+        about = {"row": cell.row.name, "seed": cell.seed, "minutes": cell.minutes}
+        write_json(cell.result, {**result.to_json(), **about, "key": self.grid.key(found, cell.minutes)})
         self.say(f"{name}: MPJPE {result.mpjpe_mm:.2f} mm; {duration(time.monotonic() - self.started)} since the start")
         return "done"
 
@@ -341,6 +355,11 @@ class _Work:
 
 
 # --- small questions --------------------------------------------------------------------------
+
+
+def _limit(minutes: float) -> tuple[str, ...]:
+    """The setting of fine-tuning on so many minutes; none for all, so that a recipe's own limit holds."""
+    return (f"data.max_minutes={minutes}",) if minutes else ()
 
 
 def _last(run: Path) -> checkpoint.Checkpoint:

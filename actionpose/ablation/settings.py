@@ -72,6 +72,11 @@ class AblateConfig:
         "these subjects are the target dataset: fine-tuning uses only them, pretraining on the same shards "
         "never sees them. eval.* chooses who is measured",
     )
+    minutes: tuple[float, ...] = setting(
+        (0.0,),
+        "minutes of motion to fine-tune on (data.max_minutes), a table for each: what pretraining is worth where there "
+        "is little data. They share the pretraining; 0: all",
+    )
     pretrain: tuple[str, ...] = setting((), "settings for pretraining only, in all rows, `section.key=value`")
     finetune: tuple[str, ...] = setting((), "settings for fine-tuning only, in all rows, `section.key=value`")
     checkpoint: Literal["last", "best"] = setting(
@@ -82,12 +87,11 @@ class AblateConfig:
     measure_pretraining: bool = setting(False, "also evaluate the pretraining runs, once each")
 
     def __post_init__(self) -> None:
-        if not self.rows or not self.seeds:
-            raise ValueError("rows and seeds must not be empty")
-        if len(set(self.rows)) < len(self.rows) or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("rows and seeds must not repeat themselves")
-        if min(self.seeds) < 0:
-            raise ValueError("seeds start at 0")
+        for name, values in (("rows", self.rows), ("seeds", self.seeds), ("minutes", self.minutes)):
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must not be empty, nor repeat themselves")
+        if min(self.seeds) < 0 or min(self.minutes) < 0:
+            raise ValueError("seeds and minutes start at 0")
 
 
 @dataclass(frozen=True, kw_only=True)

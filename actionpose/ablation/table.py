@@ -1,6 +1,6 @@
 """The ablation table: means over seeds, differences of cells that share a seed, and their files, also of a part.
 
-table.json, table.md and ablation.png hold what is measured so far.
+table.json, table.md and ablation.png (one for each amount of data) hold what is measured so far.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose import charts
+from actionpose.ablation.folder import portion
 from actionpose.ablation.grid import Grid, GridProgress
 from actionpose.ablation.settings import LABELS, differs_by, leaves_out
 from actionpose.files import write_text
@@ -79,6 +80,8 @@ def terminal_rows(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     lines = []
     for line in table:
         shown: dict[str, Any] = {"row": line["row"], "n": line["n"]}
+        if any(other.get("minutes") for other in table):
+            shown = {"minutes": line["minutes"] or "all", **shown}
         for name in (name for name in METRICS if name in line):
             numbers = (line[name + end] for end in ("", "_sd", "_change", "_change_ci"))
             mean, sd, change, margin = (None if number is None else round(number, 2) for number in numbers)
@@ -93,19 +96,12 @@ def terminal_rows(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def markdown(table: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> str:
     """The table as a page: mean ± spread, paired change ± spread (pairs), and what is missing, by name."""
-    names = [name for name in METRICS if any(name in line for line in table)]
-    head = ["row", "what pretraining leaves out", "seeds"]
-    for name in names:
-        head += [TITLES[name], f"change of {TITLES[name]}, paired"]
-    lines = [" | ".join(head), " | ".join(["---"] * len(head))]
-    for line in table:
-        cells = [LABELS.get(line["row"], line["row"]), about["rows"].get(line["row"], ""), str(line["n"])]
-        for name in names:
-            cells.append(_plus_minus(line[name], line[f"{name}_sd"]))
-            change = _plus_minus(line[f"{name}_change"], line[f"{name}_change_ci"], sign=True)
-            cells.append(f"{change} ({line['pairs']} pairs)" if line["pairs"] else change)
-        lines.append(" | ".join(cells))
-    text = ["# Ablation", "", *(f"| {line} |" for line in lines), ""]
+    text = ["# Ablation", ""]
+    amounts = list(dict.fromkeys(line.get("minutes", 0.0) for line in table))
+    for minutes in amounts:
+        if len(amounts) > 1:
+            text += [f"## Fine-tuned on {f'{minutes:g} minutes' if minutes else 'all motion'}", ""]
+        text += [*_markdown_table([line for line in table if line.get("minutes", 0.0) == minutes], about["rows"]), ""]
     text += [
         f"Differences are to `{about['against']}`, seed by seed. ± of a mean is the standard deviation over seeds, "
         "of a difference its 95 % confidence interval.",
@@ -115,6 +111,22 @@ def markdown(table: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> st
     if about["missing"]:
         text += ["", "Not measured yet: " + ", ".join(about["missing"]) + "."]
     return "\n".join(text) + "\n"
+
+
+def _markdown_table(table: Sequence[Mapping[str, Any]], rows: Mapping[str, str]) -> list[str]:
+    names = [name for name in METRICS if any(name in line for line in table)]
+    head = ["row", "what pretraining leaves out", "seeds"]
+    for name in names:
+        head += [TITLES[name], f"change of {TITLES[name]}, paired"]
+    lines = [head, ["---"] * len(head)]
+    for line in table:
+        cells = [LABELS.get(line["row"], line["row"]), rows.get(line["row"], ""), str(line["n"])]
+        for name in names:
+            cells.append(_plus_minus(line[name], line[f"{name}_sd"]))
+            change = _plus_minus(line[f"{name}_change"], line[f"{name}_change_ci"], sign=True)
+            cells.append(f"{change} ({line['pairs']} pairs)" if line["pairs"] else change)
+        lines.append(cells)
+    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 TITLES = {
@@ -136,7 +148,7 @@ def _plus_minus(value: float | None, spread: float | None, *, sign: bool = False
 
 # --- files ------------------------------------------------------------------------------------
 
-TABLE_JSON, TABLE_MD, FIGURE = "table.json", "table.md", "ablation.png"
+TABLE_JSON, TABLE_MD, FIGURE = "table.json", "table.md", Path("ablation.png")
 CONDITIONS = ("protocol", "split", "frames", "detections", "flip_tta", "fingerprint", "version")
 
 
@@ -148,7 +160,11 @@ def write_table(grid: Grid, outcome: GridProgress) -> dict[str, Any]:
     rows = [row.name for row in grid.rows]
     cells = [_cell(found) for found in outcome.results]
     against = "baseline" if "baseline" in rows else rows[0]
-    table = over_seeds(cells, rows, grid.config.seeds, against)
+    table = [
+        {**line, "minutes": minutes}
+        for minutes in grid.config.minutes
+        for line in over_seeds([c for c in cells if c["minutes"] == minutes], rows, grid.config.seeds, against)
+    ]
     whole: dict[str, Any] = {
         "against": against,
         "rows": {row.name: leaves_out(row) for row in grid.rows},
@@ -161,9 +177,12 @@ def write_table(grid: Grid, outcome: GridProgress) -> dict[str, Any]:
         "reason": outcome.reason,
         "figure": None,
     }
-    if cells and charts.can_draw():
-        draw(grid.out / FIGURE, cells, rows, against)
-        whole["figure"] = str(grid.out / FIGURE)
+    for minutes in grid.config.minutes if charts.can_draw() else ():
+        mine = [cell for cell in cells if cell["minutes"] == minutes]
+        if mine:
+            figure = grid.out / f"{FIGURE.stem}{portion(minutes)}{FIGURE.suffix}"
+            draw(figure, mine, rows, against)
+            whole["figure"] = whole["figure"] or str(figure)
     write_json(grid.out / TABLE_JSON, whole)
     write_text(grid.out / TABLE_MD, markdown(table, whole))
     return whole
@@ -173,7 +192,8 @@ def _cell(found: Mapping[str, Any]) -> dict[str, Any]:
     """A measurement as a cell: its row, its seed, and the metrics it has."""
     parts = {name: (found.get(part) or {}).get("mpjpe_mm") for name, part in PARTS.items()}
     numbers = {name: found.get(name, parts.get(name)) for name in METRICS}
-    return {"row": found["row"], "seed": found["seed"]} | {k: v for k, v in numbers.items() if v is not None}
+    about = {"row": found["row"], "seed": found["seed"], "minutes": found.get("minutes", 0.0)}
+    return about | {k: v for k, v in numbers.items() if v is not None}
 
 
 def _conditions(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class DataConfig:
         (), "only these subjects, as `subject` or `dataset/subject`; empty: all. Lets a few play a target dataset"
     )
     subjects_exclude: tuple[str, ...] = setting((), "without these subjects")
+    max_minutes: float = setting(
+        0.0,
+        "learn from no more than so many minutes of the chosen motions, always the same ones, those of fewer minutes "
+        "among them; 0: all. Shows what little data is good for",
+    )
     views: tuple[str, ...] = setting((), "views to project to; empty: those the shards name (the paper: front, side)")
     clip_frames: int = setting(243, "longest clip; the paper uses 243 frames, 81 on MPI-INF-3DHP")
     stride: int = setting(
@@ -94,6 +99,7 @@ class DataConfig:
         if self.clip_frames < 2 or not 1 <= self.stride <= self.clip_frames:
             raise ValueError(f"stride {self.stride} must be between 1 and clip_frames {self.clip_frames}")
         at_least(self, 1, "windows_per_clip")
+        at_least(self, 0, "max_minutes")
         if not 0 <= self.dev_share < 1:
             raise ValueError(f"dev_share {self.dev_share} is a share of the people, from 0 to below 1")
         if self.scale <= 0 or len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:

@@ -1,4 +1,4 @@
-"""Which motions are learned from or measured on: by split, by named subjects, and by people put aside."""
+"""Which motions are learned from or measured on: by split, by named subjects, people put aside, and minutes."""
 
 from __future__ import annotations
 
@@ -37,9 +37,13 @@ class Choice(Protocol):
     def subjects_exclude(self) -> Sequence[str]:
         """As the setting of that name."""
 
+    @property
+    def max_minutes(self) -> float:
+        """As the setting of that name."""
+
 
 def select_motions(shards: ShardSet, config: Choice) -> NDArray[np.bool_]:
-    """Which motions the split and the subject filters leave, (motions,) bool.
+    """Which motions the split, the subject filters and the limit of minutes leave, (motions,) bool.
 
     Raises:
         UserError: a subject that is not there, or nothing left.
@@ -66,7 +70,27 @@ def select_motions(shards: ShardSet, config: Choice) -> NDArray[np.bool_]:
     if not keep.any():
         where = f" of split '{config.split}'" if config.split else ""
         raise UserError(f"{shards.folder}: the subject filters leave no motion{where}", "loosen data.subjects_*")
-    return keep
+    return _within(shards, keep, config.max_minutes) if config.max_minutes else keep
+
+
+def _within(shards: ShardSet, keep: NDArray[np.bool_], minutes: float) -> NDArray[np.bool_]:
+    """Those of the kept motions that come first in an order of their names' hashes, until the minutes are full.
+
+    Raises:
+        UserError: not even the first one fits.
+    """
+    motions = shards.motions
+    chosen = sorted(np.flatnonzero(keep).tolist(), key=lambda m: _fraction(str(motions["motion_id"][m])))
+    until = np.cumsum((motions["stop"] - motions["start"])[chosen]) / (60 * shards.fps)
+    fitting = chosen[: int(np.searchsorted(until, minutes, side="right"))]
+    if not fitting:
+        raise UserError(
+            f"data.max_minutes={minutes:g} is less than the first motion, which lasts {until[0]:.2f} minutes",
+            "allow more, or choose other people with data.subjects_include",
+        )
+    within = np.zeros_like(keep)
+    within[fitting] = True
+    return within
 
 
 def put_aside(shards: ShardSet, share: float) -> NDArray[np.bool_]:

@@ -25,7 +25,7 @@ from actionpose.data.batches import Assembler, detector
 from actionpose.data.rng import keys, uniform
 from actionpose.data.samples import DataConfig, SampleTable, pair_samples
 from actionpose.errors import UserError
-from actionpose.evaluate.lifting import EvalConfig
+from actionpose.evaluate.lifting import EvalConfig, to_measure
 from actionpose.evaluate.probe import linear_probe
 from actionpose.evaluate.retrieval import Naming, Retrieval, text_motion_retrieval, truth, zero_shot
 from actionpose.evaluate.ridge import fit as fit_ridge
@@ -123,14 +123,7 @@ def _rows(table: SampleTable, chosen: NDArray[np.int64]) -> SampleTable:
 
 def held_out_clips(recipe: MeasureSettings, shards: ShardSet, *, limit: int = 0) -> LabelledClips:
     """Labelled clips of the split to measure on."""
-    config = recipe.eval
-    chosen = dataclasses.replace(
-        recipe.data,
-        split=config.split,
-        subjects_include=config.subjects_include,
-        subjects_exclude=config.subjects_exclude,
-    )
-    return labelled_clips(shards, chosen, limit=limit)
+    return labelled_clips(shards, to_measure(shards, recipe.data, recipe.eval), limit=limit)
 
 
 # --- features ---------------------------------------------------------------------------------

@@ -131,12 +131,7 @@ def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTa
     Raises:
         UserError: nothing is left to measure on; a protocol or windowing that does not fit.
     """
-    chosen = dataclasses.replace(
-        data,
-        split=held_out_split(shards, config),
-        subjects_include=config.subjects_include,
-        subjects_exclude=config.subjects_exclude,
-    )
+    chosen = to_measure(shards, data, config)
     wanted = select_motions(shards, chosen)
     protocol = protocol_of(shards, config.protocol, wanted)
     windowing = windowing_of(protocol, config.windowing)
@@ -169,10 +164,16 @@ def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTa
     )
 
 
-def held_out_split(shards: ShardSet, config: EvalConfig) -> str:
-    """The split to measure on: `test` where shards have no `val`, as those of the benchmarks."""
+def to_measure(shards: ShardSet, data: DataConfig, config: EvalConfig) -> DataConfig:
+    """The settings of training with the motions of measuring; the split is `test` where benchmarks have no `val`."""
     there = set(shards.motions["split"])
-    return "test" if config.split == "val" and "val" not in there and "test" in there else config.split
+    return dataclasses.replace(
+        data,
+        split="test" if config.split == "val" and "val" not in there and "test" in there else config.split,
+        subjects_include=config.subjects_include,
+        subjects_exclude=config.subjects_exclude,
+        max_minutes=0.0,
+    )
 
 
 def _rows(shards: ShardSet, windows: dict[int, list[Scored]], protocol: Protocol) -> Iterator[Row]:

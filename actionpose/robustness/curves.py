@@ -26,7 +26,7 @@ from actionpose.data.samples import DataConfig
 from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate import metrics
-from actionpose.evaluate.lifting import EvalConfig, Lift, ScoredTable, frame_units, held_out, held_out_split, lift_batch
+from actionpose.evaluate.lifting import EvalConfig, Lift, ScoredTable, frame_units, held_out, lift_batch, to_measure
 from actionpose.evaluate.protocols import protocol_of
 from actionpose.progress import Progress
 from actionpose.robustness.perturb import Level, RobustnessConfig, levels, resample, resampled_counts, shake
@@ -49,13 +49,7 @@ def robust_table(shards: ShardSet, data: DataConfig, config: EvalConfig) -> Scor
     Raises:
         UserError: nothing is left to measure on; a protocol that does not fit.
     """
-    wanted = dataclasses.replace(
-        data,
-        split=held_out_split(shards, config),
-        subjects_include=config.subjects_include,
-        subjects_exclude=config.subjects_exclude,
-    )
-    protocol = protocol_of(shards, config.protocol, select_motions(shards, wanted))
+    protocol = protocol_of(shards, config.protocol, select_motions(shards, to_measure(shards, data, config)))
     windowing: Any = "stitched" if "stitched" in protocol.windowings else "chunks"
     return held_out(shards, data, dataclasses.replace(config, protocol=protocol.name, windowing=windowing))
 

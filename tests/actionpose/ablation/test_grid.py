@@ -309,6 +309,38 @@ def test_a_used_folder_is_refused(done, arguments, tmp_path):
     assert run("ablate", *arguments, "--out", str(tmp_path / "letters"), "--resume").exit_code == 1
 
 
+# --- how much data ----------------------------------------------------------------------------
+
+
+STAGES = ("finetune-0.03min", "finetune")
+
+
+def test_amounts_of_data_share_their_pretraining_and_have_a_table_each(shards, bert, tmp_path):
+    out = tmp_path / "grid"
+    given = ["--data", str(shards), "--rows", "mmm,both", "--seeds", "0", "--out", str(out)]
+    minutes = ["-o", "ablate.minutes=[0.03, 0]", "--format", "json"]
+    result = run("ablate", *given, *options(tiny(*STEPS, text=bert)), *minutes)
+    assert result.exit_code == 0, result.stderr
+    folder = out / "both-seed0"
+    assert {"pretrain", "finetune", "finetune-0.03min", "result-0.03min.json"} <= {p.name for p in folder.iterdir()}
+    little, whole = (flat(json.loads((folder / name / "config.json").read_text())["recipe"]) for name in STAGES)
+    assert {key for key in little if little[key] != whole[key]} == {"data.max_minutes"}
+    content = json.loads(result.stdout)
+    assert [(line["minutes"], line["row"], line["n"]) for line in content["table"]] == [
+        (0.03, "mmm", 1), (0.03, "both", 1), (0.0, "mmm", 1), (0.0, "both", 1),
+    ]  # fmt: skip
+    errors = {(cell["minutes"], cell["row"]): cell["mpjpe_mm"] for cell in content["cells"]}
+    assert {(line["minutes"], line["row"]): line["mpjpe_mm"] for line in content["table"]} == errors
+    assert len(set(errors.values())) == 4
+    page = (out / "table.md").read_text()
+    assert "## Fine-tuned on 0.03 minutes" in page
+    assert "## Fine-tuned on all motion" in page
+    assert (out / "ablation.png").is_file()
+    assert (out / "ablation-0.03min.png").is_file()
+    assert [row["minutes"] for row in terminal_rows(content["table"])] == [0.03, 0.03, "all", "all"]
+    assert [run for _, run in cells_of(out)] == [out / f"{row}-seed0" / "finetune" for row in ("mmm", "both")]
+
+
 # --- whose motions ----------------------------------------------------------------------------
 
 

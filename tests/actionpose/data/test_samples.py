@@ -16,6 +16,7 @@ from actionpose.data.samples import DataConfig, motion_samples, pair_samples
 from actionpose.data.texts import Texts, mirror_words
 from actionpose.data.windows import transition_start, window_starts
 from actionpose.errors import UserError
+from actionpose.evaluate.lifting import EvalConfig, held_out
 from actionpose.geometry import camera_matrix, camera_to_screen, flip, root_relative, screen_centre, to_camera
 from actionpose.schema import Summary
 from actionpose.shards import ShardSet, write_index, write_shard
@@ -371,6 +372,28 @@ def test_a_few_subjects_can_play_the_target_dataset(shards):
     assert subjects(subjects_include=("s0",)) == ({"s0"}, {"train"})
     assert subjects(subjects_exclude=("Swing/s0",), split="val") == ({"s1", "s2"}, {"val"})
     assert subjects(split="") == ({"s0", "s1", "s2"}, {"train", "val"})
+
+
+def test_a_limit_of_minutes_is_kept_and_smaller_ones_hold_motions_of_larger_ones(shards):
+    motions = shards.motions
+    frames = motions["stop"] - motions["start"]
+
+    def within(minutes):
+        chosen = np.unique(motion_samples(shards, dataclasses.replace(SMALL, max_minutes=minutes)).motion)
+        return set(chosen.tolist()), float(frames[chosen].sum() / shards.fps / 60)
+
+    everyone, total = within(0.0)
+    held: set[int] = set()
+    for share in (0.3, 0.6, 0.9):
+        few, lasting = within(share * total)
+        assert held < few < everyone
+        assert 0 < lasting <= share * total
+        held = few
+    assert within(total)[0] == everyone
+    whole = held_out(shards, dataclasses.replace(SMALL, max_minutes=0.3 * total), EvalConfig(split="train"))
+    assert set(np.unique(whole.motion).tolist()) == everyone  # measuring knows no limit
+    with pytest.raises(UserError, match="max_minutes=1e-06 is less than the first motion"):
+        within(1e-6)
 
 
 def test_filters_that_match_no_subject_are_refused_with_the_known_names(shards):
