@@ -85,8 +85,8 @@ def _within(shards: ShardSet, keep: NDArray[np.bool_], minutes: float) -> NDArra
     fitting = chosen[: int(np.searchsorted(until, minutes, side="right"))]
     if not fitting:
         raise UserError(
-            f"data.max_minutes={minutes:g} is less than the first motion, which lasts {until[0]:.2f} minutes",
-            "allow more, or choose other people with data.subjects_include",
+            f"max_minutes={minutes:g} is less than the first motion, which lasts {until[0]:.2f} minutes",
+            "allow more, or choose other people with subjects_include",
         )
     within = np.zeros_like(keep)
     within[fitting] = True

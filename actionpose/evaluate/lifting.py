@@ -58,6 +58,9 @@ class EvalConfig:
     )
     subjects_include: tuple[str, ...] = setting((), "only these subjects, as `subject` or `dataset/subject`")
     subjects_exclude: tuple[str, ...] = setting((), "without these subjects")
+    max_minutes: float = setting(
+        0.0, "no more than so many minutes of these motions, always the same ones; 0: all. For many quick comparisons"
+    )
     protocol: Literal["", "orthographic", "h36m-b", "h36m-a", "3dhp"] = setting(
         "", "which frames count and how they are averaged (docs/evaluation.md); empty: the one that the shards are for"
     )
@@ -86,7 +89,7 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         at_least(self, 1, "batch")
-        at_least(self, 0, "retrieval_clips", "probe_categories", "probe_clips")
+        at_least(self, 0, "max_minutes", "retrieval_clips", "probe_categories", "probe_clips")
         if self.windowing and self.protocol and self.windowing not in PROTOCOLS[self.protocol].windowings:
             raise ValueError(f"windowing '{self.windowing}' does not belong to protocol {self.protocol}")
 
@@ -172,7 +175,7 @@ def to_measure(shards: ShardSet, data: DataConfig, config: EvalConfig) -> DataCo
         split="test" if config.split == "val" and "val" not in there and "test" in there else config.split,
         subjects_include=config.subjects_include,
         subjects_exclude=config.subjects_exclude,
-        max_minutes=0.0,
+        max_minutes=config.max_minutes,
     )
 
 

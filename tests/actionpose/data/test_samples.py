@@ -391,7 +391,9 @@ def test_a_limit_of_minutes_is_kept_and_smaller_ones_hold_motions_of_larger_ones
         held = few
     assert within(total)[0] == everyone
     whole = held_out(shards, dataclasses.replace(SMALL, max_minutes=0.3 * total), EvalConfig(split="train"))
-    assert set(np.unique(whole.motion).tolist()) == everyone  # measuring knows no limit
+    assert set(np.unique(whole.motion).tolist()) == everyone  # measuring has a limit of its own
+    part = held_out(shards, SMALL, EvalConfig(split="train", max_minutes=0.3 * total))
+    assert set(np.unique(part.motion).tolist()) == within(0.3 * total)[0]
     with pytest.raises(UserError, match="max_minutes=1e-06 is less than the first motion"):
         within(1e-6)
 
