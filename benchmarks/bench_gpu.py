@@ -166,8 +166,11 @@ def encoder(bench: Bench) -> None:
 def race(bench: Bench, config: PoseConfig, what: str, batch: int, frames: int) -> None:
     both = contestants(config, bench.device)
     fused = copy.deepcopy(both["ours"])
-    fused.compile_blocks(bench.backend)
-    runners: dict[str, nn.Module] = {**both, "ours, compiled": fused}
+    narrow = copy.deepcopy(both["ours"])
+    narrow.bf16_stream = True
+    for each in (fused, narrow):
+        each.compile_blocks(bench.backend)
+    runners: dict[str, nn.Module] = {**both, "ours, compiled": fused, "ours, compiled, bf16 stream": narrow}
     inputs = clips(batch, frames, bench.device)
     first = wall(bench, partial(forward_backward, fused, inputs))
     found: dict[str, Numbers] = {name: {} for name in runners}
@@ -183,8 +186,8 @@ def race(bench: Bench, config: PoseConfig, what: str, batch: int, frames: int) -
                 f"{short}_x_textbook": times_faster(seconds, name, "textbook"),
                 f"{short}_of_matrix_rate": flops / least / bench.rate,
             }
-    for name, each in runners.items():
-        more = peak_gib(bench, partial(forward_backward, each, inputs), beyond=True)
+    for name, runner in runners.items():
+        more = peak_gib(bench, partial(forward_backward, runner, inputs), beyond=True)
         bench.add("encoder", f"{what}, {name}", found[name] | more)
     bench.add("encoder", f"{what}, compiling", {"first_call_s": first})
 

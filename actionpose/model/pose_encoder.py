@@ -157,6 +157,28 @@ class Linear(nn.Linear):
         return _linear(x, self.weight, self.bias)
 
 
+def _three(x: Tensor, qkv: nn.Linear) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values on a GPU: one product over the three stacked matrices, each result an array of its own.
+
+    So x is read once, and no gradient is copied into the order of a packed result.
+    """
+    C = x.shape[-1]
+    weight, bias = qkv.weight.view(3, C, C).transpose(1, 2), qkv.bias.view(3, 1, C)
+    q, k, v = torch.baddbmm(bias, x.reshape(1, -1, C).expand(3, -1, -1), weight).view(3, *x.shape).unbind(0)
+    return q, k, v
+
+
+class Norm(nn.LayerNorm):
+    """Layer norm, of a bfloat16 stream in bfloat16 (sums in float32), where autocast would write float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) in and out, of the same type."""
+        if x.dtype == self.weight.dtype:
+            return super().forward(x)
+        with torch.autocast(device_type=x.device.type, enabled=False):
+            return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
 class SpatialAttention(nn.Module):
     """The J joints of one frame attend to each other."""
 
@@ -169,8 +191,13 @@ class SpatialAttention(nn.Module):
     def forward(self, x_BSJC: Tensor, mask: Tensor | None) -> Tensor:
         """Same shape out; `mask` is not used, since every frame holds all its joints."""
         B, S, J, C = x_BSJC.shape
-        qkv = self.qkv(x_BSJC).view(B * S, J, 3, self.heads, C // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if x_BSJC.device.type == "cuda":
+            q, k, v = (
+                part.view(B * S, J, self.heads, C // self.heads).transpose(1, 2) for part in _three(x_BSJC, self.qkv)
+            )
+        else:
+            qkv = self.qkv(x_BSJC).view(B * S, J, 3, self.heads, C // self.heads)
+            q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = F.scaled_dot_product_attention(q, k, v)
         return self.proj(mixed.transpose(1, 2).reshape(B, S, J, C))
 
@@ -187,16 +214,16 @@ class TemporalAttention(nn.Module):
     def forward(self, x_BSJC: Tensor, mask: Tensor | None) -> Tensor:
         """Same shape out. `mask` is bool (B or 1, 1, S or 1, S), True where a step may be read.
 
-        Three products instead of one fused: each of q, k, v is then a plain view with joints and heads side by
-        side as J*H heads, so nothing is copied into another order and one mask row serves all of them.
+        Not one packed result: each of q, k, v is a plain view with joints and heads side by side as J*H heads, so
+        nothing is copied into another order and one mask row serves all of them.
         """
         B, S, J, C = x_BSJC.shape
         if torch.is_autocast_enabled(x_BSJC.device.type):  # cast once, not once per product
             x_BSJC = x_BSJC.to(torch.get_autocast_dtype(x_BSJC.device.type))
-        q, k, v = (
-            _linear(x_BSJC, weight, bias).view(B, S, J * self.heads, C // self.heads).transpose(1, 2)
-            for weight, bias in zip(self.qkv.weight.chunk(3), self.qkv.bias.chunk(3), strict=True)
-        )
+        chunks = zip(self.qkv.weight.chunk(3), self.qkv.bias.chunk(3), strict=True)
+        on_gpu = x_BSJC.device.type == "cuda"
+        parts = _three(x_BSJC, self.qkv) if on_gpu else (_linear(x_BSJC, *chunk) for chunk in chunks)
+        q, k, v = (part.view(B, S, J * self.heads, C // self.heads).transpose(1, 2) for part in parts)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.proj(mixed.transpose(1, 2).reshape(B, S, J, C))
 
@@ -220,12 +247,12 @@ class Block(nn.Module):
     def __init__(self, dim: int, heads: int, hidden: int, *, space_first: bool) -> None:
         super().__init__()
         self.space_first = space_first
-        self.norm1_s = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.norm1_t = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.norm1_s = Norm(dim, eps=LAYER_NORM_EPS)
+        self.norm1_t = Norm(dim, eps=LAYER_NORM_EPS)
         self.attn_s = SpatialAttention(dim, heads)
         self.attn_t = TemporalAttention(dim, heads)
-        self.norm2_s = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.norm2_t = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.norm2_s = Norm(dim, eps=LAYER_NORM_EPS)
+        self.norm2_t = Norm(dim, eps=LAYER_NORM_EPS)
         self.mlp_s = Mlp(dim, hidden)
         self.mlp_t = Mlp(dim, hidden)
 
@@ -264,6 +291,8 @@ class PoseEncoder(nn.Module):
     def __init__(self, config: PoseConfig) -> None:
         super().__init__()
         self.config = config
+        self.bf16_stream = False
+        """Under autocast, whether blocks add to bfloat16 instead of float32 (`run.precision`)."""
         C, J, hidden = config.dim_feat, config.joints, int(config.dim_feat * config.mlp_ratio)
         self.joints_embed = nn.Linear(3, C)
         self.pos_embed = nn.Parameter(torch.empty(1, J, C))
@@ -343,7 +372,7 @@ class PoseEncoder(nn.Module):
         for index in range(self.config.depth):
             x = self._pair(index, x, mask)
             if self.class_token is not None and index + 1 == self.config.middle:
-                token_mid = x[:, 0]
+                token_mid = x[:, 0].to(self.head.weight.dtype)
         rep, pose3d = self._regress(x if self.class_token is None else x[:, 1:])
         return PoseFeatures(token_mid, pose3d, rep)
 
@@ -360,7 +389,7 @@ class PoseEncoder(nn.Module):
         mask, x = self._mask(pose_BTJ3, valid_BT), self._embed(pose_BTJ3)
         for index in range(self.config.middle):
             x = self._pair(index, x, mask)
-        return x[:, 0]
+        return x[:, 0].to(self.head.weight.dtype)
 
     def _clips_at_once(self, pose_BTJ3: Tensor) -> int:
         B, T, J, _ = pose_BTJ3.shape
@@ -380,9 +409,12 @@ class PoseEncoder(nn.Module):
         # In float32 even under autocast: bfloat16 would round coordinates by as much as a detector's jitter.
         with torch.autocast(device_type=pose_BTJ3.device.type, enabled=False):
             frames = _plus(self.joints_embed(pose_BTJ3.to(self.joints_embed.weight.dtype)), slots)
-        if self.class_token is None:
-            return frames
-        return torch.cat([self.class_token.to(frames.dtype).expand(B, -1, -1, -1), frames], dim=1)
+        if self.class_token is not None:
+            frames = torch.cat([self.class_token.to(frames.dtype).expand(B, -1, -1, -1), frames], dim=1)
+        device = frames.device.type
+        if self.bf16_stream and torch.is_autocast_enabled(device):
+            return frames.to(torch.get_autocast_dtype(device))
+        return frames
 
     def _mask(self, pose_BTJ3: Tensor, valid_BT: Tensor | None) -> Tensor | None:
         """Which steps may be read: None for all, else bool that broadcasts to (B, 1, S, S)."""

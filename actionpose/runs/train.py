@@ -137,6 +137,7 @@ def train(
         on_gpu = runtime.device.type == "cuda"
         if recipe.run.compile is True or (recipe.run.compile == "auto" and on_gpu):
             model.pose.compile_blocks()
+        model.pose.bf16_stream = recipe.run.precision == "bf16-stream"
         detect = detector(recipe.data) if command == "finetune" else None
         read_texts = model.text.reader(texts.spellings()) if model.text is not None and texts is not None else None
         assemble = Assembler(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from actionpose.model import pose_encoder as pose_module
-from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
+from actionpose.model.pose_encoder import PoseConfig, PoseEncoder, _three
 from tests.makers.places import GOLDEN
 
 SMALL = {"dim_feat": 16, "dim_rep": 12, "depth": 3, "heads": 2, "max_frames": 24, "middle": 2}
@@ -259,6 +259,35 @@ def test_regression_stays_in_float32_under_autocast():
     # Rounded to bfloat16, neighbouring outputs would collapse onto its coarse grid.
     assert not torch.equal(mixed.pose3d_BTJ3, mixed.pose3d_BTJ3.bfloat16().float())
     torch.testing.assert_close(mixed.pose3d_BTJ3, full, atol=0.1, rtol=0.1)
+
+
+def test_a_bf16_stream_is_half_as_wide_between_blocks_and_close_at_the_end():
+    encoder, inputs = small(), clips(2, 8)
+    valid = torch.arange(8) < torch.tensor([[8], [5]])
+    with torch.no_grad():
+        full = encoder(inputs, valid)
+    between = []
+    for block in (*encoder.blocks_st, *encoder.blocks_ts):
+        block.register_forward_hook(lambda _, given, out: between.append((given[0].dtype, out.dtype)))
+    encoder.bf16_stream = True
+    assert torch.equal(encoder(inputs, valid).pose3d_BTJ3, full.pose3d_BTJ3)  # nothing is rounded without autocast
+    between.clear()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = encoder(inputs, valid)
+    assert set(between) == {(torch.bfloat16, torch.bfloat16)}
+    for one, other in zip(mixed, full, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, atol=0.1, rtol=0.1)
+    sum(part.square().sum() for part in mixed).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
+
+
+def test_three_products_at_once_are_those_of_the_packed_layer():
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(8, 24), torch.rand(2, 5, 17, 8)
+    for one, other in zip(_three(x, layer), layer(x).chunk(3, dim=-1), strict=True):
+        torch.testing.assert_close(one, other)
+        assert one.is_contiguous()
 
 
 def test_clips_that_do_not_fit_are_refused():

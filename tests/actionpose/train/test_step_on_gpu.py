@@ -202,7 +202,7 @@ def test_corruption_has_the_same_bits_on_every_device():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize(("precision", "close"), [("fp32", 1e-4), ("bf16", 0.02)])
+@pytest.mark.parametrize(("precision", "close"), [("fp32", 1e-4), ("bf16", 0.02), ("bf16-stream", 0.05)])
 def test_a_step_has_the_losses_and_gradients_of_a_cpu(shards, bert, precision, close):
     task, assemble = pretraining(shards, bert, "pooling.dropout=0")
     task.eval()  # no dropout, whose draws differ between devices
@@ -211,7 +211,8 @@ def test_a_step_has_the_losses_and_gradients_of_a_cpu(shards, bert, precision, c
     for device in ("cpu", "cuda"):
         task.zero_grad()
         task.to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" and precision == "bf16"):
+        task.model.pose.bf16_stream = precision == "bf16-stream"
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda" and precision != "fp32"):
             losses, _ = task(assemble.finish(on(device, raw)))
         sum(losses.values()).backward()
         gradient = torch.cat([p.grad.flatten().cpu() for p in task.parameters() if p.grad is not None])
