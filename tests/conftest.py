@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from actionpose import isolated
+from tests.makers.forked import run as run_forked
 from tests.makers.places import ROOT
 from tests.makers.shards import make_shards
 from tests.makers.worlds import World, make_world
@@ -21,6 +23,12 @@ def one_thread() -> None:
     """Torch on one thread, where it is used: the models are tiny, and a second thread would only wait."""
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers' files are read in forks of this process instead of new ones: for tests that read hundreds."""
+    monkeypatch.setattr(isolated, "_run", run_forked)
 
 
 @pytest.fixture(scope="session")

@@ -160,6 +160,7 @@ def outcome(tmp_path, *files):
 
 
 @pytest.mark.parametrize("field", ["joint_2d", "confidence", "joint3d_image", "camera_name", "source", "2.5d_factor"])
+@pytest.mark.usefixtures("forked")
 def test_no_content_of_a_field_is_a_crash(demo, tmp_path, field):
     short = {split: {k: v[:N_TEST] for k, v in fields.items()} for split, fields in loaded(demo).items()}
     for odd in ODD:
@@ -175,6 +176,7 @@ def object_npz(path, **members):
     return path
 
 
+@pytest.mark.usefixtures("forked")
 def test_no_content_of_positions_detections_or_cameras_is_a_crash(demo, tmp_path):
     seen = np.load(demo / "data_2d_h36m_gt.npz", allow_pickle=True)
     pixels, metadata = seen["positions_2d"].item(), seen["metadata"].item()
