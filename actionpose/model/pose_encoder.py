@@ -72,7 +72,11 @@ class PoseConfig:
         False,
         "the token sees the frames but no frame sees it, so lifting equals MotionBERT's; the paper lets all see all",
     )
-
+    token_to_frames: bool = setting(
+        False,
+        "what the token holds after `middle` pairs is added to every frame, through one more layer that starts at 0; "
+        "the paper leaves it to attention to pass it on",
+    )
     frame_step: int = setting(
         1,
         "the encoder reads every n-th frame: a clip is split into n interleaved ones, each lifted separately, so "
@@ -96,6 +100,8 @@ class PoseConfig:
             raise ValueError(f"dim_feat {self.dim_feat} is not a multiple of heads {self.heads}")
         if not 1 <= self.middle <= self.depth:
             raise ValueError(f"middle {self.middle} is not between 1 and depth {self.depth}")
+        if self.token_to_frames and not self.class_token:
+            raise ValueError("token_to_frames needs class_token")
         at_least(self, 1, "dim_rep", "max_frames", "joints", "frame_step")
         above(self, 0, "mlp_ratio")
 
@@ -299,6 +305,8 @@ class PoseEncoder(nn.Module):
         self.temp_embed = nn.Parameter(torch.empty(1, config.slots, 1, C))
         self.class_token = nn.Parameter(torch.empty(1, 1, J, C)) if config.class_token else None
 
+        self.token_to_frames = nn.Linear(C, C) if config.token_to_frames else None
+
         def blocks(space_first: bool) -> nn.ModuleList:
             return nn.ModuleList(Block(C, config.heads, hidden, space_first=space_first) for _ in range(config.depth))
 
@@ -325,6 +333,8 @@ class PoseEncoder(nn.Module):
         with torch.no_grad():
             self.joints_embed.weight[:, :2] *= self.config.input_std / INIT_STD
             self.pos_embed.mul_(self.config.joint_std / INIT_STD)
+            if self.token_to_frames is not None:
+                self.token_to_frames.weight.zero_()
 
     def compile_blocks(self, backend: str = "inductor") -> None:
         """Compile block by block: two kinds of block take a third of the whole encoder's compile time, and run as fast.
@@ -373,6 +383,8 @@ class PoseEncoder(nn.Module):
             x = self._pair(index, x, mask)
             if self.class_token is not None and index + 1 == self.config.middle:
                 token_mid = x[:, 0].to(self.head.weight.dtype)
+                if self.token_to_frames is not None:
+                    x = torch.cat([x[:, :1], x[:, 1:] + self.token_to_frames(x[:, :1])], dim=1)
         rep, pose3d = self._regress(x if self.class_token is None else x[:, 1:])
         return PoseFeatures(token_mid, pose3d, rep)
 

@@ -27,6 +27,9 @@ State = dict[str, Tensor]
 NESTS = ("model_pos", "state_dict", "model")
 """Where the weights lie in MotionBERT's, mmpose's and others' checkpoints; a bare state dict is fine too."""
 
+TOKEN = ("class_token", "token_to_frames.weight", "token_to_frames.bias")
+"""What checkpoints of networks without the token lack."""
+
 _BRANCH = re.compile(r"^(module\.)*(model\.)?pose\.")
 """The pose part of a whole ActionPose or of a task around it; data-parallel training puts `module.` in front."""
 
@@ -59,7 +62,7 @@ class LoadedWeights:
 
 
 def load_pose_weights(encoder: PoseEncoder, path: str | os.PathLike[str]) -> LoadedWeights:
-    """Load a checkpoint into the encoder: every tensor must fit, only the class token may be missing.
+    """Load a checkpoint into the encoder: every tensor must fit, only the class token and its layer may be missing.
 
     Raises:
         UserError: the file cannot be read, is another network's, or differs in names or shapes; the message
@@ -67,7 +70,7 @@ def load_pose_weights(encoder: PoseEncoder, path: str | os.PathLike[str]) -> Loa
     """
     state = read_pose_state(path)
     wanted = encoder.state_dict()
-    fresh = tuple(name for name in ("class_token",) if name in wanted and name not in state)
+    fresh = tuple(name for name in TOKEN if name in wanted and name not in state)
     if "class_token" not in wanted:
         state.pop("class_token", None)
     lines = weight_differences(state, {name: t for name, t in wanted.items() if name not in fresh})

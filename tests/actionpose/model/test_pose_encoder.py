@@ -229,6 +229,20 @@ def test_the_token_alone_equals_the_token_of_a_whole_pass():
         assert torch.equal(encoder.token(inputs, valid), encoder(inputs, valid).token_mid_BJC)
 
 
+def test_a_token_added_to_the_frames_changes_nothing_at_first_and_is_learned_from_them():
+    plain, inputs = small(), clips(2, 8)
+    adding = PoseEncoder(PoseConfig(**SMALL, token_to_frames=True)).eval()
+    adding.load_state_dict(plain.state_dict(), strict=False)
+    out = adding(inputs)
+    assert torch.equal(out.pose3d_BTJ3, plain(inputs).pose3d_BTJ3)
+    out.pose3d_BTJ3.square().sum().backward()
+    assert adding.token_to_frames.weight.grad.abs().max() > 0
+    with torch.no_grad():
+        adding.token_to_frames.weight.normal_()
+    assert not torch.allclose(adding(inputs).pose3d_BTJ3, out.pose3d_BTJ3, atol=1e-3)
+    assert torch.equal(adding(inputs).token_mid_BJC, out.token_mid_BJC)
+
+
 def test_layers_above_the_middle_do_not_touch_the_token():
     encoder, inputs = small(), clips(1, 6)
     with torch.no_grad():
@@ -299,7 +313,10 @@ def test_clips_that_do_not_fit_are_refused():
         small(class_token=False).token(clips(1, 4))
 
 
-@pytest.mark.parametrize("wrong", [{"heads": 3}, {"middle": 4}, {"middle": 0}, {"mlp_ratio": 0.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"heads": 3}, {"middle": 4}, {"middle": 0}, {"mlp_ratio": 0.0}, {"token_to_frames": True, "class_token": False}],
+)
 def test_settings_that_make_no_network_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PoseConfig(**(SMALL | wrong))
