@@ -9,38 +9,34 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actionpose.extras import require
-from cli.app import Command
+from cli.app import Command, debugging
 from cli.options import (
     OUTPUT_HELP,
-    RUN_NAMES,
     PathLike,
     build_for,
     data_config,
     dry_run_option,
     input_options,
     run_options,
-    run_settings,
     split_output,
     work_option,
+    workers_option,
 )
 from cli.output import command_line, emit, format_option, next_step, note, some_failed
 from cli.settings import Settings, config_options
 
 if TYPE_CHECKING:
+    from pipeline.config import RunOptions
     from pipeline.stages.build import Build
 
-
 KEPT = "finished items are kept, and the same command continues"
-
-
-# --- demo -------------------------------------------------------------------------------------
 
 
 @click.command(cls=Command)
 @click.option("--out", type=PathLike, required=True, help="Folder to make the demo world in.")
 @click.option("--minutes", type=float, default=10.0, show_default=True, help="Total length of all motion.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed makes other people and motions.")
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes.")
+@workers_option
 def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     """Make the demo world and build it: body, motion and labels in the real file formats, no licence needed.
 
@@ -52,21 +48,21 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
     ap-data demo --out demo
     """
     require("data", "`ap-data demo`")
-    run = run_settings(workers=workers, scheduler="", retry_failed=False, max_failures=0.5)
     from actionpose.config import load_config
     from actionpose.shards import ShardSet
-    from pipeline.config import DataConfig, Inputs
+    from pipeline.config import DataConfig, Inputs, RunOptions
     from pipeline.demo.film import write_demo_film
     from pipeline.demo.h36m import write_demo_h36m
     from pipeline.demo.mpi3dhp import write_demo_3dhp
     from pipeline.demo.world import make_world
 
-    make_world(out, minutes=minutes, seed=seed)
     inputs = Inputs(
         amass=str(out / "amass"), babel=str(out / "babel"), body=str(out), regressor=str(out / "J_regressor_h36m.npy")
     )
     config = replace(load_config(DataConfig), inputs=inputs)
+    run = RunOptions(workers=workers, debug=debugging())
     build = build_for(config, out / "shards", out / "stages", run)
+    make_world(out, minutes=minutes, seed=seed)
     build.run()
     filmed = ShardSet(out / "shards")
     write_demo_h36m(out / "h36m", filmed)
@@ -83,14 +79,13 @@ def demo(out: Path, minutes: float, seed: int, workers: int) -> None:
 @input_options("amass")
 @click.option("--work", type=PathLike, required=True, help="Where stages keep their results.")
 @run_options
-def index(settings: Settings, amass: str | None, work: Path, **run: Any) -> None:
+def index(settings: Settings, amass: str | None, work: Path, run: RunOptions) -> None:
     """Read every motion file: edition, rate, length, checksum; list what cannot be used and why.
 
     \b
     ap-data index --amass AMASS --work work
     """
-    build = build_for(data_config(settings, amass=amass), work / "shards", work, run_settings(**run))
-    _run_target(build, "index")
+    _run_target(build_for(data_config(settings, amass=amass), work / "shards", work, run), "index")
 
 
 def _one_or_all(file: Path | None, output: Path | None, work: Path | None) -> None:
@@ -109,7 +104,9 @@ def _one_or_all(file: Path | None, output: Path | None, work: Path | None) -> No
 @click.option("--fps", type=float, help="Frames per second of the result [default: 30].")
 @click.option("--work", type=PathLike, help="Where stages keep their results (without FILE).")
 @run_options
-def keypoints(settings: Settings, file: Path | None, output: Path | None, work: Path | None, **given: Any) -> None:
+def keypoints(
+    settings: Settings, file: Path | None, output: Path | None, work: Path | None, run: RunOptions, **given: Any
+) -> None:
     """SMPL+H motion to 17 Human3.6M keypoints at a true 30 Hz: one FILE, or all of AMASS as a stage.
 
     The result of one FILE holds keypoints (T, 17, 3) float32 in metres, AMASS world frame (z up), fps, joint_names and
@@ -120,13 +117,12 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
     ap-data keypoints --amass AMASS --body BODY --regressor R.npy --work work --workers 4
     """
     settings, output = split_output(settings, output)
-    run = {name: given.pop(name) for name in RUN_NAMES}
     given["keypoints.method"], given["keypoints.fps"] = given.pop("method"), given.pop("fps")
     config = data_config(settings, **given)
     _one_or_all(file, output, work)
     if file is None or output is None:
         assert work is not None
-        _run_target(build_for(config, work / "shards", work, run_settings(**run)), "keypoints")
+        _run_target(build_for(config, work / "shards", work, run), "keypoints")
         return
     from pipeline.stages.inputs import check_inputs
     from pipeline.stages.keypoints import keypoints_file
@@ -152,7 +148,9 @@ def keypoints(settings: Settings, file: Path | None, output: Path | None, work: 
 @input_options("amass", "babel", "body", "regressor", "dmpls")
 @click.option("--work", type=PathLike, help="Where stages keep their results (without FILE).")
 @run_options
-def project_2d(settings: Settings, file: Path | None, output: Path | None, work: Path | None, **given: Any) -> None:
+def project_2d(
+    settings: Settings, file: Path | None, output: Path | None, work: Path | None, run: RunOptions, **given: Any
+) -> None:
     """Keypoints to orthographic views: one FILE that `keypoints` wrote, or the clips of all motions as a stage.
 
     The result of one FILE holds pose2d (V, T, 17, 2) and pose3d_cam (V, T, 17, 3) in metres, x right, y down, z away
@@ -162,7 +160,6 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
     ap-data project-2d walk.npz --views front,side --output walk.2d.npz
     """
     settings, output = split_output(settings, output)
-    run = {name: given.pop(name) for name in RUN_NAMES}
     views = given.pop("views")
     given["project.views"] = [view.strip() for view in views.split(",")] if views else None
     given["project.heading"] = given.pop("heading")
@@ -170,7 +167,7 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
     _one_or_all(file, output, work)
     if file is None or output is None:
         assert work is not None
-        _run_target(build_for(config, work / "shards", work, run_settings(**run)), "project-2d")
+        _run_target(build_for(config, work / "shards", work, run), "project-2d")
         return
     from pipeline.stages.project import project_file
 
@@ -186,7 +183,9 @@ def project_2d(settings: Settings, file: Path | None, output: Path | None, work:
 @dry_run_option
 @format_option
 @run_options
-def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **given: Any) -> None:
+def pairs(
+    settings: Settings, dry_run: bool, work: Path | None, format: str, run: RunOptions, **inputs: str | None
+) -> None:
     """BABEL labels to label/motion pairs, with "transit from A to B". `--dry-run` needs only the BABEL JSON.
 
     --dry-run counts the pairs that the settings give, and those that each other policy would give.
@@ -195,12 +194,11 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
     ap-data pairs --babel BABEL --dry-run
     ap-data pairs --babel BABEL --dry-run -o pairs.transition=cut --format json
     """
-    run = {name: given.pop(name) for name in RUN_NAMES}
-    config = data_config(settings, **given)
+    config = data_config(settings, **inputs)
     if not dry_run:
         if work is None:
             raise click.UsageError("give --work DIR, or --dry-run to see only the counts")
-        _run_target(build_for(config, work / "shards", work, run_settings(**run)), "pairs")
+        _run_target(build_for(config, work / "shards", work, run), "pairs")
         return
     from pipeline.stages.inputs import check_inputs
     from pipeline.stages.label_counts import plan_from_json, plans_by_policy
@@ -223,14 +221,15 @@ def pairs(settings: Settings, dry_run: bool, work: Path | None, format: str, **g
 @work_option
 @run_options
 @dry_run_option
-def build_babel(settings: Settings, out: Path, work: Path | None, dry_run: bool, **given: Any) -> None:
+def build_babel(
+    settings: Settings, out: Path, work: Path | None, dry_run: bool, run: RunOptions, **inputs: str | None
+) -> None:
     """All stages that are missing or stale, then the shards. Run again after an interruption, it continues.
 
     \b
     ap-data build-babel --amass AMASS --babel BABEL --body BODY --regressor R.npy --out shards --workers 4
     """
-    run = {name: given.pop(name) for name in RUN_NAMES}
-    build = build_for(data_config(settings, **given), out, work, run_settings(**run))
+    build = build_for(data_config(settings, **inputs), out, work, run)
     if dry_run:
         build.open_inputs()
         _print_status(build, "table")

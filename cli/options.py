@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,21 +33,51 @@ INPUT_HELP = {
 }
 
 
+def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator; help shows them in this order."""
+    return lambda body: functools.reduce(lambda inner, option: option(inner), reversed(decorators), body)
+
+
 def input_options(*names: str) -> Callable[[F], F]:
     """`--amass`, `--babel`, `--mpi-inf-3dhp`, …: also keys `inputs.…` of a settings file."""
+    return options(*(click.option(f"--{n.replace('_', '-')}", metavar="PATH", help=INPUT_HELP[n]) for n in names))
 
-    def decorate(body: F) -> F:
-        for name in reversed(names):
-            body = click.option(f"--{name.replace('_', '-')}", metavar="PATH", help=INPUT_HELP[name])(body)
-        return body
 
-    return decorate
+workers_option = click.option(
+    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes."
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done; write nothing.")
+budget_option = click.option(
+    "--budget-minutes",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Save and stop after this many minutes; the same command with --resume continues.",
+)
+work_option = click.option(
+    "--work", type=PathLike, help="Where stages keep their results [default: OUT with .stages added]."
+)
 
 
 def run_options(body: F) -> F:
-    """How a build is run; none of these options changes a byte."""
-    options = [
-        click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Local Dask processes."),
+    """How a build is run; none of these options changes a byte. The body gets one argument, `run`."""
+
+    @functools.wraps(body)
+    def with_run(
+        *args: Any, workers: int, scheduler: str, retry_failed: bool, max_failures: float, **kwargs: Any
+    ) -> Any:
+        from pipeline.config import RunOptions
+
+        run = RunOptions(
+            workers=workers,
+            scheduler=scheduler,
+            retry_failed=retry_failed,
+            max_failure_share=max_failures,
+            debug=debugging(),
+        )
+        return body(*args, run=run, **kwargs)
+
+    decorated = options(
+        workers_option,
         click.option(
             "--scheduler", default="", metavar="ADDRESS", help="A running Dask scheduler, e.g. tcp://host:8786."
         ),
@@ -59,34 +90,8 @@ def run_options(body: F) -> F:
             metavar="SHARE",
             help="Stop when more than this share of items fails.",
         ),
-    ]
-    for option in reversed(options):
-        body = option(body)
-    return body
-
-
-RUN_NAMES = ("workers", "scheduler", "retry_failed", "max_failures")
-
-
-def dry_run_option(body: F) -> F:
-    """`--dry-run`: print what would be done and write nothing."""
-    return click.option("--dry-run", is_flag=True, help="Print what would be done; write nothing.")(body)
-
-
-def budget_option(body: F) -> F:
-    """`--budget-minutes`: also the key run.budget_minutes."""
-    return click.option(
-        "--budget-minutes",
-        type=click.FloatRange(0, min_open=True),
-        metavar="N",
-        help="Save and stop after this many minutes; the same command with --resume continues.",
-    )(body)
-
-
-def work_option(body: F) -> F:
-    """Where the stages keep their results."""
-    text = "Where stages keep their results [default: OUT with .stages added]."
-    return click.option("--work", type=PathLike, help=text)(body)
+    )(with_run)
+    return decorated  # type: ignore[return-value]
 
 
 def data_config(settings: Settings, **options: Any) -> DataConfig:
@@ -99,37 +104,20 @@ def data_config(settings: Settings, **options: Any) -> DataConfig:
     return settings.resolve(DataConfig, {**inputs, **options}).value
 
 
-def run_settings(workers: int, scheduler: str, retry_failed: bool, max_failures: float) -> RunOptions:
-    """The values of `run_options`.
-
-    Raises:
-        UserError: Dask is needed and not installed.
-    """
-    if workers or scheduler:
-        require("cluster", "work in parallel (--workers, --scheduler)")
-    from pipeline.config import RunOptions
-
-    return RunOptions(
-        workers=workers,
-        scheduler=scheduler,
-        retry_failed=retry_failed,
-        max_failure_share=max_failures,
-        debug=debugging(),
-    )
-
-
-def build_for(config: DataConfig, out: Path, work: Path | None, options: RunOptions | None = None) -> Build:
+def build_for(config: DataConfig, out: Path, work: Path | None, run: RunOptions | None = None) -> Build:
     """The build of a shard folder, with its stages in `OUT.stages` unless `work` is given.
 
     Raises:
         UserError: packages that it needs are not installed.
     """
+    if run and (run.workers or run.scheduler):
+        require("cluster", "work in parallel (--workers, --scheduler)")
     require("data", "preparing data")
     if config.keypoints.method == "mesh":
         require("mesh", "--method mesh")
     from pipeline.stages.build import Build
 
-    return Build(config, work or out.with_name(out.name + ".stages"), out, options)
+    return Build(config, work or out.with_name(out.name + ".stages"), out, run)
 
 
 OUTPUT_HELP = "The file to write, for one FILE."

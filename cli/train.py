@@ -6,7 +6,6 @@ With several GPUs: `torchrun --nproc-per-node 4 --no-python ap-train pretrain â€
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import click
 from actionpose.progress import duration
 from actionpose.version import toolkit_version
 from cli.ablate import ablate
-from cli.app import Command, F, Group, given, typed, version_option
+from cli.app import Command, Group, given, typed, version_option
 from cli.evaluate import evaluate, robustness, score
 from cli.look import report
-from cli.options import DATA_HELP, PathLike, budget_option, dry_run_option
+from cli.options import DATA_HELP, PathLike, budget_option, dry_run_option, options
 from cli.output import command_line, emit, format_option, loading, next_step, some_failed
 from cli.settings import Settings, config_options
 
@@ -34,20 +33,16 @@ def main() -> None:
     """Train and measure 2D-to-3D pose lifting on shards made by `ap-data`."""
 
 
-def _training_options(body: F) -> F:
-    options: list[Callable[[F], F]] = [
-        click.option("--data", type=PathLike, metavar="SHARDS", help=DATA_HELP),
-        click.option("--out", type=PathLike, metavar="RUN", help=OUT_HELP),
-        budget_option,
-        click.option("--resume", is_flag=True, help=RESUME_HELP),
-        click.option("--init", metavar="WEIGHTS", help=INIT_HELP),
-        config_options("actionpose"),
-        dry_run_option,
-        format_option,
-    ]
-    for option in reversed(options):
-        body = option(body)
-    return body
+_training_options = options(
+    click.option("--data", type=PathLike, metavar="SHARDS", help=DATA_HELP),
+    click.option("--out", type=PathLike, metavar="RUN", help=OUT_HELP),
+    budget_option,
+    click.option("--resume", is_flag=True, help=RESUME_HELP),
+    click.option("--init", metavar="WEIGHTS", help=INIT_HELP),
+    config_options("actionpose"),
+    dry_run_option,
+    format_option,
+)
 
 
 @click.command(cls=Command, kept=f"the steps since the last checkpoint are lost. {CONTINUE}")
