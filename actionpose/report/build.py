@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actionpose.files import write_text
-from actionpose.report.facts import read_shards, sample_clips, viewer_clip
+from actionpose.report.facts import ShardFacts, read_shards, sample_clips, viewer_clip
 from actionpose.report.page import page
 from actionpose.report.tables import CAVEAT, error_cells, gain_sentence, rank_cells
 from actionpose.runs.results import Difference, ResultRow, RetrievalRow, Run, pretraining_gains, read_run
@@ -18,15 +18,7 @@ from actionpose.shards import ShardSet
 class ReportSummary:
     """What the report says, for programs: counts of the shards, the result rows, and notes on what was missing."""
 
-    out: Path
-    fingerprint: str
-    motions: int
-    clips: int
-    pairs: int
-    transitions: int
-    frames: int
-    hours: float
-    failures: int
+    facts: ShardFacts
     results: tuple[ResultRow, ...]
     gains: tuple[Difference, ...]
     retrieval: tuple[RetrievalRow, ...]
@@ -49,7 +41,7 @@ def build_report(shards: Path, runs: Sequence[Path], out: Path, title: str, *, d
     """
     opened = ShardSet(shards)
     facts = read_shards(opened)
-    read = [_fitting(read_run(Path(run)), facts.fingerprint) for run in runs]
+    read = [_fitting(read_run(Path(run)), opened.fingerprint) for run in runs]
     results = _once(row for run in read for row in run.results)
     retrieval = tuple(row for run in read for row in run.retrieval)
     gains = tuple(pretraining_gains(results))
@@ -58,13 +50,8 @@ def build_report(shards: Path, runs: Sequence[Path], out: Path, title: str, *, d
         title=title, facts=facts, clips=clips, runs=read, results=results, gains=gains, retrieval=retrieval, demo=demo
     )  # fmt: skip
     write_text(out, html)
-    return ReportSummary(
-        out=Path(out), fingerprint=facts.fingerprint,
-        motions=facts.motions, clips=facts.clips, pairs=facts.pairs, transitions=facts.transitions,
-        frames=facts.frames, hours=facts.hours, failures=facts.n_failures,
-        results=results, gains=gains, retrieval=retrieval, demo=demo,
-        notes=(*facts.remarks, *(f"{run.name}: {note}" for run in read for note in run.notes)),
-    )  # fmt: skip
+    notes = (*facts.remarks, *(f"{run.name}: {note}" for run in read for note in run.notes))
+    return ReportSummary(facts=facts, results=results, gains=gains, retrieval=retrieval, notes=notes, demo=demo)
 
 
 def _fitting(run: Run, fingerprint: str) -> Run:
@@ -81,14 +68,12 @@ def _once(rows: Iterable[ResultRow]) -> tuple[ResultRow, ...]:
     return (*(r for r in every if r.stage != "baseline"), *baselines.values())
 
 
-# --- plain text -------------------------------------------------------------------------------
-
-
 def summary_text(summary: ReportSummary) -> str:
     """The result tables as plain text for a terminal, ending with what they do not say."""
+    facts = summary.facts
     parts = [
-        f"{summary.motions:,} motions, {summary.clips:,} clips, {summary.pairs:,} pairs "
-        f"({summary.transitions:,} transitions), {summary.hours:.2f} h"
+        f"{facts.motions:,} motions, {facts.clips:,} clips, {facts.pairs:,} pairs "
+        f"({facts.transitions:,} transitions), {facts.hours:.2f} h"
     ]
     parts += [error_cells(summary.results).plain()] if summary.results else ["No run was evaluated yet."]
     parts += [gain_sentence(gain) for gain in summary.gains]

@@ -170,7 +170,6 @@ def _over_time(sides: Sequence[tuple[str, Kept]]) -> str:
 
 
 def _clips(runs: Pairing) -> str:
-    """The kept clips from best to worst."""
     mine, theirs = runs.means()
     head = ["clip", "label", f"{text(runs.first.name)}, mm"]
     if runs.other and theirs is not None:

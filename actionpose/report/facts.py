@@ -27,26 +27,17 @@ TRANSITION_PREFIX = "transit from "
 class ShardFacts:
     """What a shard folder contains, counted from its tables.
 
-    `failures`, `dropped` and `skipped` come from the index's summary, since what was rejected is in no table.
-    `remarks` name every count of the summary that differs from the tables.
+    `skipped` comes from the index's summary, since what was rejected is in no table. `remarks` name every count of
+    the summary that differs from the tables.
     """
 
-    name: str
-    kind: str
-    fingerprint: str
-    licence: str
-    fps: float
-    views: tuple[str, ...]
+    shards: ShardSet
     motions: int
     clips: int
     pairs: int
     transitions: int
     frames: int
     hours: float
-    found_transitions: int
-    dropped: dict[str, int]
-    failures: dict[str, dict[str, int]]
-    n_failures: int
     labels: list[tuple[str, int, bool]]
     lengths: NDArray[np.int64]
     skipped: dict[str, dict[str, int]]
@@ -55,7 +46,6 @@ class ShardFacts:
     datasets: list[tuple[str, int]]
     kinds: list[tuple[str, int]]
     remarks: tuple[str, ...]
-    provenance: dict[str, Any]
 
 
 def is_transition(kind: str, label: str) -> bool:
@@ -76,19 +66,10 @@ def read_shards(shards: ShardSet) -> ShardFacts:
         "frames": frames,
     }
     return ShardFacts(
-        name=shards.folder.name,
-        kind=shards.kind,
-        fingerprint=shards.fingerprint,
-        licence=shards.index["licence"],
-        fps=shards.fps,
-        views=shards.views,
+        shards=shards,
         **counted,
         transitions=sum(marks),
         hours=frames / shards.fps / 3600,
-        found_transitions=summary.transitions.found,
-        dropped=summary.transitions.dropped,
-        failures=summary.failures,
-        n_failures=summary.failed,
         skipped=_skipped(summary),
         labels=_labels(pairs, marks),
         lengths=shards.clip_lengths(),
@@ -97,7 +78,6 @@ def read_shards(shards: ShardSet) -> ShardFacts:
         datasets=_count(motions["dataset"]),
         kinds=_count(shards.clips["kind"]),
         remarks=tuple(_remarks(summary, counted)),
-        provenance=shards.index["provenance"],
     )
 
 

@@ -14,6 +14,7 @@ from actionpose.report.learned import embedding_section, robustness_section
 from actionpose.report.svg import Bar, Series, absent, bar_rows, histogram, html_table, legend, line_chart, number, text
 from actionpose.report.tables import gain_sentence, results_section
 from actionpose.runs.results import Difference, ResultRow, RetrievalRow, Run
+from actionpose.shards import ShardSet
 
 TOP_LABELS = 30
 MAX_CURVES = 11
@@ -58,8 +59,8 @@ def page(
         _section("robustness", "Worse input", robustness_section(runs)),
         _section("training", "Training", _training(runs)),
         _section("data", "The data", _cards(facts) + _data(facts)),
-        _section("clip", "One clip, in 3D and as a model sees it", _viewer(clips, facts)),
-        _section("origin", "Where it comes from", _origin(facts)),
+        _section("clip", "One clip, in 3D and as a model sees it", _viewer(clips, facts.shards.kind)),
+        _section("origin", "Where it comes from", _origin(facts.shards)),
         _section("read", "How to read this, and what to do next", _reading()),
     ]
     if not runs:  # a report about shards alone shows them at once
@@ -79,10 +80,10 @@ def _section(anchor: str, title: str, body: str) -> str:
 
 
 def _head(title: str, facts: ShardFacts, gains: Sequence[Difference], with_runs: bool) -> str:
-    views = ", ".join(facts.views)
+    shards, views = facts.shards, ", ".join(facts.shards.views)
     lead = (
         f"{number(facts.pairs)} text–motion pairs over {number(facts.clips)} clips of {number(facts.motions)} motions, "
-        f"{_duration(facts.hours)} at {facts.fps:g} frames per second, "
+        f"{_duration(facts.hours)} at {shards.fps:g} frames per second, "
         + (f"seen from: {views}." if views else "with their 2D detections stored.")
     )
     anchors = (("results", "Results"), ("predictions", "Predictions"), ("masks", "Masks"), ("embeddings", "Embeddings"),
@@ -93,22 +94,23 @@ def _head(title: str, facts: ShardFacts, gains: Sequence[Difference], with_runs:
     verdict = "".join(f'<p class="lead"><b>{text(gain_sentence(gain))}</b></p>' for gain in gains[:1])
     return (
         f'<header>\n<h1>{text(title)}</h1>\n{verdict}<p class="lead">{text(lead)}</p>\n'
-        f'<p class="note">Shards <span class="mono">{text(facts.name)}</span>, fingerprint '
-        f'<span class="mono">{text(facts.fingerprint)}</span></p>\n<nav>{nav}</nav>\n</header>\n'
+        f'<p class="note">Shards <span class="mono">{text(shards.folder.name)}</span>, fingerprint '
+        f'<span class="mono">{text(shards.fingerprint)}</span></p>\n<nav>{nav}</nav>\n</header>\n'
     )
 
 
 def _cards(facts: ShardFacts) -> str:
-    dropped = sum(facts.dropped.values())
+    shards, summary = facts.shards, facts.shards.summary
+    dropped = sum(summary.transitions.dropped.values())
     cards = [
         _card(number(facts.motions), "motions"),
         _card(number(facts.clips), "clips"),
         _card(number(facts.pairs), "pairs", f"{len(facts.labels):,} different texts"),
         _card(number(facts.transitions), "transitions", f"{dropped:,} dropped, with reasons" if dropped else ""),
         _card(_duration(facts.hours), "of motion", f"{facts.frames:,} frames"),
-        _card(f"{facts.fps:g}", "frames per second"),
-        _card(number(len(facts.views)), "views", ", ".join(facts.views)),
-        _card(number(facts.n_failures), "failures", css="bad" if facts.n_failures else "good"),
+        _card(f"{shards.fps:g}", "frames per second"),
+        _card(number(len(shards.views)), "views", ", ".join(shards.views)),
+        _card(number(summary.failed), "failures", css="bad" if summary.failed else "good"),
     ]
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -176,25 +178,23 @@ def _small_bars(title: str, rows: Sequence[tuple[str, int]], unit: str) -> str:
 
 
 def _rejected(facts: ShardFacts) -> str:
+    summary = facts.shards.summary
     parts = ["<h3>What is not in here, and why</h3>"]
-    if not facts.failures:
+    if not summary.failures:
         parts.append("<p>No item failed in any stage.</p>")
+    dropped = {reason: n for reason, n in summary.transitions.dropped.items() if n}
+    left_out = ({"transitions": dropped}, facts.skipped)
     rows = [
-        (text(stage), text(reason), '<b class="warn">failed</b>', number(n))
-        for stage, reasons in facts.failures.items()
-        for reason, n in reasons.items()
-    ]
-    rows += [("transitions", text(reason), "left out", number(n)) for reason, n in facts.dropped.items() if n]
-    rows += [
-        (text(stage), text(reason), "left out", number(n))
-        for stage, reasons in facts.skipped.items()
+        (text(stage), text(reason), verdict, number(n))
+        for verdict, counts in (('<b class="warn">failed</b>', summary.failures), *(("left out", c) for c in left_out))
+        for stage, reasons in counts.items()
         for reason, n in reasons.items()
     ]
     if rows:
         parts.append(html_table(("of", "reason", "verdict", "items"), rows, numeric=(3,)))
-    if facts.found_transitions:
+    if summary.transitions.found:
         parts.append(
-            f'<p class="note">Transitions found in the labels: {number(facts.found_transitions)}; '
+            f'<p class="note">Transitions found in the labels: {number(summary.transitions.found)}; '
             f"pairs about a transition in the shards: {number(facts.transitions)} "
             "(a long one is cut into several windows).</p>"
         )
@@ -204,9 +204,9 @@ def _rejected(facts: ShardFacts) -> str:
 # --- the moving clip --------------------------------------------------------------------------
 
 
-def _viewer(scenes: Sequence[Scene], facts: ShardFacts) -> str:
+def _viewer(scenes: Sequence[Scene], kind: str) -> str:
     if not scenes:
-        why = "benchmark shards hold screen units" if facts.kind != "motion-text" else "no pair has two frames"
+        why = "benchmark shards hold screen units" if kind != "motion-text" else "no pair has two frames"
         return absent(f"No clip to show: {why}.")
     return (
         '<p class="note">Drag to turn, shift-scroll to come nearer, double-click to start over. The small pictures are '
@@ -260,9 +260,9 @@ def _last_lines(runs: Sequence[Run]) -> str:
 # --- origin and reading -----------------------------------------------------------------------
 
 
-def _origin(facts: ShardFacts) -> str:
-    licence = text(facts.licence) if facts.licence else "not recorded"
-    rows = [(f'<span class="mono">{text(k)}</span>', text(v)) for k, v in flatten(facts.provenance)]
+def _origin(shards: ShardSet) -> str:
+    licence = text(shards.index["licence"] or "not recorded")
+    rows = [(f'<span class="mono">{text(k)}</span>', text(v)) for k, v in flatten(shards.index["provenance"])]
     settings = (
         f"<details><summary>Provenance and settings ({len(rows)} entries)</summary>"
         f"{html_table(('entry', 'value'), rows, css='settings')}</details>"
@@ -271,7 +271,7 @@ def _origin(facts: ShardFacts) -> str:
     )
     return (
         f"<p><b>Licence of the content:</b> {licence}</p>"
-        f'<p>Fingerprint <span class="mono">{text(facts.fingerprint)}</span>: it names the bytes of the shards; two '
+        f'<p>Fingerprint <span class="mono">{text(shards.fingerprint)}</span>: it names the bytes of the shards; two '
         f"builds with the same fingerprint are the same data.</p>{settings}"
     )
 

@@ -190,14 +190,14 @@ def test_text_from_data_is_escaped(report: tuple[Any, str]) -> None:
 def test_a_summary_that_contradicts_the_tables_is_pointed_out(tmp_path: Path) -> None:
     folder = make_shards(tmp_path / "s", summary=Summary(motions=99))
     summary = build_report(folder, [], tmp_path / "r.html", "t")
-    assert summary.motions == 3
+    assert summary.facts.motions == 3
     assert "the index announces 99 motions, the tables hold 3" in (tmp_path / "r.html").read_text()
 
 
 def test_shards_of_which_nothing_was_rejected_say_so(tmp_path: Path) -> None:
     summary = build_report(make_shards(tmp_path / "s"), [], tmp_path / "r.html", "t")
     source = (tmp_path / "r.html").read_text()
-    assert summary.failures == 0
+    assert summary.facts.shards.summary.failed == 0
     assert Page(source).cards["failures"] == "0"
     assert "No item failed in any stage." in source
     assert "No run was given" in source
