@@ -45,9 +45,6 @@ def in_words(result: Result) -> str:
     return f"{numbers} ({result.protocol}, average {result.average}, {result.frames:,} frames{beside})"
 
 
-# --- evaluate ---------------------------------------------------------------------------------
-
-
 @click.command(cls=Command, kept="nothing was written")
 @click.argument("run", type=PathLike)
 @click.option("--data", type=PathLike, metavar="SHARDS", help=DATA_HELP)
@@ -92,7 +89,7 @@ def evaluate(
     data = given(data, "--data")
     if dry_run:
         table = held_out(ShardSet(data), recipe.data, recipe.eval)
-        cut = {"protocol": table.protocol.name, "windowing": table.windowing, "windows": len(table)}
+        cut = {"protocol": table.cut.protocol.name, "windowing": table.cut.windowing, "windows": len(table)}
         emit({"checkpoint": str(found.path), "data": str(data), **cut}, format)
         next_step(f"nothing was measured or written; without --dry-run this adds a line to {run}")
         return
@@ -111,9 +108,6 @@ def evaluate(
         emit(rows, format)
     following = command_line("ap-train", "inspect", found.path.parent.parent)
     next_step(f"{in_words(result)} of {found.path}. Next: {following}")
-
-
-# --- score ------------------------------------------------------------------------------------
 
 
 @click.command(cls=Command, kept="nothing was written")
@@ -173,9 +167,6 @@ def score(
     if result.doubt:
         note(result.doubt)
     next_step(f"{in_words(result)} of {predictions}. Quote the protocol with the number: docs/evaluation.md")
-
-
-# --- robustness -------------------------------------------------------------------------------
 
 
 @click.command(cls=Command, kept="nothing was written")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.arrays import Float64s
+from actionpose.arrays import Float64s, Floats
 from actionpose.skeleton import JOINT_NAMES
 
 PAIRS = tuple((JOINT_NAMES.index(f"left_{joint}"), JOINT_NAMES.index(f"right_{joint}")) for joint in ("wrist", "ankle"))
@@ -36,7 +36,7 @@ def ambiguous(target_n: NDArray[Any]) -> NDArray[np.bool_]:
     return (np.linalg.norm(between[..., :2], axis=-1) < NEAR_MM) & (np.abs(between[..., 2]) > APART_MM)
 
 
-def errors(predicted_n: Float64s, target_n: Float64s) -> tuple[Float64s, NDArray[np.bool_]]:
+def errors(predicted_n: Floats, target_n: Floats) -> tuple[Float64s, NDArray[np.bool_]]:
     """Of every ambiguous limb the mean error of its two joints, (M,), and whether the nearer one is nearer, (M,).
 
     Args:
@@ -50,6 +50,6 @@ def errors(predicted_n: Float64s, target_n: Float64s) -> tuple[Float64s, NDArray
     return of_limb[chosen], ordered[chosen]
 
 
-def _between(pose_n: Float64s) -> Float64s:
+def _between(pose_n: Floats) -> Floats:
     """From the left to the right joint of each limb, (n, 2, 3)."""
     return np.stack([pose_n[:, right] - pose_n[:, left] for left, right in PAIRS], axis=1)

@@ -29,6 +29,7 @@ from actionpose.evaluate.lifting import EvalConfig, to_measure
 from actionpose.evaluate.probe import linear_probe
 from actionpose.evaluate.retrieval import Naming, Retrieval, text_motion_retrieval, truth, zero_shot
 from actionpose.evaluate.ridge import fit as fit_ridge
+from actionpose.evaluate.ridge import unit
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.text_encoder import in_parts
@@ -115,7 +116,6 @@ def labelled_clips(shards: ShardSet, config: DataConfig, *, limit: int = 0) -> L
 
 
 def _rows(table: SampleTable, chosen: NDArray[np.int64]) -> SampleTable:
-    """Some samples of a table."""
     columns = {field.name: getattr(table, field.name) for field in dataclasses.fields(SampleTable)}
     picked: dict[str, Any] = {name: c[chosen] for name, c in columns.items() if isinstance(c, np.ndarray)}
     return dataclasses.replace(table, **picked)
@@ -176,18 +176,8 @@ def pose_statistics(pose2d_BTJ3: Tensor, valid_BT: Tensor) -> Tensor:
     return torch.cat([mean, spread, speed], dim=1)
 
 
-def text_embeddings(model: ActionPose, texts: list[str], runtime: Runtime) -> Floats:
-    """Embeddings of distinct texts, (U, D), each encoded once."""
-    return _encoded(model.embed_text, texts, runtime)
-
-
-def text_vectors(model: ActionPose, texts: list[str], runtime: Runtime) -> Floats:
-    """The text encoder's own vectors of distinct texts, in front of its head, (U, E)."""
-    assert model.text is not None
-    return _encoded(model.text, texts, runtime)
-
-
 def _encoded(encode: Callable[[Sequence[str]], Tensor], texts: Sequence[str], runtime: Runtime) -> Floats:
+    """Rows for distinct texts, (U, D); by `model.embed_text`, or by `model.text` in front of its head."""
     with torch.inference_mode(), runtime.exact():
         return torch.cat([encode(part) for part in in_parts(texts)]).double().cpu().numpy()
 
@@ -257,7 +247,8 @@ def ridge_retrieval(model: ActionPose, known: Known, asked: Known, runtime: Runt
     vocabulary = sorted({text for texts in asked[1] for text in texts})
     every = sorted({*vocabulary, *(text for texts in known[1] for text in texts)})
     row = {text: number for number, text in enumerate(every)}
-    vector = text_vectors(model, every, runtime)
+    assert model.text is not None
+    vector = _encoded(model.text, every, runtime)
     target = np.stack([vector[[row[text] for text in texts]].mean(axis=0) for texts in known[1]])
     ridge = fit_ridge(known[0], target)
     text_UE = ridge.directions(vector[[row[text] for text in vocabulary]])
@@ -268,12 +259,12 @@ def ridge_retrieval(model: ActionPose, known: Known, asked: Known, runtime: Runt
 def aligned(model: ActionPose, clips: LabelledClips, recipe: MeasureSettings, runtime: Runtime) -> dict[str, Any]:
     """Retrieval both ways, and zero-shot naming over the texts and over the categories of these clips."""
     pose = clip_features({"": model.embed_pose}, clips, recipe, runtime)[""]
-    pose /= np.maximum(np.linalg.norm(pose, axis=1, keepdims=True), 1e-12)
+    pose = unit(pose)
     vocabulary = sorted({text for texts in clips.texts for text in texts})
     names = sorted({name for of_clip in clips.categories for name in of_clip})
     together = sorted({*vocabulary, *names})
     row = {text: number for number, text in enumerate(together)}
-    words = text_embeddings(model, together, runtime)
+    words = _encoded(model.embed_text, together, runtime)
     text_UD = words[[row[text] for text in vocabulary]]
     true_NU = truth(clips.texts, vocabulary)
     both = text_motion_retrieval(pose, text_UD, true_NU)

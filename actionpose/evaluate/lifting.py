@@ -25,15 +25,7 @@ from actionpose.data.selection import select_motions
 from actionpose.data.windows import Scored
 from actionpose.errors import UserError
 from actionpose.evaluate import scoring
-from actionpose.evaluate.protocols import (
-    PROTOCOLS,
-    Protocol,
-    protocol_of,
-    scored_windows,
-    skip_reason,
-    valid_frames,
-    windowing_of,
-)
+from actionpose.evaluate.protocols import PROTOCOLS, Cut, frames_of, measured_motions, protocol_of, windowing_of
 from actionpose.evaluate.result import Result
 from actionpose.evaluate.scoring import Scores, score_video
 from actionpose.progress import Progress
@@ -102,18 +94,14 @@ class ScoredTable(SampleTable):
     """Windows to lift, and what of each counts.
 
     Attributes:
-        protocol: what decided so.
-        windowing: how videos are cut.
-        drop_tails: whether frames after the last full window are left out.
+        cut: what decided so.
         counted_from: (N,) first place of a window that may count.
         counted_to: (N,) the place after the last.
         skipped: takes left out by the protocol, id → reason.
         left_out: valid frames of the other takes that no window counts.
     """
 
-    protocol: Protocol
-    windowing: str
-    drop_tails: bool
+    cut: Cut
     counted_from: Ints
     counted_to: Ints
     skipped: dict[str, str]
@@ -121,11 +109,9 @@ class ScoredTable(SampleTable):
 
     def counted(self, sample: int) -> tuple[Ints, Ints]:
         """Frames of the motion that a window counts, and their places in it, both (n,)."""
-        motion = int(self.motion[sample])
-        frames = _frames(self.shards, motion)
         columns = (self.offset, self.span, self.length, self.counted_from, self.counted_to)
-        valid = valid_frames(self.shards, motion)
-        return Scored(*(int(column[sample]) for column in columns)).counted(frames, valid)
+        window = Scored(*(int(column[sample]) for column in columns))
+        return window.counted(*frames_of(self.shards, int(self.motion[sample])))
 
 
 def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTable:
@@ -137,33 +123,26 @@ def held_out(shards: ShardSet, data: DataConfig, config: EvalConfig) -> ScoredTa
     chosen = to_measure(shards, data, config)
     wanted = select_motions(shards, chosen)
     protocol = protocol_of(shards, config.protocol, wanted)
-    windowing = windowing_of(protocol, config.windowing)
-    drop_tails = protocol.drop_tails if config.drop_tails is None else config.drop_tails
-    names = shards.motions["motion_id"]
-    reasons = {int(m): skip_reason(shards, int(m), protocol) for m in np.flatnonzero(wanted)}
-
-    def cut(motion: int) -> list[Scored]:
-        frames = _frames(shards, motion)
-        valid = valid_frames(shards, motion)
-        return scored_windows(
-            protocol, windowing, frames=frames, size=data.clip_frames, drop_tails=drop_tails, valid=valid
-        )
-
-    windows = {motion: cut(motion) for motion, reason in reasons.items() if not reason}
-    table = sample_table(shards, chosen, _rows(shards, windows, protocol))
+    cut = Cut(
+        protocol=protocol,
+        windowing=windowing_of(protocol, config.windowing),
+        size=data.clip_frames,
+        drop_tails=protocol.drop_tails if config.drop_tails is None else config.drop_tails,
+    )
+    measured, skipped = measured_motions(shards, wanted, protocol)
+    windows = {motion: cut.windows(*frames_of(shards, motion)) for motion in measured}
+    table = sample_table(shards, chosen, _rows(shards, windows, protocol.name))
     every = [window for many in windows.values() for window in many for _ in table.views]
     counted_from, counted_to = (
         np.asarray([getattr(w, key) for w in every], dtype=np.int64) for key in Scored._fields[3:]
     )
     return ScoredTable(
         **{field.name: getattr(table, field.name) for field in dataclasses.fields(SampleTable)},
-        protocol=protocol,
-        windowing=windowing,
-        drop_tails=drop_tails,
+        cut=cut,
         counted_from=counted_from,
         counted_to=counted_to,
-        skipped={str(names[m]): reason for m, reason in reasons.items() if reason},
-        left_out=sum(_left_out(shards, motion, many) for motion, many in windows.items()),
+        skipped=skipped,
+        left_out=sum(cut.left_out(*frames_of(shards, motion)) for motion in measured),
     )
 
 
@@ -179,27 +158,16 @@ def to_measure(shards: ShardSet, data: DataConfig, config: EvalConfig) -> DataCo
     )
 
 
-def _rows(shards: ShardSet, windows: dict[int, list[Scored]], protocol: Protocol) -> Iterator[Row]:
+def _rows(shards: ShardSet, windows: dict[int, list[Scored]], protocol: str) -> Iterator[Row]:
     if not any(windows.values()):
         raise UserError(
-            f"{shards.folder}: the chosen motions hold no frame that {protocol.name} counts",
+            f"{shards.folder}: the chosen motions hold no frame that {protocol} counts",
             "choose others with eval.split and eval.subjects_*",
         )
     for motion, many in windows.items():
         heading = float(shards.motions["heading"][motion])
         for window in many:
             yield motion, window.start, window.length, window.length, 0, -1, heading, window.span
-
-
-def _frames(shards: ShardSet, motion: int) -> int:
-    return int(shards.motions["stop"][motion] - shards.motions["start"][motion])
-
-
-def _left_out(shards: ShardSet, motion: int, windows: list[Scored]) -> int:
-    frames = _frames(shards, motion)
-    valid = valid_frames(shards, motion)
-    counted = [window.counted(frames, valid)[0] for window in windows]
-    return len(valid) - len(np.unique(np.concatenate(counted))) if counted else len(valid)
 
 
 # --- lifting ----------------------------------------------------------------------------------
@@ -315,11 +283,11 @@ def summarise(scores: Scores, table: ScoredTable) -> Result:
     how = "projected by random cameras" if table.config.camera.random else "projected"
     projected: dict[str, Any] = {"source_2d": f"{how}, {table.config.detections}"}
     return dataclasses.replace(
-        scoring.summarise(scores, table.shards, table.protocol, views=table.views),
+        scoring.summarise(scores, table.shards, table.cut.protocol, views=table.views),
         **(scoring.stated(table.shards, motions) if table.stored_2d else projected),
-        clip_frames=table.config.clip_frames,
-        windowing=table.windowing,
-        drop_tails=table.drop_tails,
+        clip_frames=table.cut.size,
+        windowing=table.cut.windowing,
+        drop_tails=table.cut.drop_tails,
         skipped=table.skipped,
         left_out=table.left_out,
     )

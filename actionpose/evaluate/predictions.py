@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.arrays import Floats, Ints
 from actionpose.data.samples import DataConfig
 from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
 from actionpose.evaluate import scoring
 from actionpose.evaluate.metrics import JointOrder, human36m_order, mpjpe
-from actionpose.evaluate.protocols import Protocol, counted_frames, protocol_of, skip_reason, valid_frames, windowing_of
+from actionpose.evaluate.protocols import Cut, frames_of, measured_motions, protocol_of, windowing_of
 from actionpose.evaluate.result import Result
 from actionpose.extras import needed_for
 from actionpose.files import atomic_path
@@ -35,7 +36,7 @@ from actionpose.skeleton import MPI_3DHP_ORDER, N_JOINTS, ROOT
 ABOUT = "about"
 SCHEMA = "actionpose-predictions"
 
-Videos = Mapping[str, NDArray[np.floating]]
+Videos = Mapping[str, Floats]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,14 +140,6 @@ class Rules:
     drop_tails: bool | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Resolved:
-    protocol: Protocol
-    windowing: Any
-    size: int
-    drop_tails: bool
-
-
 def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> Result:
     """The result of a predictions file, by the same code as a run's.
 
@@ -165,24 +158,20 @@ def score_predictions(shards: ShardSet, found: Predictions, rules: Rules) -> Res
     if split and split not in there:
         raise UserError(f"{shards.folder} has no split '{split}'", f"--split {' or '.join(there)}")
     wanted = select_motions(shards, DataConfig(split=split))
-    ways = _resolve(shards, found, rules, wanted)
-    names = shards.motions["motion_id"]
-    reasons = {int(m): skip_reason(shards, int(m), ways.protocol) for m in np.flatnonzero(wanted)}
-    kept = [motion for motion, reason in reasons.items() if not reason]
-    counted = {motion: _counted(shards, motion, ways) for motion in kept}
-    valid = {motion: len(valid_frames(shards, motion)) for motion in kept}
-    scores, doubt = _score_videos(shards, found, counted, ways)
-    stored = scoring.stated(shards, kept)
+    cut = _resolve(shards, found, rules, wanted)
+    measured, skipped = measured_motions(shards, wanted, cut.protocol)
+    scores, doubt = _score_videos(shards, found, measured, cut)
+    stored = scoring.stated(shards, measured)
     carried: dict[str, Any] = {key: found.about[key] for key in CARRIED if key in found.about}
     stored["source_2d"] = str(found.about.get("source_2d", f"not stated (shards: {stored['source_2d']})"))
     return dataclasses.replace(
-        scoring.summarise(scores, shards, ways.protocol),
+        scoring.summarise(scores, shards, cut.protocol),
         **stored,
-        clip_frames=ways.size if ways.windowing in ("stitched", "chunks") else found.about.get("clip_frames"),
-        windowing=ways.windowing,
-        drop_tails=ways.drop_tails,
-        skipped={str(names[m]): reason for m, reason in reasons.items() if reason},
-        left_out=sum(valid[motion] - len(np.unique(frames)) for motion, frames in counted.items()),
+        clip_frames=cut.size if cut.windowing in ("stitched", "chunks") else found.about.get("clip_frames"),
+        windowing=cut.windowing,
+        drop_tails=cut.drop_tails,
+        skipped=skipped,
+        left_out=sum(cut.left_out(*frames_of(shards, motion)) for motion in measured),
         fingerprint=shards.fingerprint,
         split=split,
         predictions=str(found.path),
@@ -196,26 +185,23 @@ CARRIED = ("flip_tta", "legacy_ts56", "run", "checkpoint")
 """What a file says of itself that its result row repeats."""
 
 
-def _score_videos(
-    shards: ShardSet, found: Predictions, counted: Mapping[int, NDArray[np.int64]], ways: _Resolved
-) -> tuple[scoring.Scores, str]:
+def _score_videos(shards: ShardSet, found: Predictions, motions: list[int], cut: Cut) -> tuple[scoring.Scores, str]:
     """Errors of every video's frames that count, and what is doubtful about the file."""
-    poses = _matched(shards, found, list(counted))
+    poses = _matched(shards, found, motions)
     parts, doubt = [], ""
-    for motion, frames in track(counted.items(), "scoring", unit="video"):
-        predicted = _chosen(shards, found, motion, poses[motion], frames, ways)
+    for motion in track(motions, "scoring", unit="video"):
+        whole, valid = frames_of(shards, motion)
+        frames = cut.counted(whole, valid)
+        name = str(shards.motions["motion_id"][motion])
+        predicted = _chosen(f"{found.path}: {name}", poses[motion], whole, frames, cut)
         target = target_mm(shards, motion, frames)
         doubt = doubt or _doubt(found, predicted, target)
         parts.append(scoring.score_video(predicted, target, frames, motion=motion))
     return scoring.Scores.joined(parts), doubt
 
 
-def _resolve(shards: ShardSet, found: Predictions, rules: Rules, wanted: NDArray[np.bool_]) -> _Resolved:
-    """What was asked for, else what the file says, else the protocol's own.
-
-    Raises:
-        UserError: shards without fixed videos, other shards than the file was made from, a protocol that does not fit.
-    """
+def _resolve(shards: ShardSet, found: Predictions, rules: Rules, wanted: NDArray[np.bool_]) -> Cut:
+    """What was asked for, else what the file says, else the protocol's own."""
     about = found.about
     protocol = protocol_of(shards, rules.protocol or str(about.get("protocol", "")), wanted)
     if about.get("fingerprint", shards.fingerprint) != shards.fingerprint:
@@ -225,7 +211,7 @@ def _resolve(shards: ShardSet, found: Predictions, rules: Rules, wanted: NDArray
             "score it with the shards it was made from",
         )
     drop = rules.drop_tails if rules.drop_tails is not None else about.get("drop_tails")
-    return _Resolved(
+    return Cut(
         protocol=protocol,
         windowing=windowing_of(protocol, rules.windowing or str(about.get("windowing", ""))),
         size=int(rules.clip_frames or about.get("clip_frames") or protocol.clip_frames),
@@ -233,19 +219,7 @@ def _resolve(shards: ShardSet, found: Predictions, rules: Rules, wanted: NDArray
     )
 
 
-def _length(shards: ShardSet, motion: int) -> int:
-    return int(shards.motions["stop"][motion] - shards.motions["start"][motion])
-
-
-def _counted(shards: ShardSet, motion: int, ways: _Resolved) -> NDArray[np.int64]:
-    frames = _length(shards, motion)
-    valid = valid_frames(shards, motion)
-    return counted_frames(
-        ways.protocol, ways.windowing, frames=frames, size=ways.size, drop_tails=ways.drop_tails, valid=valid
-    )
-
-
-def target_mm(shards: ShardSet, motion: int, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+def target_mm(shards: ShardSet, motion: int, frames: Ints) -> NDArray[np.float64]:
     """Ground truth of these frames of a benchmark video, (n, 17, 3) root-relative millimetres."""
     stored = shards.motion_frames(motion)[frames]
     # Subtracted before the unit, in the stored precision, as the loader does: the same numbers to the last bit.
@@ -253,12 +227,8 @@ def target_mm(shards: ShardSet, motion: int, frames: NDArray[np.int64]) -> NDArr
     return (stored - stored[:, ROOT : ROOT + 1]).astype(np.float64) * unit
 
 
-def _matched(shards: ShardSet, found: Predictions, motions: list[int]) -> dict[int, NDArray[np.floating]]:
-    """Motion → its array in the file.
-
-    Raises:
-        UserError: a video that the file does not have.
-    """
+def _matched(shards: ShardSet, found: Predictions, motions: list[int]) -> dict[int, Floats]:
+    """Motion → its array in the file."""
     short = {name.rpartition("/")[2]: array for name, array in found.videos.items()}
     out = {}
     for motion in motions:
@@ -274,34 +244,21 @@ def _matched(shards: ShardSet, found: Predictions, motions: list[int]) -> dict[i
     return out
 
 
-def _chosen(
-    shards: ShardSet,
-    found: Predictions,
-    motion: int,
-    poses: NDArray[np.floating],
-    frames: NDArray[np.int64],
-    ways: _Resolved,
-) -> NDArray[np.floating]:
-    """The predictions of the frames that count."""
-    whole = _length(shards, motion)
+def _chosen(where: str, poses: Floats, whole: int, frames: Ints, cut: Cut) -> Floats:
+    """The predictions of the frames that count, in a video of `whole` frames."""
     if len(poses) == whole:
         return poses[frames]
     if len(poses) == len(frames):
         return poses
-    name = shards.motions["motion_id"][motion]
     raise UserError(
-        f"{found.path}: {name} has {len(poses)} frames; the video has {whole}, of which {len(frames)} count by "
-        f"{ways.protocol.name} ({ways.windowing}, T = {ways.size}{', tails dropped' if ways.drop_tails else ''})",
+        f"{where} has {len(poses)} frames; the video has {whole}, of which {len(frames)} count by "
+        f"{cut.protocol.name} ({cut.windowing}, T = {cut.size}{', tails dropped' if cut.drop_tails else ''})",
         "give all frames or those that count; --window, --windowing and --keep-tails change which do",
     )
 
 
-def _doubt(found: Predictions, predicted: NDArray[np.floating], target: NDArray[np.float64]) -> str:
-    """A question to the user when the file's numbers would fit far better in the other joint order.
-
-    Raises:
-        UserError: they would fit far better as metres.
-    """
+def _doubt(found: Predictions, predicted: Floats, target: NDArray[np.float64]) -> str:
+    """A question to the user when the file's numbers would fit far better in the other joint order."""
     if not len(predicted):
         return ""
     p = predicted - predicted[:, ROOT : ROOT + 1]
@@ -337,9 +294,9 @@ class Recorder:
                 "omit --predictions",
             )
         self.shards = shards
-        self.videos: dict[str, NDArray[np.floating]] = {}
+        self.videos: dict[str, Floats] = {}
 
-    def __call__(self, motion: int, view: int, frames: NDArray[np.int64], predicted: NDArray[np.float64]) -> None:
+    def __call__(self, motion: int, view: int, frames: Ints, predicted: NDArray[np.float64]) -> None:
         """Take one video's prediction, in the order of its windows."""
         self.videos[str(self.shards.motions["motion_id"][motion])] = predicted
 

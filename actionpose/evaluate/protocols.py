@@ -203,43 +203,58 @@ def _advice(asked: str, permitted: list[str]) -> str:
 # --- which frames -----------------------------------------------------------------------------
 
 
-def scored_windows(
-    protocol: Protocol, windowing: Windowing, *, frames: int, size: int, drop_tails: bool, valid: Ints
-) -> list[Scored]:
-    """Windows of one video of `frames` frames, and what of each counts.
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A protocol and what may be chosen in it: the windows of a video of `frames` frames, and what of each counts.
 
-    Args:
+    Its methods take the video's number of frames and, (n,) ascending, those of them that may count.
+
+    Attributes:
         protocol: says what happens to a short video.
-        windowing: how the video is cut.
-        frames: in the video.
+        windowing: how videos are cut.
         size: T.
         drop_tails: leave out what follows the last full window; for `stitched` alone.
-        valid: (n,) the frames that may count, ascending.
     """
-    if windowing == "chunks":
-        return overlapping(frames, size)
-    if windowing == "stitched":
-        return covering(frames, size, stretch=protocol.stretch, drop_tail=drop_tails)
-    return one_each(valid, size)
+
+    protocol: Protocol
+    windowing: Windowing
+    size: int
+    drop_tails: bool
+
+    def windows(self, frames: int, valid: Ints) -> list[Scored]:
+        """All windows of one video."""
+        if self.windowing == "chunks":
+            return overlapping(frames, self.size)
+        if self.windowing == "stitched":
+            return covering(frames, self.size, stretch=self.protocol.stretch, drop_tail=self.drop_tails)
+        return one_each(valid, self.size)
+
+    def counted(self, frames: int, valid: Ints) -> Ints:
+        """Frames that count, in the order of the windows; `chunks` may name a frame twice."""
+        parts = [window.counted(frames, valid)[0] for window in self.windows(frames, valid)]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+    def left_out(self, frames: int, valid: Ints) -> int:
+        """How many frames may count and are in no window."""
+        return len(valid) - len(np.unique(self.counted(frames, valid)))
 
 
-def counted_frames(
-    protocol: Protocol, windowing: Windowing, *, frames: int, size: int, drop_tails: bool, valid: Ints
-) -> Ints:
-    """Frames of one video that count, in the order of the windows; `chunks` may name a frame twice."""
-    windows = scored_windows(protocol, windowing, frames=frames, size=size, drop_tails=drop_tails, valid=valid)
-    parts = [window.counted(frames, valid)[0] for window in windows]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
-
-
-def valid_frames(shards: ShardSet, motion: int) -> Ints:
-    """Frames of a motion that may be scored, ascending: those its video names, all without a video."""
+def frames_of(shards: ShardSet, motion: int) -> tuple[int, Ints]:
+    """How many frames a motion has, and which may be scored, ascending: those its video names, all without a video."""
     frames = int(shards.motions["stop"][motion] - shards.motions["start"][motion])
     if shards.kind == "motion-text":
-        return np.arange(frames, dtype=np.int64)
-    return shards.videos[motion].valid_frames(frames)
+        return frames, np.arange(frames, dtype=np.int64)
+    return frames, shards.videos[motion].valid_frames(frames)
 
 
-def skip_reason(shards: ShardSet, motion: int, protocol: Protocol) -> str:
-    """Why the protocol leaves a take out; empty when it does not."""
-    return "" if shards.kind == "motion-text" else shards.videos[motion].skip_reason(protocol.name)
+def measured_motions(
+    shards: ShardSet, chosen: NDArray[np.bool_], protocol: Protocol
+) -> tuple[list[int], dict[str, str]]:
+    """Which of the chosen motions the protocol measures, and which takes it leaves out: id → reason."""
+    measured, skipped = [], {}
+    for motion in _rows(shards, chosen):
+        if reason := "" if shards.kind == "motion-text" else shards.videos[motion].skip_reason(protocol.name):
+            skipped[str(shards.motions["motion_id"][motion])] = reason
+        else:
+            measured.append(motion)
+    return measured, skipped

@@ -11,11 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from actionpose.arrays import Floats, Ints
-
-Flags = NDArray[np.bool_]
+from actionpose.arrays import Flags, Floats, Ints
 
 TOP_K = (1, 5, 10)
 NAMED_K = (1, 5)

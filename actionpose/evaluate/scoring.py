@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.arrays import Float64s, Ints
+from actionpose.arrays import Float64s, Floats, Ints
 from actionpose.errors import UserError
 from actionpose.evaluate import ambiguous, metrics
 from actionpose.evaluate.protocols import SCENES, Protocol
 from actionpose.evaluate.result import Result
+from actionpose.geometry import root_relative
 from actionpose.shards import ShardSet
-from actionpose.skeleton import JOINT_NAMES, ROOT
+from actionpose.skeleton import JOINT_NAMES
 
 LIMB_ENDS = tuple(at for at, name in enumerate(JOINT_NAMES) if name.endswith(("wrist", "ankle")))
 FAST_MM_S = 2000.0
@@ -87,7 +88,7 @@ def score_video(
         motion: row of the shards' motions.
         view: view number.
     """
-    p, g = (_root_relative(pose) for pose in (predicted_n, target_n))
+    p, g = (root_relative(np.asarray(pose, dtype=np.float64)) for pose in (predicted_n, target_n))
     step = np.diff(frames_n) == 1
     velocity = metrics.mpjve(p, g)[step] if len(p) > 1 else np.empty(0)
     acceleration = metrics.acceleration_error(p, g)[step[1:] & step[:-1]] if len(p) > 2 else np.empty(0)
@@ -110,17 +111,12 @@ def score_video(
     )
 
 
-def _stride(target_n: Float64s, follows: NDArray[np.bool_]) -> Float64s:
+def _stride(target_n: Floats, follows: NDArray[np.bool_]) -> Float64s:
     moved = np.full(len(target_n), np.nan)
     if len(target_n) > 1:
         ends = np.diff(target_n[:, list(LIMB_ENDS)], axis=0)
         moved[1:] = np.where(follows, np.linalg.norm(ends, axis=-1).max(axis=1), np.nan)
     return moved
-
-
-def _root_relative(pose: NDArray[Any]) -> Float64s:
-    double = np.asarray(pose, dtype=np.float64)
-    return double - double[:, ROOT : ROOT + 1]
 
 
 # --- means ------------------------------------------------------------------------------------
@@ -173,7 +169,6 @@ def summarise(scores: Scores, shards: ShardSet, protocol: Protocol, *, views: Se
 
 
 def _fast(scores: Scores, shards: ShardSet) -> dict[str, Any]:
-    """Means of the frames in which a wrist or ankle is fast."""
     fast = scores.stride * shards.motions["fps_true"][scores.motion] > FAST_MM_S
     return {
         "mpjpe_mm": _float(scores.error[fast]),

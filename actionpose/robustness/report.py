@@ -73,7 +73,7 @@ def robustness(
             found = measure_robustness(model.lift, table, recipe, recipe.robust, runtime)
             rows += [{**about, **row} for row in found]
     whole = {
-        "protocol": table.protocol.name,
+        "protocol": table.cut.protocol.name,
         "average": "over frames",
         "split": table.config.split,
         "detections": "stored" if table.stored_2d else recipe.data.detections,

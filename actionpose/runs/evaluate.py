@@ -92,7 +92,7 @@ def evaluate(
     table = held_out(shards, recipe.data, recipe.eval)
     recorder = Recorder(shards) if predictions else None
     with start(recipe.run) as runtime:
-        say(f"{found.path.name} on {runtime.why}: {len(table):,} windows of {table.protocol.name}")
+        say(f"{found.path.name} on {runtime.why}: {len(table):,} windows of {table.cut.protocol.name}")
         with_text = _knows_texts(found, recipe, shards)
         model = load_model(found, with_text=with_text).to(runtime.device)
         detect = detector(recipe.data)
@@ -128,8 +128,7 @@ def evaluate(
 
 
 def _conditions(found: checkpoint.Checkpoint, recipe: Recipe, table: ScoredTable) -> dict[str, Any]:
-    """What was measured and how, as fields of a result."""
-    legacy = recipe.eval.legacy_ts56 and table.protocol.name == "3dhp"
+    legacy = recipe.eval.legacy_ts56 and table.cut.protocol.name == "3dhp"
     return {
         "fingerprint": table.shards.fingerprint,
         "split": table.config.split,

@@ -20,7 +20,7 @@ from actionpose.errors import UserError
 from actionpose.evaluate import metrics
 from actionpose.evaluate.matfile import read_arrays
 from actionpose.evaluate.predictions import Rules, read_predictions, score_predictions, target_mm, write_predictions
-from actionpose.evaluate.protocols import valid_frames
+from actionpose.evaluate.protocols import frames_of
 from actionpose.jsonl import read_lines
 from actionpose.shards import ShardSet
 from actionpose.skeleton import MPI_3DHP_ORDER
@@ -55,8 +55,8 @@ def truth(folder: Path, *, whole: bool = False, short: bool = True) -> dict[str,
     """The ground truth of the test videos in millimetres: valid frames, or all."""
     shards, out = ShardSet(folder), {}
     for motion in np.flatnonzero(shards.motions["split"] == "test").tolist():
-        frames = len(shards.motion_frames(motion))
-        chosen = np.arange(frames) if whole else valid_frames(shards, motion)
+        frames, valid = frames_of(shards, motion)
+        chosen = np.arange(frames) if whole else valid
         name = str(shards.motions["motion_id"][motion])
         out[name.rpartition("/")[2] if short else name] = target_mm(shards, motion, chosen)
     return out

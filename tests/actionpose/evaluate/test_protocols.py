@@ -13,13 +13,7 @@ from actionpose.data.samples import DataConfig
 from actionpose.errors import UserError
 from actionpose.evaluate import metrics
 from actionpose.evaluate.lifting import EvalConfig, held_out, score, summarise
-from actionpose.evaluate.protocols import (
-    PROTOCOLS,
-    counted_frames,
-    protocol_of,
-    scored_windows,
-    windowing_of,
-)
+from actionpose.evaluate.protocols import PROTOCOLS, Cut, protocol_of, windowing_of
 from actionpose.evaluate.result import Result
 from actionpose.evaluate.scoring import score_video, table_rows
 from actionpose.shards import ShardSet
@@ -74,7 +68,7 @@ def counted(protocol, windowing, frames, size, *, drop=None, valid=None):
     p = PROTOCOLS[protocol]
     drop = p.drop_tails if drop is None else drop
     valid = np.arange(frames) if valid is None else np.asarray(valid)
-    return counted_frames(p, windowing, frames=frames, size=size, drop_tails=drop, valid=valid).tolist()
+    return Cut(protocol=p, windowing=windowing, size=size, drop_tails=drop).counted(frames, valid).tolist()
 
 
 def test_protocol_b_drops_what_follows_the_last_full_window():
@@ -84,7 +78,8 @@ def test_protocol_b_drops_what_follows_the_last_full_window():
 
 
 def test_protocol_b_stretches_a_short_video_and_counts_a_repeated_frame_once():
-    [window] = scored_windows(PROTOCOLS["h36m-b"], "stitched", frames=4, size=10, drop_tails=True, valid=np.arange(4))
+    cut = Cut(protocol=PROTOCOLS["h36m-b"], windowing="stitched", size=10, drop_tails=True)
+    [window] = cut.windows(4, np.arange(4))
     assert (window.span, window.length) == (4, 10)
     frames, places = window.counted(4, np.arange(4))
     assert frames.tolist() == [0, 1, 2, 3]
@@ -100,9 +95,8 @@ def test_protocol_a_counts_the_overlap_of_the_last_chunk_twice():
 @pytest.mark.parametrize(("protocol", "windowing"), [("h36m-a", "every-frame"), ("3dhp", "centre")])
 def test_a_window_around_every_frame_counts_its_middle(protocol, windowing):
     assert counted(protocol, windowing, 25, 9) == list(range(25))
-    windows = scored_windows(
-        PROTOCOLS[protocol], windowing, frames=200, size=81, drop_tails=False, valid=np.array([0, 100, 199])
-    )
+    cut = Cut(protocol=PROTOCOLS[protocol], windowing=windowing, size=81, drop_tails=False)
+    windows = cut.windows(200, np.array([0, 100, 199]))
     assert [(w.start, w.first, w.stop) for w in windows] == [(-40, 40, 41), (60, 40, 41), (159, 40, 41)]
 
 
@@ -199,7 +193,7 @@ def test_errors_do_not_depend_on_batches(shards):
 def test_shards_name_the_protocol(shards):
     name = shards.motions["extra"][0]["protocols"][0]
     assert protocol_of(shards).name == name
-    assert held_out(shards, DATA, EVAL).protocol is PROTOCOLS[name]
+    assert held_out(shards, DATA, EVAL).cut.protocol is PROTOCOLS[name]
 
 
 def test_a_protocol_the_shards_do_not_permit_is_refused_with_what_would(h36m, tmp_path):
@@ -220,7 +214,7 @@ def test_two_datasets_in_one_folder_are_measured_one_at_a_time(tmp_path):
     both = ShardSet(write_benchmark_shards(tmp_path / "both", videos))
     with pytest.raises(UserError, match="one dataset at a time"):
         held_out(both, DATA, EVAL)
-    assert held_out(both, DATA, dataclasses.replace(EVAL, subjects_include=("S9",))).protocol.name == "h36m-b"
+    assert held_out(both, DATA, dataclasses.replace(EVAL, subjects_include=("S9",))).cut.protocol.name == "h36m-b"
 
 
 def test_shards_that_permit_no_protocol_say_what_they_hold(tmp_path):
