@@ -72,7 +72,6 @@ def doctor(settings: Settings, out: Path, quick: bool, deep: bool, format: str, 
 
 
 def _print(found: Diagnosis) -> None:
-    """Verdict, item, message; below it the details, and the action."""
     width = min(max(shutil.get_terminal_size((110, 40)).columns, 80), 140)
     printed: dict[str, str] = {}
     for finding in found.findings:
@@ -136,9 +135,6 @@ def _builds(benchmarks: dict[str, Path]) -> list[str]:
     return commands
 
 
-# --- convert-model ----------------------------------------------------------------------------
-
-
 @click.command("convert-model", cls=Command)
 @click.argument("file", type=PathLike)
 @click.option("--out", type=PathLike, help="The file to write, BODY/smplh/GENDER/model.npz.")
@@ -154,6 +150,7 @@ def convert_model(file: Path, out: Path | None, gender: str | None, dry_run: boo
     ap-data convert-model SMPLH_FEMALE.pkl --out body/smplh/female/model.npz
     """
     from pipeline.body.convert import convert, recognise
+    from pipeline.body.smplh import gender_in_name
 
     if dry_run:
         note(f"{file} is {recognise(file).sentence}")
@@ -163,14 +160,9 @@ def convert_model(file: Path, out: Path | None, gender: str | None, dry_run: boo
         raise click.UsageError("give the file to write: --out BODY/smplh/GENDER/model.npz")
     if out.suffix != ".npz":
         raise click.UsageError(f"--out {out} should end in .npz")
-    gender = gender or _named(out) or _named(file)
+    gender = gender or gender_in_name(out) or gender_in_name(file)
     if gender is None:
         raise click.UsageError("give the body's gender: --gender female, male or neutral")
     found = convert(file, out, gender)
     note(f"{found.sentence}, {found.vertices:,} vertices, {gender}")
     next_step(f"The body is in {out}. Next: {command_line('ap-data', 'doctor', '--body', out.parent)}")
-
-
-def _named(path: Path) -> str | None:
-    words = f"{path.parent.name} {path.stem}".lower().replace("_", " ").split()
-    return next((gender for gender in ("female", "male", "neutral") if gender in words), None)

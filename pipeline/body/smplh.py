@@ -123,7 +123,7 @@ def find_body(folder: str | Path, gender: str) -> Path:
     """
     root, gender = Path(folder).expanduser(), normalise_gender(gender)
     if root.is_file():
-        stated = _gender_in_name(root)
+        stated = gender_in_name(root)
         if stated not in (None, gender):
             raise UserError(
                 f"{root} is the {stated} body, but the motion needs the {gender} one",
@@ -302,8 +302,9 @@ def _parents(path: Path, kintree: NDArray[np.generic]) -> NDArray[np.int64]:
     return parents
 
 
-def _gender_in_name(path: Path) -> str | None:
-    words = [*path.stem.lower().split("_"), path.parent.name.lower()]
+def gender_in_name(path: Path) -> str | None:
+    """The gender that a file or its folder is named after, if any."""
+    words = f"{path.parent.name} {path.stem}".lower().replace("_", " ").split()
     return next((gender for gender in GENDERS if gender in words), None)
 
 

@@ -17,8 +17,6 @@ from pipeline.mpi3dhp.build import motions
 from pipeline.mpi3dhp.files import source
 from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, describe, misfits
 
-BENCHMARKS = ("h36m", "mpi_inf_3dhp")
-"""Inputs that this module looks at."""
 
 _ADVICE = "build it as it is when that is meant; else get the published file again"
 
@@ -164,7 +162,5 @@ def _refused(found: mpi3dhp.Found) -> list[Finding]:
     return findings
 
 
-def look_at_benchmarks(places: dict[str, Path]) -> list[Finding]:
-    """Look at those that are given, by the names of `BENCHMARKS`."""
-    looks = {"h36m": look_at_h36m, "mpi_inf_3dhp": look_at_3dhp}
-    return [finding for name in BENCHMARKS if name in places for finding in looks[name](places[name])]
+LOOKS = {"h36m": look_at_h36m, "mpi_inf_3dhp": look_at_3dhp}
+"""Input → what looks at it."""

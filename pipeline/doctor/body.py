@@ -13,14 +13,7 @@ from actionpose.sniff import refuse_wrong_content
 from pipeline.body.convert import recognise
 from pipeline.body.dmpls import N_DMPLS, find_dmpls, load_dmpls
 from pipeline.body.regressor import SOURCE, load_regressor, read_matrix
-from pipeline.body.smplh import (
-    DOWNLOAD,
-    GENDERS,
-    SmplhModel,
-    available_genders,
-    find_body,
-    load_body,
-)
+from pipeline.body.smplh import DOWNLOAD, GENDERS, SmplhModel, available_genders, find_body, gender_in_name, load_body
 from pipeline.doctor.finding import Finding, counted, from_error, listed, some
 
 FULL_SIZE = 6890
@@ -141,15 +134,10 @@ def what_it_is(path: Path) -> tuple[str, bool]:
     if path.suffix.lower() != ".npz":
         return "a packed archive, not unpacked", False
     try:
-        load_body(path, _stated_gender(path))
+        load_body(path, gender_in_name(path) or "neutral")
     except UserError as error:
         return error.message.removeprefix(f"{path} is ").replace(f"{path.parent}/", ""), False
     return "a valid SMPL+H body under an unexpected name; rename it to GENDER/model.npz", False
-
-
-def _stated_gender(path: Path) -> str:
-    name = f"{path.parent.name} {path.stem}".lower().replace("_", " ").split()
-    return next((gender for gender in GENDERS if gender in name), "neutral")
 
 
 # --- the regressor ----------------------------------------------------------------------------

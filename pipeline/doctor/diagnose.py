@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.config import DataConfig
 from pipeline.doctor.amass import AmassLook, look_at_amass
 from pipeline.doctor.babel import BabelLook, look_at_babel
-from pipeline.doctor.benchmarks import BENCHMARKS, look_at_benchmarks
+from pipeline.doctor.benchmarks import LOOKS
 from pipeline.doctor.body import look_at_body, look_at_dmpls, look_at_regressor
 from pipeline.doctor.datasets import missing_datasets
 from pipeline.doctor.finding import Finding
@@ -98,8 +98,8 @@ def diagnose(config: DataConfig, *, out: Path, quick: bool = False, deep: bool =
     if config.inputs.dmpls or config.keypoints.dmpls:
         findings += look_at_dmpls(config.inputs.dmpls, _genders(amass, config), model)
     findings += _disk(amass, babel, findings, config, out)
-    benchmarks = {name: Path(value).expanduser() for name in BENCHMARKS if (value := getattr(config.inputs, name))}
-    findings += look_at_benchmarks(benchmarks)
+    benchmarks = {name: Path(value).expanduser() for name in LOOKS if (value := getattr(config.inputs, name))}
+    findings += [finding for name, place in benchmarks.items() for finding in LOOKS[name](place)]
     absent = tuple(name for name in NEEDS["pack"] if name not in paths)
     if not findings:
         findings = [Finding(name, "missing", "not given", WHERE[name]) for name in absent]

@@ -94,13 +94,9 @@ def _clip_number(shards: ShardSet, clip_id: str, label: str) -> int:
         raise UserError(f"no label contains '{label}'", "list them: ap-data inspect FOLDER --table pairs")
     if label:
         chosen = texts[matches[0]]
-        say(printable(f"'{chosen}', the first of {counted(len(matches))} {_how(chosen, label)} '{label}'"))
+        clips = "1 clip" if len(matches) == 1 else f"{len(matches):,} clips"
+        say(printable(f"'{chosen}', the first of {clips} {_how(chosen, label)} '{label}'"))
     return int(shards.pairs["clip"][matches[0]])
-
-
-def counted(clips: int) -> str:
-    """`1 clip`, `2 clips`."""
-    return f"{clips:,} clip{'' if clips == 1 else 's'}"
 
 
 def _matching(texts: list[str], label: str) -> list[int]:
