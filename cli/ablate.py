@@ -80,7 +80,6 @@ def ablate(
 
 
 def _end(reason: str, missing: list[str], cells: int, out: Path) -> None:
-    """The last line: what is done, what is missing, how to continue."""
     if reason == "done":
         following = command_line("ap-train", "robustness", out, "--data", "SHARDS")
         next_step(f"all {cells} cells are done; the table is {out}/table.md. Next: {following}")

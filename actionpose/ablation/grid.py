@@ -363,7 +363,6 @@ def _limit(minutes: float) -> tuple[str, ...]:
 
 
 def _last(run: Path) -> checkpoint.Checkpoint:
-    """The last checkpoint of a finished run."""
     found = checkpoint.latest(run)
     assert found is not None
     return found

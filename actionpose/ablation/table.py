@@ -189,7 +189,6 @@ def write_table(grid: Grid, outcome: GridProgress) -> dict[str, Any]:
 
 
 def _cell(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A measurement as a cell: its row, its seed, and the metrics it has."""
     parts = {name: (found.get(part) or {}).get("mpjpe_mm") for name, part in PARTS.items()}
     numbers = {name: found.get(name, parts.get(name)) for name in METRICS}
     about = {"row": found["row"], "seed": found["seed"], "minutes": found.get("minutes", 0.0)}
@@ -197,7 +196,6 @@ def _cell(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conditions(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The conditions of all measurements, to be listed with the numbers."""
     common: dict[str, Any] = {}
     for key in CONDITIONS:
         values = {json.dumps(row[key]): row[key] for row in results if key in row}

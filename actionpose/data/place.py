@@ -95,13 +95,7 @@ def to_model(points: Floats, confidence: Floats, sizes: Floats, unit: float) -> 
 
 
 def _centre(points: Floats, confidence: Floats, metre: Floats) -> Floats:
-    """Mean place of the pelvis where it is seen; where it never is, where it is in people who stand.
-
-    Args:
-        points: (T, 17, 2).
-        confidence: (T, 17).
-        metre: (T,) length of a metre in the points' unit.
-    """
+    """Mean place of the pelvis where it is seen, else where it is in people who stand; `metre` (T,) in those units."""
     with_root = confidence[:, ROOT] > 0
     if with_root.any():
         return points[with_root, ROOT].mean(axis=0)

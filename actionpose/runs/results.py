@@ -114,7 +114,6 @@ class Run:
 
 
 def _values(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """What of a log row is drawn."""
     if "losses" in row:
         return {**row["losses"], "lr": row["lr"]}
     return {"validation MPJPE, mm": row["mpjpe_mm"]} if row.get("event") == "eval" else {}
@@ -148,7 +147,6 @@ def read_run(folder: Path) -> Run:
 
 
 def _kept(path: Path, notes: list[str]) -> Kept | None:
-    """Clips of the last evaluation, if it kept any that can be read."""
     if not path.is_file():
         return None
     try:
@@ -159,7 +157,6 @@ def _kept(path: Path, notes: list[str]) -> Kept | None:
 
 
 def _robustness(path: Path) -> list[dict[str, Any]]:
-    """Rows of the curves that `ap-train robustness` wrote into the run; none if there are none."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
         return [row for row in rows if {"curve", "amount", "mpjpe_mm"} <= set(row)]
@@ -227,7 +224,6 @@ def _rows(run: str, result: Result) -> list[ResultRow]:
 
 
 def _retrieval(run: str, result: Result) -> list[RetrievalRow]:
-    """One row a direction of search."""
     return [
         RetrievalRow(
             run=run,
