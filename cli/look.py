@@ -114,7 +114,7 @@ def preview(
         _preview_body(path, config, output, frame)
     elif output is None:
         found = find_clip(path, clip, label)
-        say(f"{_named(found)}\n{clip_as_text(found.frames, found.heading)}")
+        say(f"{_named(found)}\n{clip_as_text(found.frames, found.heading, fps=found.fps)}")
     else:
         _preview_clip(output, tuple(v.strip() for v in views.split(",")), lambda: find_clip(path, clip, label))
     if output is not None:

@@ -19,14 +19,13 @@ from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
 from actionpose.skeleton import BONES
-from pipeline.view.raster import Frame, render
 
 MOMENTS = 8
 PANEL = (440, 600)
-"""Pixels of one picture of a body, width and height."""
+"""Width and height of one picture of a body; only their ratio matters."""
 
-
-# --- the body ---------------------------------------------------------------------------------
+LAMP = (-0.45, -0.60, -0.66)
+"""Where the light comes from, in the camera's frame, of unit length."""
 
 
 def draw_mesh_png(
@@ -52,44 +51,50 @@ def draw_mesh_png(
         figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.88, wspace=0.02)
         cameras = [camera_matrix(view, heading) for _, view in views]
         bodies = [to_camera(np.asarray(vertices, dtype=np.float64), camera) for camera in cameras]
-        scale = min(_fitting_scale(body) for body in bodies)
+        wide, high = np.max([np.ptp(body, axis=0)[:2] for body in bodies], axis=0)
+        size = max(high / 0.90, wide / 0.96 * PANEL[1] / PANEL[0], 0.3)
         for axis, (name, view), camera, body in zip(axes, views, cameras, bodies, strict=True):
             shown = None if keypoints is None or view != "front" else to_camera(np.asarray(keypoints, float), camera)
-            _draw_body(axis, body, faces, shown, scale)
+            _draw_body(axis, body, faces, shown, size)
             axis.set_title(name, fontsize=10, color=SOFT)
 
 
-def _fitting_scale(vertices: Floats) -> float:
-    """Pixels a metre at which a body seen by a camera fills a panel."""
-    width, height = (np.maximum(np.ptp(vertices, axis=0), 0.3))[:2]
-    return float(min(0.96 * PANEL[0] / width, 0.90 * PANEL[1] / height))
+def _draw_body(axis: Any, vertices: Floats, faces: NDArray[np.integer], points: Floats | None, size: float) -> None:
+    """The surface in a panel that is `size` metres high, far faces first, so that near ones cover them."""
+    from matplotlib.patches import Ellipse
 
-
-def _draw_body(axis: Any, vertices: Floats, faces: NDArray[np.integer], points: Floats | None, scale: float) -> None:
     low, high = vertices.min(axis=0), vertices.max(axis=0)
-    x, width, height = float(low[0] + high[0]) / 2, *PANEL
-    ground = float(high[1]) + 0.06 * height / scale  # every panel has its ground at the same height
-    frame = Frame(centre_x=x, centre_y=ground - height / scale / 2, width=width, height=height, scale=scale)
-    picture = render(vertices, faces, frame)
-    if points is not None:
-        picture[..., 3] *= 0.42
-    under = frame.pixels(np.array([x, high[1] - 0.02, 0.0]))
+    x, width = float(low[0] + high[0]) / 2, size * PANEL[0] / PANEL[1]
+    ground = float(high[1]) + 0.06 * size  # every panel has its ground at the same height
     for k in range(12):  # a soft shadow is a stack of faint ones
-        size = (0.50 - 0.035 * k) * scale
-        axis.add_artist(_ellipse(float(under[0]), float(under[1]), size, 0.2 * size, color="#000000", alpha=0.022))
-    axis.imshow(picture, interpolation="antialiased", zorder=2)
+        wide = 0.50 - 0.035 * k
+        axis.add_artist(Ellipse((x, high[1] - 0.02), wide, 0.2 * wide, lw=0, color="#000000", alpha=0.022, zorder=1))
+    light = _brightness(vertices, faces)
+    if points is not None:  # paler, for the skeleton inside to show
+        light = 1 - 0.42 * (1 - light)
+    order = np.argsort(-vertices[faces, 2].mean(axis=1))
+    axis.tripcolor(
+        *vertices.T[:2], light, triangles=faces[order], shading="gouraud", cmap="gray", vmin=0, vmax=1, zorder=2
+    )
     if points is not None:
-        inside = skeleton(np.concatenate([frame.pixels(points), points[:, 2:] * scale], axis=1), scale, face=False)
+        inside = skeleton(points, 1.0, face=False)
         add_strokes(axis, inside, axis.get_window_extent().width / axis.figure.dpi * 72 / width)
-    axis.set_xlim(0, width)
-    axis.set_ylim(height, 0)
+    axis.set_xlim(x - width / 2, x + width / 2)
+    axis.set_ylim(ground, ground - size)
+    axis.set_aspect("equal")
     axis.set_axis_off()
 
 
-def _ellipse(x: float, y: float, width: float, height: float, **style: Any) -> Any:
-    from matplotlib.patches import Ellipse
-
-    return Ellipse((x, y), width, height, lw=0, **{"zorder": 1, **style})
+def _brightness(vertices: Floats, faces: NDArray[np.integer]) -> Floats:
+    """(V,) from 0 to 1: light from the sky, a lamp on the upper left, and a rim where the surface turns away."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    normals = np.zeros(vertices.shape)
+    for k in range(3):
+        np.add.at(normals, faces[:, k], np.cross(b - a, c - a))
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    normals = np.where(normals[:, 2:] > 0, -normals, normals)  # what is seen faces the camera, however it is wound
+    lamp = np.clip(normals @ LAMP, 0, None)
+    return np.clip(0.31 - 0.08 * normals[:, 1] + 0.5 * lamp + 0.1 * lamp**24 + 0.16 * (1 + normals[:, 2]) ** 3, 0, 1)
 
 
 def export_glb(vertices: Floats, faces: NDArray[np.integer], out: Path) -> None:
