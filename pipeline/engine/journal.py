@@ -35,12 +35,13 @@ class Journal:
 
     def _kept(self) -> Iterator[str]:
         """What holds of an earlier run's lines; notes whose items are done on the way."""
-        for line in self._lines():
+        for line in self.read():
             if self._usable(line):
                 self.done.add(line["id"])
                 yield canonical_json(line) + "\n"
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every line so far."""
         try:
             yield from appended_lines(self.path)
         except UserError:
@@ -65,10 +66,6 @@ class Journal:
         handle.write(canonical_json(line) + "\n")
         handle.flush()
         self.verdicts["failed" if outcome.failure else "done"] += 1
-
-    def read(self) -> Iterator[dict[str, Any]]:
-        """Every line so far."""
-        return self._lines()
 
 
 def reopen(folder: Path, partial: Path, table: str) -> None:

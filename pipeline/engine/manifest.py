@@ -260,17 +260,12 @@ def motion_of(row: Mapping[str, Any]) -> str:
     return str(row["motion_id"] if "motion_id" in row else row["clip_id"].rpartition("#")[0])
 
 
-def row_dict(row: Row) -> dict[str, Any]:
-    """The row as plain JSON data."""
-    return dataclasses.asdict(row)
-
-
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write rows sorted by id, whole or not at all; they are taken one at a time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with RowSorter(path.parent) as sorter:
         for row in rows:
-            sorter.add(row.key, canonical_json(row_dict(row)))
+            sorter.add(row.key, canonical_json(dataclasses.asdict(row)))
         write_lines(path, sorter.lines())
 
 

@@ -6,6 +6,7 @@ import logging
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from actionpose.errors import UserError
 from actionpose.extras import needed_for
 from pipeline.config import RunOptions
 from pipeline.engine.item import Item, ItemError, Outcome, Skip, Work
-from pipeline.engine.manifest import row_dict
 
 
 def attempt(work: Work, item: Item, context: Any, folder: Path, *, debug: bool = False) -> Outcome:
@@ -39,7 +39,7 @@ def attempt(work: Work, item: Item, context: Any, folder: Path, *, debug: bool =
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
         return Outcome(item.id, failure=("unexpected error", message))
-    return Outcome(item.id, rows={name: [row_dict(row) for row in table] for name, table in rows.items()})
+    return Outcome(item.id, rows={name: [asdict(row) for row in table] for name, table in rows.items()})
 
 
 def _attempt_chunk(work: Work, items: Sequence[Item], context: Any, folder: str) -> list[Outcome]:
@@ -118,28 +118,24 @@ class Runner:
             ) from error
 
     def _local(self) -> Any:
-        from distributed import Client
+        from distributed import Client, LocalCluster
 
         try:
-            return Client(self._open.enter_context(self._cluster()))
+            # Workers hold one motion at a time; a memory limit would only kill them on small machines.
+            cluster = LocalCluster(
+                n_workers=self.options.workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=":0",
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+            return Client(self._open.enter_context(cluster))
         except (RuntimeError, OSError, TimeoutError) as error:
             raise UserError(
                 f"the {self.options.workers} worker processes did not start: {error}",
                 "use fewer workers, or none: --workers 0 runs everything in this process",
             ) from error
-
-    def _cluster(self) -> Any:
-        from distributed import LocalCluster
-
-        # Workers hold one motion at a time; a memory limit would only kill them on small machines.
-        return LocalCluster(
-            n_workers=self.options.workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=":0",
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        )
 
 
 def _on_cluster(client: Any, work: Work, items: Sequence[Item], context: Any, folder: Path) -> Iterator[Outcome]:

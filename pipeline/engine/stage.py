@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from actionpose.progress import Progress
 from pipeline.config import RunOptions
 from pipeline.engine.item import Item, Outcome, Work
 from pipeline.engine.journal import META, Journal, disk_troubles, locked, reopen
-from pipeline.engine.manifest import ROW_TYPES, FailureRow, row_dict
+from pipeline.engine.manifest import ROW_TYPES, FailureRow
 from pipeline.engine.rowsort import RowSorter
 from pipeline.engine.runner import Runner
 
@@ -246,7 +246,7 @@ def _rows_of(line: dict[str, Any], stage: str) -> Iterator[tuple[str, dict[str, 
     for verdict, name in (("failure", "failures"), ("skip", "skipped")):
         if verdict in line:
             reason, message = line[verdict]
-            yield name, row_dict(FailureRow(id=line["id"], stage=stage, reason=reason, message=message))
+            yield name, asdict(FailureRow(id=line["id"], stage=stage, reason=reason, message=message))
 
 
 def _counts(meta: dict[str, Any]) -> str:

@@ -58,7 +58,6 @@ class StageStatus:
     state: str
     folder: Path
     why: list[str] = field(default_factory=list)
-    failures: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
 
@@ -144,7 +143,7 @@ class Build:
         if result is not None:
             self.results[name] = result
             rows = {table: entry["rows"] for table, entry in result.meta["tables"].items()}
-            return StageStatus(stage=name, state="current", folder=folder, failures=result.failures, rows=rows)
+            return StageStatus(stage=name, state="current", folder=folder, rows=rows)
         why = why_stale(stage, self.work, place)
         state = {"not built yet": "missing"}.get(why[0], "half done" if why[0].startswith("half") else "stale")
         return StageStatus(stage=name, state=state, folder=folder, why=why)

@@ -80,7 +80,7 @@ def pairs_stage(
     folder = Path(config.inputs.babel)
     files = {path.name: sha256_file(path) for _, path in babel_files(folder, config.pairs)}
     payload = {
-        "pairs": {key: value for key, value in asdict(config.pairs).items()},
+        "pairs": asdict(config.pairs),
         "fps": config.keypoints.fps,
         "babel": files,
         "normalise": [facts.table("babel")[name] for name in ("normalise", "as_typed")],

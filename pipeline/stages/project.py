@@ -120,7 +120,7 @@ def project_stage(
     for view in config.project.views:
         view_angles(view)
     payload = {
-        "project": {key: value for key, value in asdict(config.project).items()},
+        "project": asdict(config.project),
         "keypoints": keypoints_content,
         "pairs": pairs_content,
     }

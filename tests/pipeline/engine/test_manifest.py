@@ -19,7 +19,6 @@ from pipeline.engine.manifest import (
     frame,
     read_lines,
     read_rows,
-    row_dict,
     write_rows,
 )
 from scripts import manifest_docs
@@ -127,4 +126,6 @@ def test_every_column_has_a_sentence_and_a_type_json_can_hold():
         assert row_type.KEY in {field.name for field in fields}, name
         assert all(field.metadata["doc"] for field in fields), name
         assert f"## {name}.jsonl" in manifest_docs.page()
-        assert json.loads(json.dumps(row_dict(a_row(row_type, "k")))) == row_dict(a_row(row_type, "k"))
+        assert json.loads(json.dumps(dataclasses.asdict(a_row(row_type, "k")))) == dataclasses.asdict(
+            a_row(row_type, "k")
+        )

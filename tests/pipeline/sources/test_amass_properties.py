@@ -10,6 +10,7 @@ import tempfile
 import tracemalloc
 import warnings
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,6 @@ from actionpose.config import canonical_json
 from actionpose.errors import UserError
 from pipeline.config import PairConfig
 from pipeline.engine.item import Item, ItemError, Skip
-from pipeline.engine.manifest import row_dict
 from pipeline.sources.amass import read_motion
 from pipeline.sources.babel import entry_places, parse_sequence, read_entry, read_file
 from pipeline.stages.index import motion_row
@@ -75,7 +75,7 @@ def judged(path: Path, **how: object) -> str:
     item = Item("KIT/1/a", {"source": "KIT/1/a_poses.npz", "bytes": 1})
     try:
         row = motion_row(item, root, rate_overrides=True)
-        canonical_json(row_dict(row)).encode()
+        canonical_json(asdict(row)).encode()
         motion = read_motion(path, dmpls=True, **how)
     except (ItemError, Skip) as verdict:
         (verdict.reason + verdict.message).encode()
