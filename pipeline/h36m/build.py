@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from actionpose.files import sha256_file
 from actionpose.walk import walk
 from pipeline.h36m import motionbert, videopose3d
 from pipeline.h36m.cameras import cameras
+from pipeline.h36m.extrinsics import FORMS, read_places
 from pipeline.h36m.extrinsics import HINT as CAMERAS_HINT
-from pipeline.h36m.extrinsics import read_places
-from pipeline.h36m.recognise import CAMERA_LAYOUTS, PROTOCOLS, SENTENCES, WANTED, layout_of, recognise
-from pipeline.pack.benchmark import MAX_FRAMES, BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
+from pipeline.h36m.recognise import PROTOCOLS, SENTENCES, WANTED, layout_of, recognise
+from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, Written, write_benchmark
 from pipeline.sources import facts
 
 STAGE = "build-h36m"
@@ -77,7 +77,7 @@ def open_h36m(h36m: Path, cameras_file: Path | None = None, detections: Path | N
         return _open_pickle(main)
     if layout == videopose3d.LAYOUT_3D:
         return _open_world(main, cameras_file, detections)
-    if layout in CAMERA_LAYOUTS:
+    if layout in FORMS:
         advice = "give it to --cameras, and data_3d_h36m.npz to --h36m"
     else:
         advice = _ADVICE.get(layout or "", f"wanted: {WANTED}")
@@ -130,7 +130,7 @@ def _open_pickle(path: Path) -> Opened:
 
 def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) -> Opened:
     neighbours = dict(_layouts_in(path.parent)) if cameras_file is None or detections is None else {}
-    cameras_file = cameras_file or _neighbour(neighbours, CAMERA_LAYOUTS)
+    cameras_file = cameras_file or _neighbour(neighbours, FORMS)
     if cameras_file is None:
         raise UserError(f"{path} holds positions in the world, but not where the cameras stood", CAMERAS_HINT)
     places = read_places(cameras_file)
@@ -157,8 +157,8 @@ def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) 
     )
 
 
-def _neighbour(layouts: dict[Path, str | None], wanted: Sequence[str]) -> Path | None:
-    """The first file of the wanted layouts, in their order: the dataset's own before what others made of it."""
+def _neighbour(layouts: dict[Path, str | None], wanted: Iterable[str]) -> Path | None:
+    """The first file of the wanted layouts, in their order."""
     for layout in wanted:
         for path, found in layouts.items():
             if found == layout:
@@ -194,7 +194,7 @@ def _opened_detections(
 # --- the build --------------------------------------------------------------------------------
 
 
-def build_h36m(opened: Opened, out: Path, *, max_frames: int = MAX_FRAMES) -> Written:
+def build_h36m(opened: Opened, out: Path) -> Written:
     """Write the shards, unless they are there already.
 
     Raises:
@@ -207,12 +207,7 @@ def build_h36m(opened: Opened, out: Path, *, max_frames: int = MAX_FRAMES) -> Wr
         fps=float(facts.table("h36m")["fps"]),
         licence=LICENCE,
         sources=opened.files,
-        settings={"version": VERSION, "table": _table_fingerprint()},
+        # What manifests/h36m.toml says goes into the bytes: another table, another build.
+        settings={"version": VERSION, "table": fingerprint(facts.table("h36m"))},
         total=opened.videos,
-        max_frames=max_frames,
     )
-
-
-def _table_fingerprint() -> str:
-    """What manifests/h36m.toml says goes into the bytes: another table, another build."""
-    return fingerprint(facts.table("h36m"))

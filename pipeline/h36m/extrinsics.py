@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from pipeline.body.rotations import quaternion_matrices
-from pipeline.h36m.cameras import Camera, Extrinsics, camera_named, cameras
+from pipeline.h36m.cameras import Extrinsics, camera_named, cameras
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import glimpse, load_pickle, numbers
 
@@ -56,7 +56,7 @@ def read_places(path: Path) -> Places:
     form = camera_form(path)
     if form is None:
         raise UserError(f"{path} holds no cameras of Human3.6M that this reader knows", HINT)
-    read, sentence = _FORMS[form]
+    read, sentence = FORMS[form]
     try:
         at = dict(read(path))
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError, NpzError) as error:
@@ -134,20 +134,15 @@ def _from_mmpose(path: Path) -> Found:
 def _from_json(path: Path) -> Found:
     """Subject → four cameras in order, or camera id → entry, with `orientation` or `R`, `translation` or `T`."""
     for subject, entries in json.loads(path.read_text(encoding="utf-8")).items():
-        for number, (name, entry) in enumerate(_named(entries)):
-            camera = camera_named(entry.get("id", name)) if name or "id" in entry else _numbered(number)
+        in_order = (
+            entries.items() if isinstance(entries, dict) else zip((c.id for c in cameras()), entries, strict=False)
+        )
+        for name, entry in in_order:
+            camera = camera_named(entry.get("id", name))
             rotation = entry.get("orientation", entry.get("R"))
             if camera is None or rotation is None:
                 continue  # VideoPose3D's table has empty entries for subjects without 3D
             yield (_subject(subject), camera.id), _place(rotation, entry.get("translation", entry.get("T")))
-
-
-def _named(entries: Any) -> list[tuple[str, Any]]:
-    return list(entries.items()) if isinstance(entries, dict) else [("", entry) for entry in entries]
-
-
-def _numbered(number: int) -> Camera | None:
-    return cameras()[number] if number < len(cameras()) else None
 
 
 def _from_npz(path: Path) -> Found:
@@ -159,12 +154,13 @@ def _from_npz(path: Path) -> Found:
             yield (_subject(subject), camera.id), _place(rotations[s, camera.number], positions[s, camera.number])
 
 
-_FORMS = {
-    "metadata-xml": (_from_metadata, "metadata of Human3.6M"),
+FORMS = {
+    "metadata-xml": (_from_metadata, "metadata of Human3.6M, with the cameras"),
     "mmpose-cameras": (_from_mmpose, "cameras as mmpose keeps them"),
     "cameras-json": (_from_json, "a table of cameras, JSON"),
     "cameras-npz": (_from_npz, "a table of cameras, npz"),
 }
+"""Name of a form → its reader, and what it is in words; the dataset's own before what others made of it."""
 
 
 def _subject(name: object) -> str:

@@ -11,7 +11,7 @@ from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.sniff import refuse_no_data, sniff
 from pipeline.h36m import motionbert, videopose3d
-from pipeline.h36m.extrinsics import camera_form
+from pipeline.h36m.extrinsics import FORMS, camera_form
 from pipeline.pack.benchmark import BenchmarkFile
 from pipeline.untrusted.npz import NpzError, open_npz
 from pipeline.untrusted.pickles import Glimpse, glimpse
@@ -27,13 +27,10 @@ SENTENCES = {
     "amass": "a motion file of AMASS",
     "web-page": "a web page, not the file itself: the download needed a login",
     "empty": "an empty file",
-    "metadata-xml": "metadata of Human3.6M, with the cameras",
-    "mmpose-cameras": "cameras as mmpose keeps them",
-    "cameras-json": "a table of cameras, JSON",
-    "cameras-npz": "a table of cameras, npz",
+    **{form: sentence for form, (_, sentence) in FORMS.items()},
 }
 PROTOCOLS = {motionbert.LAYOUT: (motionbert.PROTOCOL,), videopose3d.LAYOUT_3D: (videopose3d.PROTOCOL,)}
-CAMERA_LAYOUTS = ("metadata-xml", "mmpose-cameras", "cameras-json", "cameras-npz")
+
 WANTED = (
     "h36m_sh_conf_cam_source_final.pkl (protocol h36m-b), or data_3d_h36m.npz with cameras and detections (protocol "
     "h36m-a); docs/benchmark-data.md says where they come from"

@@ -21,7 +21,7 @@ from actionpose.skeleton import LEFT, N_JOINTS, RIGHT
 from pipeline.h36m.cameras import Camera, Extrinsics, cameras, project, world_to_camera
 from pipeline.h36m.extrinsics import Places
 from pipeline.h36m.takes import action_names, screen_pose, skipped
-from pipeline.pack.benchmark import BenchmarkMotion, Rejected
+from pipeline.pack.benchmark import BenchmarkMotion, Rejected, Unfit
 from pipeline.sources import facts
 from pipeline.untrusted.pickles import load_objects, numbers
 
@@ -102,12 +102,6 @@ def motions(
                 yield _motion(source, positions, places, detections, subject, take, camera)
 
 
-@dataclass(frozen=True)
-class _Unfit(Exception):
-    reason: str
-    message: str
-
-
 def _motion(
     source: str,
     positions: Takes,
@@ -122,12 +116,12 @@ def _motion(
         split, action = _split_of(subject), _action_of(take)
         place = places.at.get((subject, camera.id))
         if place is None:
-            raise _Unfit("no camera", f"the cameras file has no {camera.id} of {subject}")
+            raise Unfit("no camera", f"the cameras file has no {camera.id} of {subject}")
         points = _in_camera(positions[subject][take], place)
         seen = project(points, camera)
         pose2d, source_2d = _seen(detections, subject, take, camera, seen)
-    except _Unfit as verdict:
-        return Rejected(motion_id=motion_id, reason=verdict.reason, message=verdict.message)
+    except Unfit as verdict:
+        return verdict.rejected(motion_id)
     unit_mm = float(facts.table("h36m")["camera_scale"]["unit_mm"])
     skip = skipped(PROTOCOL, subject, take)
     fps = float(facts.table("h36m")["fps"])
@@ -161,7 +155,7 @@ def _split_of(subject: str) -> str:
     for split, subjects in facts.table("h36m")["split"].items():
         if subject in subjects:
             return str(split)
-    raise _Unfit("unknown subject", f"'{subject}' is in neither split")
+    raise Unfit("unknown subject", f"'{subject}' is in neither split")
 
 
 def _action_of(take: str) -> str:
@@ -170,27 +164,27 @@ def _action_of(take: str) -> str:
     for row in facts.table("h36m")["action"]:
         if first in (row["name"], *row["aliases"]):
             return action_names()[row["number"]]
-    raise _Unfit("unknown action", f"'{take}' begins with no action of the dataset")
+    raise Unfit("unknown action", f"'{take}' begins with no action of the dataset")
 
 
 def _numbers(value: Any) -> Array:
     try:
         return numbers(value)
     except ValueError as error:
-        raise _Unfit("unreadable", str(error)) from error
+        raise Unfit("unreadable", str(error)) from error
 
 
 def _in_camera(stored: Any, place: Extrinsics) -> Floats:
     points = _numbers(stored)
     if points.ndim != 3 or points.shape[1:] not in ((_STORED_JOINTS, 3), (N_JOINTS, 3)):
-        raise _Unfit("wrong shape", f"positions are {points.dtype} {points.shape}, expected (T, {_STORED_JOINTS}, 3)")
+        raise Unfit("wrong shape", f"positions are {points.dtype} {points.shape}, expected (T, {_STORED_JOINTS}, 3)")
     if points.shape[1] == _STORED_JOINTS:
         points = points[:, facts.table("h36m")["joints"]]
     if not points.size or not np.isfinite(points).all():
-        raise _Unfit("not finite" if points.size else "no frames", f"positions of {len(points)} frames")
+        raise Unfit("not finite" if points.size else "no frames", f"positions of {len(points)} frames")
     turned = world_to_camera(points.astype(np.float64), place)
     if not (turned[..., 2] > _NEAREST_M).all():
-        raise _Unfit("behind the camera", f"a joint is {turned[..., 2].min():.2f} m before the camera")
+        raise Unfit("behind the camera", f"a joint is {turned[..., 2].min():.2f} m before the camera")
     return turned
 
 
@@ -204,18 +198,18 @@ def _seen(
     if not isinstance(views, list | tuple) and not (isinstance(views, np.ndarray) and views.ndim):
         views = ()
     if len(views) <= camera.number:
-        raise _Unfit("no detections", f"{detections.file} has no {subject} {take} of camera {camera.number}")
+        raise Unfit("no detections", f"{detections.file} has no {subject} {take} of camera {camera.number}")
     pixels = _numbers(views[camera.number])
     if pixels.ndim != 3 or pixels.shape[1] != N_JOINTS or pixels.shape[2] not in (2, 3):
-        raise _Unfit("wrong shape", f"detections are {pixels.shape}, expected (T, {N_JOINTS}, 2)")
+        raise Unfit("wrong shape", f"detections are {pixels.shape}, expected (T, {N_JOINTS}, 2)")
     n = len(projected)
     if len(pixels) < n:
-        raise _Unfit("detections too short", f"{len(pixels)} frames of 2D for {n} of 3D")
+        raise Unfit("detections too short", f"{len(pixels)} frames of 2D for {n} of 3D")
     pixels = pixels[:n]
     if not np.isfinite(pixels).all():
-        raise _Unfit("not finite", f"2D of {int((~np.isfinite(pixels)).any(axis=(1, 2)).sum())} frames")
+        raise Unfit("not finite", f"2D of {int((~np.isfinite(pixels)).any(axis=(1, 2)).sum())} frames")
     apart = float(np.median(np.linalg.norm(pixels[..., :2] - projected, axis=-1)))
     if not apart <= facts.table("h36m")["agreement"]["pixels"]:
-        raise _Unfit("cameras do not fit", f"2D and projected 3D are {apart:.0f} pixels apart in the median")
+        raise Unfit("cameras do not fit", f"2D and projected 3D are {apart:.0f} pixels apart in the median")
     name = "gt" if apart < _EXACT_PIXELS else detections.name
     return screen_pose(pixels[..., :2], pixels[..., 2] if pixels.shape[2] == 3 else 1.0, camera), name

@@ -17,10 +17,7 @@ from actionpose.config import fingerprint
 from actionpose.geometry import pixel_to_screen
 from actionpose.schema import VideoFacts
 from pipeline.mpi3dhp.files import Video
-from pipeline.mpi3dhp.geometry import (
-    Kind,
-    to_h36m,
-)
+from pipeline.mpi3dhp.geometry import Kind, to_h36m
 from pipeline.mpi3dhp.published import published
 from pipeline.mpi3dhp.recognise import Looked, protocols_of
 from pipeline.pack.benchmark import BenchmarkMotion, Rejected, Written, write_benchmark

@@ -7,7 +7,7 @@ only one thing is read. Everything else is refused with what it is and what to g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from actionpose import isolated
 from actionpose.errors import UserError
+from actionpose.shard_checks import own_member
 from actionpose.sniff import refuse_wrong_content
-from pipeline.pack.benchmark import Rejected
+from pipeline.pack.benchmark import Rejected, Unfit
 from pipeline.sources.facts import table
 from pipeline.untrusted.holders import as_array
 from pipeline.untrusted.npz import NpzError, open_npz
@@ -77,14 +78,6 @@ class Contents:
     split: Split
     videos: tuple[Video, ...]
     rejected: tuple[Rejected, ...]
-
-
-class _Odd(ValueError):
-    """A part of a file that cannot be used; the others can."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 def source() -> str:
@@ -161,18 +154,23 @@ def _from_mapping(path: Path, data: Mapping[Any, Any]) -> Contents:
         what = "training and test videos mixed" if splits else "no videos of MPI-INF-3DHP"
         raise UserError(f"{path} has {what}: its keys are {shown}", source())
     split: Split = "test" if "test" in splits else "train"
-    videos: list[Video] = []
-    rejected: list[Rejected] = []
+    found: list[Video | Rejected] = []
     for key, name in sorted(names.items(), key=lambda item: _natural(item[1] or str(item[0]))):
-        if not name:
-            rejected.append(_rejection(str(key), _Odd("unknown key", "not the name of a sequence")))
-            continue
-        for found in _test_videos(name, data[key]) if split == "test" else _train_videos(name, data[key]):
-            if isinstance(found, Video):
-                videos.append(found)
-            else:
-                rejected.append(found)
-    return Contents(path=path, layout=f"pstmo-{split}-npz", split=split, videos=tuple(videos), rejected=tuple(rejected))
+        if name:
+            found += _test_videos(name, data[key]) if split == "test" else _train_videos(name, data[key])
+        else:
+            found.append(Unfit("unknown key", "not the name of a sequence").rejected(f"3dhp/{key}"))
+    return _contents(path, f"pstmo-{split}-npz", split, found)
+
+
+def _contents(path: Path, layout: str, split: Split, found: Iterable[Video | Rejected]) -> Contents:
+    videos, rejected = [], []
+    for one in found:
+        if isinstance(one, Video):
+            videos.append(one)
+        else:
+            rejected.append(one)
+    return Contents(path=path, layout=layout, split=split, videos=tuple(videos), rejected=tuple(rejected))
 
 
 def _natural(name: str) -> tuple[Any, ...]:
@@ -192,24 +190,20 @@ def _text(key: Any) -> Any:
     return key.decode("latin1") if isinstance(key, bytes) else key
 
 
-def _rejection(name: str, odd: _Odd) -> Rejected:
-    return Rejected(motion_id=f"3dhp/{name}", reason=odd.reason, message=str(odd))
-
-
 def _train_videos(name: str, entry: Any) -> Iterator[Video | Rejected]:
     try:
         cameras, fps = _cameras_and_rate(entry)
-    except _Odd as odd:
-        yield _rejection(name, odd)
+    except Unfit as odd:
+        yield odd.rejected(f"3dhp/{name}")
         return
     numbers = {key: match[1] for key in cameras if (match := re.search(r"(\d+)\D*$", str(_text(key))))}
     for key in sorted(cameras, key=lambda key: _natural(numbers.get(key, str(key)))):
         try:
             if key not in numbers:
-                raise _Odd("unknown key", f"'{key}' is not the name of a camera")
+                raise Unfit("unknown key", f"'{key}' is not the name of a camera")
             yield _video(name, str(int(numbers[key])), fps, cameras[key])
-        except _Odd as odd:
-            yield _rejection(f"{name}_cam{numbers.get(key, key)}", odd)
+        except Unfit as odd:
+            yield odd.rejected(f"3dhp/{name}_cam{numbers.get(key, key)}")
 
 
 def _cameras_and_rate(entry: Any) -> tuple[Mapping[Any, Any], float]:
@@ -223,28 +217,28 @@ def _cameras_and_rate(entry: Any) -> tuple[Mapping[Any, Any], float]:
         if isinstance(fps, Mapping):
             fps = 0.0
     if not isinstance(entry, Mapping):
-        raise _Odd("no cameras", "the entry is not [cameras, frames per second]")
+        raise Unfit("no cameras", "the entry is not [cameras, frames per second]")
     try:
         return entry, float(np.asarray(fps, dtype=np.float64).reshape(-1)[0])
     except (ValueError, TypeError):
-        raise _Odd("no rate", f"the frame rate is {fps!r}") from None
+        raise Unfit("no rate", f"the frame rate is {fps!r}") from None
 
 
 def _test_videos(name: str, entry: Any) -> Iterator[Video | Rejected]:
     try:
         yield _video(name, "", 0.0, entry)
-    except _Odd as odd:
-        yield _rejection(name, odd)
+    except Unfit as odd:
+        yield odd.rejected(f"3dhp/{name}")
 
 
 def _video(name: str, camera: str, fps: float, clip: Any) -> Video:
     clip = _unwrapped(clip)
     if not isinstance(clip, Mapping):
-        raise _Odd("no clip", f"a {type(clip).__name__} where data_2d and data_3d should be")
+        raise Unfit("no clip", f"a {type(clip).__name__} where data_2d and data_3d should be")
     named = {str(_text(key)).lower(): value for key, value in clip.items()}
     pose2d, pose3d = _frames(named, _MEMBERS_2D, 2), _frames(named, _MEMBERS_3D, 3)
     if len(pose2d) != len(pose3d):
-        raise _Odd("lengths differ", f"{len(pose2d)} frames of 2D, {len(pose3d)} of 3D")
+        raise Unfit("lengths differ", f"{len(pose2d)} frames of 2D, {len(pose3d)} of 3D")
     valid = _valid(named, len(pose3d))
     return Video(name=name, camera=camera, fps=fps, pose2d=pose2d, pose3d=pose3d, valid=valid)
 
@@ -253,14 +247,14 @@ def _frames(clip: Mapping[str, Any], names: tuple[str, ...], channels: int) -> N
     """A member as (n, 17, channels); single dimensions are dropped, flat rows cut into joints, 28 joints thinned."""
     name = next((name for name in names if name in clip), None)
     if name is None:
-        raise _Odd("member missing", f"no {names[0]}; there is {', '.join(sorted(clip)) or 'nothing'}")
+        raise Unfit("member missing", f"no {names[0]}; there is {', '.join(sorted(clip)) or 'nothing'}")
     try:
         array = as_array(clip[name])
     except (ValueError, TypeError) as error:
-        raise _Odd("wrong type", f"{name}: {error}") from None
+        raise Unfit("wrong type", f"{name}: {error}") from None
     shape = array.shape
     if array.dtype.kind not in "fiu" or not shape:
-        raise _Odd("wrong type", f"{name} is {array.dtype} {shape}")
+        raise Unfit("wrong type", f"{name} is {array.dtype} {shape}")
     if array.ndim > 3:
         array = array.reshape(len(array), *(length for length in shape[1:] if length != 1))
     if array.ndim == 2 and array.shape[1] in (17 * channels, 28 * channels):
@@ -270,7 +264,7 @@ def _frames(clip: Mapping[str, Any], names: tuple[str, ...], channels: int) -> N
     if array.ndim == 3 and array.shape[1:] == (28, channels):
         array = array[:, table("mpi_inf_3dhp")["joints"]["from_28"]]
     if array.ndim != 3 or array.shape[1:] != (17, channels):
-        raise _Odd("wrong shape", f"{name} is {shape}, expected (frames, 17, {channels})")
+        raise Unfit("wrong shape", f"{name} is {shape}, expected (frames, 17, {channels})")
     return array
 
 
@@ -281,9 +275,9 @@ def _valid(clip: Mapping[str, Any], frames: int) -> NDArray[np.bool_] | None:
     try:
         flags = as_array(clip[name]).reshape(-1)
     except (ValueError, TypeError) as error:
-        raise _Odd("wrong type", f"{name}: {error}") from None
+        raise Unfit("wrong type", f"{name}: {error}") from None
     if len(flags) != frames or flags.dtype.kind not in "fiub":
-        raise _Odd("wrong shape", f"{name} is {flags.dtype} {flags.shape}, expected one flag for {frames} frames")
+        raise Unfit("wrong shape", f"{name} is {flags.dtype} {flags.shape}, expected one flag for {frames} frames")
     return np.asarray(flags != 0)
 
 
@@ -303,14 +297,7 @@ def _read_matlab(path: Path, *, old: bool) -> Contents:
     name = _video_name(path.parent.name) or _video_name(path.stem)
     if not name.startswith("TS"):
         raise UserError(f"{path}: no folder TS1 to TS6 says which sequence it is", "keep the folders of the archive")
-    found = list(_test_videos(name, clip))
-    return Contents(
-        path=path,
-        layout=OFFICIAL_TEST,
-        split="test",
-        videos=tuple(video for video in found if isinstance(video, Video)),
-        rejected=tuple(rejected for rejected in found if isinstance(rejected, Rejected)),
-    )
+    return _contents(path, OFFICIAL_TEST, "test", _test_videos(name, clip))
 
 
 def official_members(path: Path) -> dict[str, NDArray[Any]] | None:
@@ -324,12 +311,6 @@ def official_members(path: Path) -> dict[str, NDArray[Any]] | None:
     members = ("annot2", "univ_annot3", "valid_frame")
     try:
         with h5py.File(path, "r") as file:
-            if not set(members) <= set(file):
-                return None
-            for name in members:
-                here = isinstance(file.get(name, getlink=True), h5py.HardLink)
-                if not here or not isinstance(file[name], h5py.Dataset) or file[name].is_virtual or file[name].external:
-                    raise ValueError(f"{name} is not an array of this file")
-            return {name: file[name][()] for name in members}
+            return {name: own_member(file, name)[()] for name in members} if set(members) <= set(file) else None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged or cut short ({error})", f"download it again: {source()}") from error

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,18 @@ class Rejected:
     message: str
 
 
+class Unfit(Exception):
+    """Raised by a reader for what cannot be used while the rest can: `reason` and `message` as in `Rejected`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+    def rejected(self, motion_id: str) -> Rejected:
+        """As the verdict on a video."""
+        return Rejected(motion_id=motion_id, reason=self.reason, message=self.message)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Written:
     """A finished build: its index, and whether it was made now or had been there already."""
@@ -177,7 +189,10 @@ def write_benchmark(
             raise misfit
         if not shards:
             raise UserError(f"{stage}: none of {len(count.rejected)} videos can be used", _first_reason(count.rejected))
-        failures = [_failure_row(rejected, stage) for rejected in count.rejected]
+        failures = [
+            FailureRow(id=writable(r.motion_id), stage=stage, reason=r.reason, message=writable(r.message))
+            for r in count.rejected
+        ]
         write_rows(partial / "manifests" / "videos.jsonl", count.videos)
         write_rows(partial / "manifests" / "failures.jsonl", failures)
         index = write_index(
@@ -291,12 +306,6 @@ def _video_row(motion: BenchmarkMotion) -> VideoRow:
     )
 
 
-def _failure_row(rejected: Rejected, stage: str) -> FailureRow:
-    return FailureRow(
-        id=writable(rejected.motion_id), stage=stage, reason=rejected.reason, message=writable(rejected.message)
-    )
-
-
 # --- shards -----------------------------------------------------------------------------------
 
 
@@ -314,7 +323,7 @@ class _Shelf:
     def put(self, motion: BenchmarkMotion) -> None:
         for name in ("pose3d", "pose2d"):
             with open(self._spool(name), "ab") as handle:
-                _append(handle, getattr(motion, name))
+                handle.write(np.ascontiguousarray(getattr(motion, name), dtype="<f4").tobytes())
         stop = self.frames + len(motion.pose3d)
         named = {key: getattr(motion, key) for key in COLUMNS["motions"] if hasattr(motion, key)}
         self.rows.append({**named, "extra": motion.facts.to_json(), "start": self.frames, "stop": stop, "heading": 0.0})
@@ -339,10 +348,6 @@ class _Shelf:
             for row in self.rows:
                 shape = (row["stop"] - row["start"], N_JOINTS, 3)
                 yield np.fromfile(handle, "<f4", int(np.prod(shape))).reshape(shape)
-
-
-def _append(handle: BinaryIO, frames: NDArray[np.float32]) -> None:
-    handle.write(np.ascontiguousarray(frames, dtype="<f4").tobytes())
 
 
 def _write_shards(folder: Path, motions: Iterable[BenchmarkMotion], max_frames: int) -> list[dict[str, Any]]:
