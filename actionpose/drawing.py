@@ -86,7 +86,7 @@ def skeleton(
     hollow = np.zeros(len(points), dtype=bool) if filled is None else np.asarray(filled, dtype=bool)
     width = size * thin
     depth = (points[:, 2] - np.nanmean(points[:, 2])) / size if np.isfinite(points).any() else points[:, 2]
-    paint = _Painter(paper=_rgb(paper), edge=HALO_M * width)
+    paint = _Painter(paper=rgb(paper), edge=HALO_M * width)
     for parent, child in BONES:
         if face and (parent, child) == (NOSE, HEAD):
             continue
@@ -120,7 +120,7 @@ class _Painter:
         if not (np.isfinite(ends).all() and np.isfinite(depth)):
             return
         share = FADE * float(np.clip(depth / FADE_M, 0.0, 1.0))
-        ink = (1 - share) * _rgb(colour) + share * self.paper
+        ink = (1 - share) * rgb(colour) + share * self.paper
         strokes = [(_inside(ends, width / 2 + self.edge), self.paper, width + 2 * self.edge)] if edged else []
         strokes.append((ends, ink, width))
         if hollow:
@@ -145,7 +145,8 @@ def _inside(ends: Floats, margin: float) -> Floats:
     return np.stack([ends[0] + share * along, ends[1] - share * along])
 
 
-def _rgb(colour: str) -> Floats:
+def rgb(colour: str) -> Floats:
+    """`#rrggbb` as three numbers from 0 to 1."""
     return np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
 
 

@@ -248,16 +248,12 @@ def _between_key_frames(key_frames_BKJ2: Tensor, frames: int) -> Tensor:
     return key_frames_BKJ2[:, left] * (1 - share) + key_frames_BKJ2[:, left + 1] * share
 
 
-def draw_mask(valid_BT: Tensor, key_B: Tensor, config: CorruptConfig) -> tuple[Tensor, Tensor]:
-    """Choose one mask per clip: bool (B, T, J) and the `Mask` of each clip (B,).
+def _masked(valid_BT: Tensor, drawn: _Drawn, config: CorruptConfig) -> tuple[Tensor, Tensor]:
+    """One mask per clip: bool (B, T, J) and the `Mask` of each clip (B,).
 
     All three are drawn and one is kept: cheaper on a GPU than sorting clips by kind, and a clip's
     draws do not depend on which kind another clip got.
     """
-    return _masked(valid_BT, _draw(key_B, valid_BT.shape[1], noise=False, mask=True), config)
-
-
-def _masked(valid_BT: Tensor, drawn: _Drawn, config: CorruptConfig) -> tuple[Tensor, Tensor]:
     # Three comparisons with numbers, not one with a tensor that a GPU would have to be sent, and would wait for.
     first, second, third = _edges(config.share_random, config.share_part, config.share_window)
     share = drawn[_Stream.KIND]

@@ -39,9 +39,7 @@ class Retrieval:
     gallery: int
 
 
-def text_motion_retrieval(
-    pose_ND: Floats, text_UD: Floats, true_NU: Flags, *, chunk: int = CHUNK
-) -> dict[str, Retrieval]:
+def text_motion_retrieval(pose_ND: Floats, text_UD: Floats, true_NU: Flags) -> dict[str, Retrieval]:
     """Both directions between N clips and U distinct texts.
 
     A text finds every clip it is true of, and a clip every text that is true of it.
@@ -50,7 +48,6 @@ def text_motion_retrieval(
         pose_ND: clip embeddings.
         text_UD: text embeddings.
         true_NU: bool, whether the text is true of the clip; at least one in each row and column.
-        chunk: queries compared at a time; bounds memory.
 
     Returns:
         "text_to_motion" and "motion_to_text".
@@ -58,8 +55,8 @@ def text_motion_retrieval(
     if true_NU.shape != (len(pose_ND), len(text_UD)) or not true_NU.size:
         raise ValueError(f"{len(pose_ND)} clips, {len(text_UD)} texts, but truth of {true_NU.shape}")
     return {
-        "text_to_motion": search(text_UD, pose_ND, true_NU.T, chunk=chunk),
-        "motion_to_text": search(pose_ND, text_UD, true_NU, chunk=chunk),
+        "text_to_motion": search(text_UD, pose_ND, true_NU.T),
+        "motion_to_text": search(pose_ND, text_UD, true_NU),
     }
 
 
@@ -72,9 +69,9 @@ def truth(labels: Sequence[Collection[str]], vocabulary: Sequence[str]) -> Flags
     return true_NU
 
 
-def search(query_QD: Floats, gallery_GD: Floats, correct_QG: Flags, *, chunk: int = CHUNK) -> Retrieval:
+def search(query_QD: Floats, gallery_GD: Floats, correct_QG: Flags) -> Retrieval:
     """Search the gallery for every query."""
-    rank_Q = ranks(query_QD, gallery_GD, correct_QG, chunk=chunk)
+    rank_Q = ranks(query_QD, gallery_GD, correct_QG)
     by_chance = {k: chance(correct_QG.sum(axis=1), correct_QG.shape[1], k) for k in TOP_K}
     return Retrieval(
         recall={k: 100.0 * float(np.mean(rank_Q <= k)) for k in TOP_K},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -14,14 +15,7 @@ from actionpose.charts import INK, SOFT
 from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 from actionpose.picture.board import Board
-from actionpose.picture.panels import (
-    common_scale,
-    draw_legend,
-    draw_panel,
-    draw_timeline,
-    draw_title,
-    panels_of,
-)
+from actionpose.picture.panels import common_scale, draw_legend, draw_panel, draw_timeline, draw_title, panels_of
 from actionpose.picture.scene import Scene
 
 PANEL, HEIGHT, SIDE, TOP = 400.0, 720.0, 40.0, 104.0
@@ -92,7 +86,7 @@ def _mp4(out: Path, pictures: Iterator[Pixels], fps: float) -> None:
         stream = film.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = first.shape[1], first.shape[0], "yuv420p"
         stream.options = {"crf": "18", "preset": "veryfast"}
-        for picture in _chained(first, pictures):
+        for picture in itertools.chain([first], pictures):
             film.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         film.mux(stream.encode())
 
@@ -111,8 +105,3 @@ def _gif(out: Path, pictures: Iterator[Pixels], shown_ms: list[int]) -> None:
             aside, format="GIF", save_all=True, append_images=map(reduced, pictures), loop=0,
             duration=shown_ms, disposal=1, optimize=False,
         )  # fmt: skip
-
-
-def _chained(first: Pixels, rest: Iterator[Pixels]) -> Iterator[Pixels]:
-    yield first
-    yield from rest

@@ -13,7 +13,7 @@ import numpy as np
 
 from actionpose.arrays import Floats
 from actionpose.charts import HAIR, INK, SOFT
-from actionpose.drawing import GHOST_COLOUR, LEFT_COLOUR, RIGHT_COLOUR, Strokes, skeleton
+from actionpose.drawing import GHOST_COLOUR, LEFT_COLOUR, RIGHT_COLOUR, Strokes, rgb, skeleton
 from actionpose.geometry import camera_matrix, to_camera, view_angles
 from actionpose.picture.board import Board
 from actionpose.picture.scene import OBLIQUE, Person, Scene, followed
@@ -132,14 +132,14 @@ def _ground(
         return to_camera(floor - middle, panel.camera)[..., :2] * scale + origin[:2]  # type: ignore[arg-type]
 
     ends, shares = _grid(middle, min(GRID_REACH_M, 0.65 * box[2] / scale))
-    colours = [(*(int(HAIR[k : k + 2], 16) / 255 for k in (1, 3, 5)), share) for share in shares]
+    colours = [(*rgb(HAIR), share) for share in shares]
     board.lines(seen(ends), colours, 1.2)
     pose = panel.layers[0][0][frame] @ panel.camera + middle  # back in the world
     shadow = np.stack([pose[list(bone)] for bone in BONES]) * np.array([1.0, 1.0, 0.0])
     known = np.isfinite(shadow).all(axis=(1, 2))
     if known.any():
         n = int(known.sum())
-        grey = np.tile([int(SHADOW[k : k + 2], 16) / 255 for k in (1, 3, 5)], (n, 1))
+        grey = np.tile(rgb(SHADOW), (n, 1))
         ends_2d = seen(shadow[known])
         board.strokes(Strokes(segments=ends_2d, colours=grey, widths=np.full(n, 0.07 * scale)), above=2)
 
@@ -178,8 +178,8 @@ def draw_legend(board: Board, scene: Scene, x: float, y: float) -> None:
         x -= 7.2 * len(name) + 4
         board.text(x, y + 5, name, 13, SOFT)
         spot = np.array([[[x - 26, y], [x - 12, y]]] * (2 if hollow else 1))
-        rgb = [[int(c[k : k + 2], 16) / 255 for k in (1, 3, 5)] for c in ((colour, "#ffffff") if hollow else (colour,))]
-        board.strokes(Strokes(segments=spot, colours=np.array(rgb), widths=np.array([9.0, 5.0])[: len(spot)]))
+        colours = np.array([rgb(c) for c in (colour, "#ffffff")[: len(spot)]])
+        board.strokes(Strokes(segments=spot, colours=colours, widths=np.array([9.0, 5.0])[: len(spot)]))
         x -= 40
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,11 +105,6 @@ class Scene:
         """Whether a joint is drawn hollow."""
         return any(person.filled is not None and person.filled.any() for person in self.people)
 
-    def label_at(self, frame: int) -> str:
-        """The text at a frame; empty where there is none."""
-        at = (frame + 0.5) / self.fps
-        return next((label.text for label in self.labels if label.start_s <= at < label.end_s), "")
-
     def cut(self, start_s: float, seconds: float | None) -> Scene:
         """The part that begins at `start_s` (from the first frame) and lasts `seconds`, or to the end.
 
@@ -128,19 +124,19 @@ class Scene:
             for x in self.labels
             if x.end_s > shift and x.start_s < end
         )
-        people = tuple(
-            dataclasses.replace(p, points=p.points[part], filled=None if p.filled is None else p.filled[part])
-            for p in self.people
-        )
-        seen = self.seen and dataclasses.replace(
-            self.seen,
-            points=self.seen.points[part],
-            filled=None if self.seen.filled is None else self.seen.filled[part],
-        )
+        people = tuple(_cut(person, part) for person in self.people)
         return dataclasses.replace(
-            self, people=people, seen=seen, labels=tuple(labels), first_s=self.first_s + shift,
-            errors_mm={name: values[part] for name, values in self.errors_mm.items()},
+            self, people=people, seen=self.seen and _cut(self.seen, part), labels=tuple(labels),
+            first_s=self.first_s + shift, errors_mm={name: values[part] for name, values in self.errors_mm.items()},
         )  # fmt: skip
+
+
+P = TypeVar("P", Person, Seen)
+
+
+def _cut(shown: P, part: slice) -> P:
+    filled = None if shown.filled is None else shown.filled[part]
+    return dataclasses.replace(shown, points=shown.points[part], filled=filled)
 
 
 def followed(points: Floats, fps: float) -> Floats:

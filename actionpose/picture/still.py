@@ -7,14 +7,7 @@ from pathlib import Path
 from actionpose.charts import SOFT
 from actionpose.drawing import moments
 from actionpose.picture.board import Board
-from actionpose.picture.panels import (
-    common_scale,
-    draw_legend,
-    draw_panel,
-    draw_timeline,
-    draw_title,
-    panels_of,
-)
+from actionpose.picture.panels import common_scale, draw_legend, draw_panel, draw_timeline, draw_title, panels_of
 from actionpose.picture.scene import Scene
 
 MOMENTS = 8

@@ -28,16 +28,7 @@ CHUNK = 64
 """Frames a forward pass; smplx keeps a 4 x 4 matrix for every vertex of every frame (28 MB at 64)."""
 
 
-def mesh_vertices(
-    model: SmplhModel,
-    poses: Floats,
-    betas: Floats,
-    trans: Floats,
-    *,
-    dmpls: Floats | None = None,
-    soft: SoftTissue | None = None,
-    chunk: int = CHUNK,
-) -> Floats:
+def mesh_vertices(model: SmplhModel, poses: Floats, betas: Floats, trans: Floats, *, chunk: int = CHUNK) -> Floats:
     """Return all vertices (T, V, 3) float32, in metres, in the frame of `trans` (AMASS: z up).
 
     Args:
@@ -45,16 +36,13 @@ def mesh_vertices(
         poses: (T, 156) axis-angle, radians, hands absolute.
         betas: (16,).
         trans: (T, 3), metres.
-        dmpls: (T, 8) soft-tissue coefficients, with `soft`; they go in as eight more shape coefficients, which change
-            by the frame. smplx knows shapes only, but shapes are all they are.
-        soft: their directions.
         chunk: frames a forward pass.
 
     Raises:
         UserError: smplx is not installed, or betas are not 16.
     """
     vertices = np.empty((len(poses), len(model.v_template), 3), np.float32)
-    for start, part in _chunks(model, poses, betas, trans, dmpls, soft, chunk):
+    for start, part in _chunks(model, poses, betas, trans, None, None, chunk):
         vertices[start : start + len(part)] = part
     return vertices
 
@@ -72,7 +60,8 @@ def mesh_keypoints(
 ) -> Floats:
     """Return keypoints (T, K, 3) float32 by regressing from the full mesh, a chunk of frames at a time.
 
-    Arguments and errors as for `mesh_vertices`; `regressor` is (K, V) and need not sum to one.
+    Arguments and errors as for `mesh_vertices`; `regressor` is (K, V) and need not sum to one. Soft tissue, `dmpls`
+    (T, 8) with their directions `soft`, goes in as eight more shape coefficients, which change by the frame.
     """
     matrix = regressor.matrix if isinstance(regressor, Regressor) else np.asarray(regressor)
     support = np.flatnonzero(matrix.any(axis=0))

@@ -17,7 +17,6 @@ from pipeline.mpi3dhp.build import motions
 from pipeline.mpi3dhp.files import source
 from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, describe, misfits
 
-
 _ADVICE = "build it as it is when that is meant; else get the published file again"
 
 

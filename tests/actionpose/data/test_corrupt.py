@@ -17,15 +17,20 @@ from actionpose.data.corrupt import (
     NOISE_WEIGHT,
     CorruptConfig,
     Mask,
+    _draw,
+    _masked,
     add_noise,
     corrupt,
-    draw_mask,
 )
 from actionpose.skeleton import BODY_PARTS
 
 ONLY_RANDOM = CorruptConfig(share_random=1.0, share_part=0.0, share_window=0.0)
 ONLY_PART = CorruptConfig(share_random=0.0, share_part=1.0, share_window=0.0)
 ONLY_WINDOW = CorruptConfig(share_random=0.0, share_part=0.0, share_window=1.0)
+
+
+def draw_mask(valid_BT: torch.Tensor, key_B: torch.Tensor, config: CorruptConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    return _masked(valid_BT, _draw(key_B, valid_BT.shape[1], noise=False, mask=True), config)
 
 
 def clean(B: int, T: int) -> torch.Tensor:

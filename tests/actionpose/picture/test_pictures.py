@@ -157,7 +157,5 @@ def test_a_part_of_a_scene_keeps_time_and_labels() -> None:
         (0.0, 0.1, "walk"),
         (0.1, 0.2, "wave"),
     ]
-    assert part.label_at(0) == "walk"
-    assert part.label_at(5) == "wave"
     with pytest.raises(UserError, match=r"lasts 0\.67 s"):
         with_input(20).cut(3.0, None)
