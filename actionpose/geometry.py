@@ -60,9 +60,6 @@ def flip(pose: Floats) -> Floats:
     return mirrored
 
 
-# --- which way a person faces -----------------------------------------------------------------
-
-
 def facing_directions(pose_world: Floats) -> Floats:
     """Horizontal facing of each frame, (T, 17, 3) metres z-up → (T, 2).
 

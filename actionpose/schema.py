@@ -69,8 +69,6 @@ the frames, counted from the clip's first, where A ends and B starts. Headings a
 """
 
 
-# --- the counts of the index ----------------------------------------------------------------
-
 Counts = dict[str, int]
 """Name → how many."""
 Reasons = dict[str, Counts]
@@ -166,8 +164,6 @@ KEYS: dict[str, frozenset[str]] = {
 }
 """Kind of shards → entries of its summary."""
 
-
-# --- a benchmark's videos ----------------------------------------------------------------------
 
 TARGETS = ("image-2.5d", "camera", "universal", "metric")
 """Which 3D a video holds: picture coordinates with depth in the same unit (MotionBERT's files), millimetres of the

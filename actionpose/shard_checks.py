@@ -21,8 +21,6 @@ from actionpose.errors import UserError
 from actionpose.schema import COLUMNS, KEYS
 from actionpose.skeleton import JOINT_NAMES
 
-# --- the index --------------------------------------------------------------------------------
-
 _ROW: dict[str, type] = {
     **dict.fromkeys(("frames", "bytes", *COLUMNS), int),
     **dict.fromkeys(("file", "split", "sha256"), str),
@@ -130,9 +128,6 @@ def json_value(text: str, kind: type, where: str) -> Any:
     if not isinstance(value, kind):
         raise ValueError(f"{where} holds {text[:60]!r} where a {kind.__name__} should be")
     return value
-
-
-# --- what is written --------------------------------------------------------------------------
 
 
 def check_texts(column: str, texts: Sequence[str]) -> None:

@@ -211,9 +211,6 @@ def pairs(
     )
 
 
-# --- all stages -------------------------------------------------------------------------------
-
-
 @click.command("build-babel", cls=Command, kept=KEPT)
 @config_options("pipeline")
 @input_options("amass", "babel", "body", "regressor", "dmpls")

@@ -204,9 +204,6 @@ def _conditions(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return common
 
 
-# --- the figure -------------------------------------------------------------------------------
-
-
 def draw(out: Path, cells: Sequence[Mapping[str, Any]], rows: Sequence[str], against: str) -> None:
     """Left the error of every cell, cells of one seed joined, means as bars; right the differences to `against`.
 

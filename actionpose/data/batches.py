@@ -45,9 +45,6 @@ FLIP_STREAM, ZOOM_STREAM, ORDER_STREAM = 101, 102, 103
 """Tell draws with the same (seed, epoch) apart."""
 
 
-# --- order ------------------------------------------------------------------------------------
-
-
 def epoch_batches(
     lengths: Ints,
     batch: int,

@@ -293,9 +293,6 @@ def summarise(scores: Scores, table: ScoredTable) -> Result:
     )
 
 
-# --- baselines --------------------------------------------------------------------------------
-
-
 def mean_pose_lift(table: SampleTable, limit: int = 512) -> Lift:
     """A lifter that knows nothing of its input: the mean root-relative pose of some of the table's clips.
 

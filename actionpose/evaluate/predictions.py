@@ -274,9 +274,6 @@ def _doubt(found: Predictions, predicted: Floats, target: NDArray[np.float64]) -
     return f"with --joints {option} a video would have MPJPE {theirs:.1f} mm instead of {mine:.1f}: is that its order?"
 
 
-# --- what a run hands over --------------------------------------------------------------------
-
-
 class Recorder:
     """Collects a run's scored poses while it is measured, for `write_predictions`.
 

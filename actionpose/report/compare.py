@@ -187,9 +187,6 @@ def _clips(runs: Pairing) -> str:
     )
 
 
-# --- masks ------------------------------------------------------------------------------------
-
-
 def masks_section(runs: Sequence[Run]) -> str:
     """The paper's Figure 4: one clip with its beginning, its middle or its end hidden."""
     with_masks = [(run, run.kept) for run in runs if run.kept is not None and run.kept.masked_clip >= 0]

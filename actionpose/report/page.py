@@ -201,9 +201,6 @@ def _rejected(facts: ShardFacts) -> str:
     return "".join(parts)
 
 
-# --- the moving clip --------------------------------------------------------------------------
-
-
 def _viewer(scenes: Sequence[Scene], kind: str) -> str:
     if not scenes:
         why = "benchmark shards hold screen units" if kind != "motion-text" else "no pair has two frames"

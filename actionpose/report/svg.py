@@ -41,9 +41,6 @@ def number(value: float) -> str:
     return f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:.0f}"
 
 
-# --- bars -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True)
 class Bar:
     """One row of a bar list; `mark` picks the second colour."""
@@ -274,9 +271,6 @@ def legend(names: Sequence[str]) -> str:
         for k, name in enumerate(names)
     )
     return f'<p class="legend">{"".join(items)}</p>'
-
-
-# --- tables -----------------------------------------------------------------------------------
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[int] = (), css: str = "") -> str:

@@ -129,9 +129,6 @@ def _lower(change: float) -> str:
     return "lower" if change < 0 else "higher"
 
 
-# --- for the page -----------------------------------------------------------------------------
-
-
 def results_section(
     rows: Sequence[ResultRow], gains: Sequence[Difference], retrieval: Sequence[RetrievalRow], demo: bool
 ) -> str:

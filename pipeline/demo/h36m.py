@@ -251,9 +251,6 @@ def _video(take: Take, camera: Camera) -> dict[str, Any]:
     }
 
 
-# --- files ------------------------------------------------------------------------------------
-
-
 def _write_pickle(path: Path, data: Any) -> None:
     with atomic_path(path) as aside, open(aside, "wb") as handle:
         pickle.dump(data, handle, protocol=4)

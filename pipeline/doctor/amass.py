@@ -162,9 +162,6 @@ def _unread_row(item: Item) -> MotionRow:
     )
 
 
-# --- is there anything ------------------------------------------------------------------------
-
-
 def _nothing_there(root: Path, error: UserError) -> Finding:
     if not root.exists():
         return from_error("amass", error, "missing")
@@ -242,9 +239,6 @@ def _smplx_edition(root: Path) -> str:
     if not genders:
         return "SMPL-X G or N"
     return "SMPL-X N (neutral bodies)" if genders == {"neutral"} else "SMPL-X G (gendered bodies)"
-
-
-# --- everything, not only headers -------------------------------------------------------------
 
 
 def _deep(look: AmassLook) -> list[Finding]:

@@ -140,9 +140,6 @@ def what_it_is(path: Path) -> tuple[str, bool]:
     return "a valid SMPL+H body under an unexpected name; rename it to GENDER/model.npz", False
 
 
-# --- the regressor ----------------------------------------------------------------------------
-
-
 def look_at_regressor(path: Path, model: SmplhModel | None) -> Finding:
     """Load the regressor for a body; without one, check what can be checked.
 
@@ -169,9 +166,6 @@ def look_at_regressor(path: Path, model: SmplhModel | None) -> Finding:
     message = "; ".join((f"17 x {len(model.v_template):,}, {weights} weights, {legs}", *regressor.notes))
     details = {"order": regressor.order, "sha256": regressor.sha256, "notes": list(regressor.notes)}
     return Finding("regressor", "ok", message, details=details)
-
-
-# --- soft tissue ------------------------------------------------------------------------------
 
 
 def look_at_dmpls(folder: str, needed: Mapping[str, int] | None, model: SmplhModel | None) -> list[Finding]:

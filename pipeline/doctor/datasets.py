@@ -114,9 +114,6 @@ def missing_datasets(rows: Sequence[MotionRow], root: Path, wanted: Mapping[str,
     return Finding("amass.datasets", "warning", message, action, lines, details)
 
 
-# --- rates ------------------------------------------------------------------------------------
-
-
 def rates(rows: Sequence[MotionRow]) -> Finding:
     """How many motions at which stored rate, and rates that the dataset should not have."""
     counts = Counter(round(row.fps_stored, 2) for row in rows)

@@ -191,9 +191,6 @@ def _opened_detections(
     return seen, ()
 
 
-# --- the build --------------------------------------------------------------------------------
-
-
 def build_h36m(opened: Opened, out: Path) -> Written:
     """Write the shards, unless they are there already.
 

@@ -55,9 +55,6 @@ def camera_named(name: object) -> Camera | None:
     return next((camera for camera in cameras() if camera.id == text.strip().partition(".")[0]), None)
 
 
-# --- world and camera -------------------------------------------------------------------------
-
-
 def world_to_camera(points: Array, place: Extrinsics) -> Array:
     """(..., 3) world → camera: R transposed times (X - t)."""
     return (points - place.position) @ place.rotation

@@ -281,9 +281,6 @@ def _valid(clip: Mapping[str, Any], frames: int) -> NDArray[np.bool_] | None:
     return np.asarray(flags != 0)
 
 
-# --- official MATLAB files --------------------------------------------------------------------
-
-
 def _read_matlab(path: Path, *, old: bool) -> Contents:
     """One `TSn/annot_data.mat` of the official test set; training files are to be converted."""
     convert = UserError(

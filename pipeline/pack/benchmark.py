@@ -306,9 +306,6 @@ def _video_row(motion: BenchmarkMotion) -> VideoRow:
     )
 
 
-# --- shards -----------------------------------------------------------------------------------
-
-
 class _Shelf:
     """The frames of one shard to be, waiting in two plain files."""
 

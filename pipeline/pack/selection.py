@@ -110,9 +110,6 @@ def labelled_motions(pairs: StageResult) -> dict[str, str]:
     return splits
 
 
-# --- labels -----------------------------------------------------------------------------------
-
-
 def beyond_cap(pairs: Iterable[tuple[str, str]], cap: int, seed: int = 0) -> set[str]:
     """Ids of the pairs to leave out so that each label keeps at most `cap` of them.
 

@@ -41,9 +41,6 @@ _NO_MOTION = {
 }
 
 
-# --- finding ----------------------------------------------------------------------------------
-
-
 def motion_files(root: Path) -> Iterator[Path | Unreadable]:
     """Every `.npz` under the root, sorted, without `._*` of macOS; and folders that cannot be read.
 

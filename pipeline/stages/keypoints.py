@@ -113,9 +113,6 @@ def motion_keypoints(motion: Motion, fps_true: float, inputs: dict[str, str], co
     )
 
 
-# --- one file ---------------------------------------------------------------------------------
-
-
 def _needed(file: MotionFile, fps_true: float, config: KeypointConfig) -> Motion:
     """Of a motion that is picked by frames, those frames; of one that is interpolated, all."""
     return file.read(every=exact_stride(fps_true, config.fps) or 1, dmpls=config.dmpls)

@@ -56,9 +56,6 @@ def view_row(row_id: str, motion_id: str, frames: Float32s, config: ProjectConfi
     return ViewRow(id=row_id, motion_id=motion_id, heading=round(heading, 9), heading_from=how, extent_m=extents)
 
 
-# --- one file ---------------------------------------------------------------------------------
-
-
 def project_file(source: Path, output: Path, config: ProjectConfig) -> dict[str, Any]:
     """`ap-data project-2d FILE -o OUT`: the views of one file that `ap-data keypoints` wrote.
 

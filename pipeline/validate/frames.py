@@ -115,9 +115,6 @@ def deep_checks(shards: ShardSet, content: Mapping[str, Mapping[str, Any]]) -> l
     return checks + ([content_holds(shards, content)] if content else [])
 
 
-# --- the files --------------------------------------------------------------------------------
-
-
 def checksums(shards: ShardSet) -> Check:
     """Every shard has the checksum of the index."""
     try:

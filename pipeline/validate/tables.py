@@ -367,9 +367,6 @@ LABELLED: tuple[Callable[[Evidence], Check], ...] = (texts, borders, concurrent,
 MANIFESTS: tuple[Callable[[Evidence], Check], ...] = (agreement, lengths, verdicts)
 
 
-# --- against another --------------------------------------------------------------------------
-
-
 def same_content(shards: ShardSet, other: Path, tolerance_m: float = TOLERANCE_M) -> Check:
     """Whether another data set, or what its content.jsonl says of it, holds the same motions and labels."""
     found = compare(content_rows(shards), read_content(other), tolerance_m)
