@@ -6,8 +6,6 @@ or MediaPipe's 4 or 5 (x, y, z, visibility, presence). Nothing is ever unpickled
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,15 +16,14 @@ import numpy as np
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.detections import Detections, clean
-
-LARGEST_ARRAY = 1 << 32
-"""Bytes of arrays that are read: two days of one person in 17 joints."""
+from actionpose.plain_npz import LARGEST, NotPlain, npy_array, npz_arrays, npz_names
 
 KEYPOINT_KEYS = ("keypoints", "keypoints_2d", "poses_2d", "pose2d", "poses2d", "kpts", "kps", "landmarks", "joints_2d")
 SCORE_KEYS = ("scores", "confidence", "keypoint_scores", "score", "conf", "visibility")
 LIFTED_KEYS = ("poses_3d", "pose3d", "keypoints_3d", "joints_3d")
 FRAME_KEYS = ("frame_index", "frame_ids", "frames", "frame")
 TRACK_KEYS = ("track_id", "track_ids", "person_id")
+_KEYS = {*KEYPOINT_KEYS, *SCORE_KEYS, *FRAME_KEYS, *TRACK_KEYS, "fps", "joint_names", "timestamps"}
 
 Objects = Callable[[Path, str], Any]
 """Opens a member of an .npz that holds Python objects, safely: (path, member) → what it holds."""
@@ -39,12 +36,11 @@ def read_npy(path: Path) -> Detections:
         UserError: damaged, Python objects, or a shape that is not keypoints.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = npy_array(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    except (ValueError, EOFError, MemoryError) as error:
-        raise UserError(f"{path} is not a plain array, or it is damaged", "save it again with numpy.save") from error
-    _small_enough(array.nbytes, path)
+    except NotPlain as error:
+        raise UserError(f"{path} cannot be read: {error}", "save it again with numpy.save") from error
     return from_array(array, str(path), "array")
 
 
@@ -59,22 +55,14 @@ def read_npz(path: Path, objects: Objects | None = None) -> Detections:
         UserError: damaged, or no keypoints in it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            _small_enough(sum(info.file_size for info in archive.infolist()), path)
-            names = {info.filename.removesuffix(".npy") for info in archive.infolist()}
+        names = npz_names(path)
         if {"positions_2d", "metadata"} <= names:
             return _videopose3d(path, objects)
-        with np.load(path, allow_pickle=False) as file:
-            wanted = (*KEYPOINT_KEYS, *SCORE_KEYS, *FRAME_KEYS, *TRACK_KEYS, "fps", "joint_names", "timestamps")
-            members = {name: file[name] for name in wanted if name in names}
+        members = npz_arrays(path, _KEYS)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    except NotImplementedError as error:
-        raise UserError(
-            f"{path} is compressed in a way that is not supported: {error}", "save it again with numpy.savez"
-        ) from error
-    except (ValueError, EOFError, KeyError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged, or holds Python objects", "save plain arrays with numpy.savez") from error
+    except NotPlain as error:
+        raise UserError(f"{path} cannot be read: {error}", "save plain arrays with numpy.savez") from error
     if "pose3d_cam" in names and np.ndim(members.get("pose2d", 0)) == 4:
         return _projected(members, str(path))
     lifted = sorted(names & set(LIFTED_KEYS))
@@ -97,7 +85,7 @@ def _projected(members: dict[str, Any], source: str) -> Detections:
 
 
 def _small_enough(size: int, path: Path) -> None:
-    if size > LARGEST_ARRAY:
+    if size > LARGEST:
         raise UserError(f"{path} holds {size / 2**30:.0f} GiB; keypoints are read up to 4 GiB", "split the film")
 
 

@@ -21,6 +21,7 @@ from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, write_text
 from actionpose.lift.read_json import load_json
+from actionpose.plain_npz import NotPlain, npz_arrays
 from actionpose.skeleton import JOINT_NAMES, PARENTS
 
 Flags = NDArray[np.bool_]
@@ -173,13 +174,16 @@ def load(path: Path) -> Lifted:
             text = handle.read(1) == b"{"
         if text:
             return _from_members(load_json(path), path)
-        with np.load(path, allow_pickle=False) as file:
-            return _from_members({name: file[name] for name in file}, path)
+        return _from_members(npz_arrays(path), path)
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    except Exception as error:  # zip, zlib, numpy and json each have their own word for damage
+    except NotPlain as error:
+        raise UserError(
+            f"{path} cannot be read as a result of `ap-lift run`: {error}", "lift the clip again"
+        ) from error
+    except (LookupError, TypeError, ValueError, OverflowError) as error:  # arrays and texts of other kinds
         raise UserError(f"{path} is not a result of `ap-lift run`, or damaged", "lift the clip again") from error
 
 

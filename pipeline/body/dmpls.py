@@ -102,7 +102,7 @@ def _load_cached(path: Path, mtime_ns: int, size: int) -> SoftTissue:
                 raise UserError(f"{path} has {header.shape[2]} directions, AMASS has {N_DMPLS} coefficients", DOWNLOAD)
             dirs = np.array(archive.read("eigvec")[:, :, :N_DMPLS], dtype=np.float64, order="C")
     except (NpzError, KeyError, IndexError) as error:
-        raise UserError(f"{path} is damaged or cut short ({error})", f"download it again: {DOWNLOAD}") from error
+        raise UserError(f"{path} cannot be read ({error})", f"download it again: {DOWNLOAD}") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", DOWNLOAD) from error
     if not np.isfinite(dirs).all():

@@ -7,7 +7,6 @@ is never taken from a name: the regressor is applied to the rest pose, where lef
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
+from actionpose.plain_npz import NotPlain, npy_array
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 from actionpose.sniff import refuse_wrong_content
 from pipeline.body.smplh import SmplhModel, load_body
@@ -150,37 +150,33 @@ def read_matrix(path: Path, n_vertices: int) -> NDArray[np.float64]:
     Raises:
         UserError: missing, damaged, or another matrix.
     """
-    matrix = _read(path)
-    _check_matrix(path, matrix, n_vertices)
+    matrix = _read(path, n_vertices)
+    _check_matrix(path, matrix)
     return matrix
 
 
-def _read(path: Path) -> NDArray[np.float64]:
+def _read(path: Path, n_vertices: int) -> NDArray[np.float64]:
     if not path.is_file():
         raise UserError(f"no joint regressor at {path}", f"point to it with --regressor FILE; {SOURCE}")
     refuse_wrong_content(path, SOURCE)
     try:
-        # Opened here, because numpy leaves its own handle open when a zip is cut short.
-        with open(path, "rb") as handle:
-            loaded = np.load(handle, allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        if "pickle" in str(error):  # numpy's own words advise to load it unsafely
-            raise UserError(f"{path} holds Python objects instead of one matrix of numbers", SOURCE) from error
+        loaded = npy_array(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+    except NotPlain as error:
         size = path.stat().st_size
         known = " (a cut-off copy of this size is in circulation)" if size == _TRUNCATED_COPY else ""
         raise UserError(
-            f"{path} is damaged or cut short: {size:,} bytes{known}, {error}", f"download it again: {SOURCE}"
+            f"{path} is not one regressor matrix: {error}; {size:,} bytes{known}", f"download it again: {SOURCE}"
         ) from error
-    if not isinstance(loaded, np.ndarray):
-        raise UserError(f"{path} is an archive of arrays, not one regressor matrix", SOURCE)
     if not np.issubdtype(loaded.dtype, np.floating):
         raise UserError(f"{path} holds {loaded.dtype}, expected floating-point numbers", SOURCE)
-    return np.ascontiguousarray(loaded, dtype=np.float64)
+    if loaded.shape != (N_JOINTS, n_vertices):
+        raise _wrong_shape(path, loaded.shape, n_vertices)
+    return np.array(loaded, dtype=np.float64, order="C")
 
 
-def _check_matrix(path: Path, matrix: NDArray[np.float64], n_vertices: int) -> None:
-    if matrix.shape != (N_JOINTS, n_vertices):
-        raise _wrong_shape(path, matrix.shape, n_vertices)
+def _check_matrix(path: Path, matrix: NDArray[np.float64]) -> None:
     if not np.isfinite(matrix).all():
         raise UserError(f"{path} has values that are not finite", f"download it again: {SOURCE}")
     sums = matrix.sum(axis=1)

@@ -9,8 +9,6 @@ Legend: V vertices (6890 in the licensed model), J = 52 joints, 459 = 51 joints 
 from __future__ import annotations
 
 import shlex
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +18,8 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
-from actionpose.sniff import refuse_wrong_content
+from actionpose.plain_npz import NotPlain, npz_arrays, npz_names
+from actionpose.sniff import refuse_wrong_content, sniff
 
 GENDERS: tuple[str, ...] = ("female", "male", "neutral")
 N_BETAS = 16
@@ -203,19 +202,21 @@ def _read_members(path: Path) -> dict[str, NDArray[np.generic]]:
     )
     refuse_wrong_content(path, DOWNLOAD, pickled=pickled)
     try:
-        # Opened here, because numpy leaves its own handle open when a zip is cut short.
-        with open(path, "rb") as handle:
-            archive = np.load(handle, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise UserError(f"{path} is a single array, not a body model", DOWNLOAD)
-            missing = [key for key in _KEYS if key not in archive.files]
-            if missing:
-                raise _missing_keys(path, missing, archive.files)
-            return {key: archive[key] for key in _KEYS}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise UserError(f"{path} is damaged or cut short ({error})", f"download it again: {DOWNLOAD}") from error
-    except ValueError as error:  # numpy's word for an object array
-        raise UserError(f"{path} holds Python objects instead of plain arrays", DOWNLOAD) from error
+        if sniff(path) != "zip":
+            raise UserError(f"{path} is {_other(path)}, not a body model", DOWNLOAD)
+        present = npz_names(path)
+        if missing := [key for key in _KEYS if key not in present]:
+            raise _missing_keys(path, missing, sorted(present))
+        return npz_arrays(path, _KEYS)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+    except NotPlain as error:
+        raise UserError(f"{path} cannot be read: {error}", f"download it again: {DOWNLOAD}") from error
+
+
+def _other(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return "a single array" if handle.read(6) == b"\x93NUMPY" else "no .npz"
 
 
 def _missing_keys(path: Path, missing: list[str], present: list[str]) -> UserError:

@@ -37,6 +37,7 @@ _REASONS: dict[str, tuple[str, str, str]] = {
         "the two editions store different rates",
     ),
     "damaged": ("damaged", "cut short or no npz", _AGAIN),
+    "not supported": ("packed", "encrypted or packed in another way than numpy does", _AGAIN),
     "a web page": ("web-pages", "a web page saved as .npz: the download needed a login", "log in, then " + _AGAIN),
     "cannot be read": ("unreadable", "not readable", "check the permissions and names of these"),
     "absurd position": ("values", "with positions or turns that no person reaches", _AGAIN),

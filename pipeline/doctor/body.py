@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from actionpose.errors import UserError
+from actionpose.plain_npz import npz_names
 from actionpose.sniff import refuse_wrong_content
 from pipeline.body.convert import recognise
 from pipeline.body.dmpls import N_DMPLS, find_dmpls, load_dmpls
@@ -56,9 +57,8 @@ def look_at_body(folder: Path, needed: Mapping[str, int] | None) -> tuple[list[F
 def _sound(gender: str, model: SmplhModel) -> Finding:
     tall = float(np.ptp(model.v_template[:, 1]))
     notes = []
-    with np.load(model.path, allow_pickle=False) as archive:
-        if any(name.startswith("hands_") for name in archive.files):
-            notes.append("MANO hand keys are merged in and not used: AMASS stores whole hand poses")
+    if any(name.startswith("hands_") for name in npz_names(model.path)):
+        notes.append("MANO hand keys are merged in and not used: AMASS stores whole hand poses")
     if not model.posedirs.any():
         notes.append("no pose correctives, as in the demo body; the licensed SMPL+H has them")
     message = f"SMPL+H, {len(model.v_template):,} vertices, 16 betas, {tall:.2f} m"

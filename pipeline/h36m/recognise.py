@@ -66,7 +66,7 @@ def _npz_layout(path: Path) -> str | None:
         with open_npz(path) as archive:
             names = archive.names
     except NpzError as error:
-        raise UserError(f"{path} is damaged or cut short: {error}", "download it again") from error
+        raise UserError(f"{path} cannot be read: {error}", "download it again") from error
     for member, layout in (
         ("positions_3d", videopose3d.LAYOUT_3D),
         ("positions_2d", videopose3d.LAYOUT_2D),

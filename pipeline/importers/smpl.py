@@ -99,7 +99,7 @@ class _Members:
                 with open_npz(path) as archive:
                     self._names = archive.names
             except (NpzError, OSError) as error:
-                raise ItemError("damaged", f"{path.name} is cut short or no npz ({error})") from error
+                raise ItemError("damaged", f"{path.name} cannot be read ({error})") from error
             self._read = self._from_npz
         else:
             loaded = _pickle(path)

@@ -108,7 +108,7 @@ def _read_npz(path: Path) -> Contents:
             name = _object_member(path, archive.names)
             header = archive.header(name)
     except (NpzError, KeyError) as error:
-        raise UserError(f"{path} is damaged or cut short ({error})", f"download it again: {source()}") from error
+        raise UserError(f"{path} cannot be read ({error})", f"download it again: {source()}") from error
     if not header.dtype.hasobject:
         raise UserError(f"{path}: {name} is {header.dtype} {header.shape}, not a dictionary of videos", source())
     data = load_objects(path, name)

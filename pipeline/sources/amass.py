@@ -20,7 +20,7 @@ from actionpose.walk import Unreadable, walk
 from pipeline.body.dmpls import N_DMPLS
 from pipeline.body.smplh import normalise_gender
 from pipeline.engine.item import ItemError, Skip
-from pipeline.untrusted.npz import Header, Npz, NpzError, open_npz
+from pipeline.untrusted.npz import Header, NotSupported, Npz, NpzError, open_npz
 
 POSE_WIDTH = 156
 MAX_FRAMES = 3_000_000
@@ -186,7 +186,8 @@ def _opened(path: Path) -> Iterator[Npz]:
     except OSError as error:
         raise ItemError("cannot be read", f"{path}: {error.strerror or error}") from error
     except NpzError as error:
-        raise ItemError("damaged", f"{path} is cut short or no npz ({error}); {_DOWNLOAD}") from error
+        reason = "not supported" if isinstance(error, NotSupported) else "damaged"
+        raise ItemError(reason, f"{path} cannot be read ({error}); {_DOWNLOAD}") from error
 
 
 def _header(path: Path, archive: Npz) -> MotionHeader:

@@ -44,6 +44,10 @@ class NpzError(ValueError):
     """Not an `.npz`, cut short, damaged, or not plain arrays; the message says which."""
 
 
+class NotSupported(NpzError):
+    """Perhaps whole, but encrypted, packed in another way, or larger than the memory."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Header:
     """What a member announces; `start` is the number of bytes before its data."""
@@ -85,9 +89,9 @@ def _readable() -> Iterator[None]:
     except NpzError:
         raise
     except NotImplementedError as error:
-        raise NpzError(f"packed in a way that is not supported: {error}") from error
+        raise NotSupported(f"packed in a way that is not supported: {error}") from error
     except MemoryError as error:
-        raise NpzError("needs more memory than there is") from error
+        raise NotSupported("needs more memory than there is") from error
     except OSError as error:
         if error.errno is None:  # bz2's word for a damaged stream
             raise NpzError(str(error)) from error
@@ -165,7 +169,7 @@ class Npz:
         if signature != b"PK\x03\x04" or self._handle.read(name_length) != info.orig_filename.encode(encoding):
             raise NpzError(f"{info.filename} is not where the directory says")
         if info.flag_bits & 1:
-            raise NpzError(f"{info.filename} is encrypted")
+            raise NotSupported(f"{info.filename} is encrypted")
         place = info.header_offset + _LOCAL.size + name_length + extra_length
         stored = info.compress_type == zipfile.ZIP_STORED
         if (stored and info.compress_size != info.file_size) or place + info.compress_size > self._size:

@@ -171,7 +171,7 @@ def unpickle_member(path: Path, member: str, spare: int = 1 << 30) -> Any:
         *(NpzError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
         *(EOFError, NotImplementedError, RuntimeError),
     ) as error:
-        raise UserError(f"{path} is damaged: {error}", "download it again") from error
+        raise UserError(f"{path} cannot be read: {error}", "download it again, or save it with numpy.savez") from error
     with _complaints(path, "plain arrays", ""):
         opcodes.check(data)
         loaded = Restricted(io.BytesIO(data), encoding="latin1").load()

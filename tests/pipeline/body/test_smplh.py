@@ -247,7 +247,7 @@ def damage_motion(m):
         (damage_mirror, "left hip is not on the side of"),
         (damage_joints, "joints lie outside the body"),
         (damage_integers, "weights is int32"),
-        (damage_objects, "Python objects instead of plain arrays"),
+        (damage_objects, "Python objects, which are not loaded"),
         (damage_missing, "lacks weights, f"),
         (damage_dmpl, "DMPL soft-tissue directions, not the body"),
         (damage_motion, "is a motion, not a body model"),

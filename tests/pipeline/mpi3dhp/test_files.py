@@ -195,7 +195,7 @@ def test_a_truncated_file_is_refused_by_name(share: float, files: Path, tmp_path
     shutil.copy(files / "data_train_3dhp.npz", tmp_path / "f")
     result = run("build-3dhp", "--mpi-inf-3dhp", tmp_path / "f", "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "data_test_3dhp.npz is damaged or cut short" in result.stderr
+    assert "data_test_3dhp.npz cannot be read" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -18,6 +18,7 @@ from pipeline.engine.item import Item, ItemError, Skip
 from pipeline.sources.amass import motion_files, motion_id, read_motion
 from pipeline.stages.index import index_one
 from tests.makers.worlds import write_motion
+from tests.makers.zips import say
 
 CONTEXT = {"rate_overrides": True}
 
@@ -111,6 +112,8 @@ def broken(path: Path, kind: str) -> None:
         path.write_bytes(b"")
     elif kind == "garbage":
         path.write_bytes(bytes(range(256)) * 20)
+    elif kind in ("encrypted", "packed by PPMd"):
+        say(path, kind)
     elif kind == "npy":
         with open(path, "wb") as handle:
             np.save(handle, poses)
@@ -140,6 +143,8 @@ def broken(path: Path, kind: str) -> None:
         ("empty", "damaged"),
         ("garbage", "damaged"),
         ("npy", "damaged"),
+        ("encrypted", "not supported"),
+        ("packed by PPMd", "not supported"),
     ],
 )
 def test_every_kind_of_broken_file_is_refused_with_its_reason(tmp_path, kind, reason):

@@ -13,7 +13,8 @@ import pytest
 from actionpose.errors import UserError
 from actionpose.isolated import Limits, call
 from pipeline.untrusted import opcodes
-from pipeline.untrusted.pickles import load_pickle, unpickle, unpickle_member
+from pipeline.untrusted.pickles import load_objects, load_pickle, unpickle, unpickle_member
+from tests.makers.zips import say
 
 QUICK = Limits(memory=1 << 29, seconds=2)
 
@@ -88,8 +89,21 @@ def test_a_member_that_inflates_beyond_all_measure_is_refused(tmp_path: Path):
     ):
         member.write(header.ljust(128))
         member.write(bytes(1 << 25))
-    with pytest.raises(UserError, match=r"bomb\.npz is damaged: data unpacks to more"):
+    with pytest.raises(UserError, match=r"bomb\.npz cannot be read: data unpacks to more"):
         unpickle_member(tmp_path / "bomb.npz", "data", 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [("packed by PPMd", "compression method is not supported"), ("encrypted", "is encrypted")],
+)
+def test_objects_that_are_packed_in_another_way_are_not_called_damaged(tmp_path, what, words):
+    np.savez(tmp_path / "a.npz", data=np.array({"S1 Seq1": 1}, dtype=object))
+    say(tmp_path / "a.npz", what)
+    with pytest.raises(UserError, match=words) as error:
+        load_objects(tmp_path / "a.npz", "data")
+    assert "a.npz" in error.value.message
+    assert "damaged" not in error.value.message
 
 
 def test_every_way_in_which_python_writes_plain_data_passes_the_look_at_instructions():
