@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from actionpose.errors import UserError
 from actionpose.files import require_file
+from actionpose.progress import waiting
 
 MAX_NODES = 4_000_000
 """Values in an answer, arrays and runs of equal list entries counted once."""
@@ -88,7 +89,8 @@ def call(target: str, path: Path, *args: Any, limits: Limits | None = None) -> A
         "path": [str(Path(__file__).parents[1]), *sys.path],
     }
     with _exchange() as answer:
-        code = _run(request, answer, limits)
+        with waiting(f"reading {path}"):
+            code = _run(request, answer, limits)
         if code != 0:
             raise UserError(f"{path} is refused: {_words(code, limits)}", AGAIN)
         try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
+
+from actionpose.characters import printable
 
 T = TypeVar("T")
 
@@ -48,6 +52,52 @@ def bar(what: str, total: int | None, unit: str, stream: TextIO | None = None, *
     )
 
 
+_shown = 0
+"""How many pieces of work say something now: what is inside another is silent."""
+
+
+@contextmanager
+def waiting(what: str, stream: TextIO | None = None) -> Iterator[None]:
+    """Work that cannot be counted: how long it has taken, each second on a terminal, else a line a minute.
+
+    Silent inside other work that says how far it is, and in worker processes, whose parent does.
+
+    Args:
+        what: the work, in words: `reading FILE`.
+        stream: stderr by default.
+    """
+    global _shown
+    if _shown or silent() or multiprocessing.parent_process() is not None:
+        yield
+        return
+    stream, started, over = stream or sys.stderr, time.monotonic(), threading.Event()
+    live = stream.isatty()
+
+    def speak() -> None:
+        wait = FIRST_S
+        while not over.wait(wait):
+            text = f"{printable(what)}: {duration(time.monotonic() - started)} so far"
+            if live:
+                stream.write(f"\r\033[K{text}")
+                stream.flush()
+            else:
+                say(text, stream)
+            wait = FIRST_S if live else EVERY_S
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    _shown += 1
+    speaker.start()
+    try:
+        yield
+    finally:
+        _shown -= 1
+        over.set()
+        speaker.join()
+        if live:
+            stream.write("\r\033[K")
+            stream.flush()
+
+
 class Progress:
     """Work that is counted; use as a context manager and `advance` it.
 
@@ -71,6 +121,8 @@ class Progress:
         self._over = threading.Event()
 
     def __enter__(self) -> Progress:
+        global _shown
+        _shown += self.shown
         self.started = time.monotonic()
         if self.shown and self.stream.isatty():
             self._bar = bar(self.what, self.total, self.unit, self.stream)
@@ -79,6 +131,8 @@ class Progress:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        global _shown
+        _shown -= self.shown
         self._over.set()
         if self._bar is not None:
             self._bar.close()

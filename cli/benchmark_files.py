@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actionpose import progress
 from actionpose.extras import require
 from cli.app import Command
 from cli.options import PathLike, dry_run_option
@@ -44,7 +45,8 @@ def build_h36m(
     from pipeline.h36m import build as reader
 
     note(f"reading {h36m}")
-    opened = reader.open_h36m(h36m, cameras, detections)
+    with progress.waiting(f"reading {h36m}"):
+        opened = reader.open_h36m(h36m, cameras, detections)
     report_files(opened.files, (*opened.notes, *opened.problems), format if dry_run else "")
     if dry_run:
         report_plan(opened.videos, opened.motions())
@@ -83,7 +85,8 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
     from pipeline.mpi3dhp.recognise import chosen
 
     note(f"reading {mpi_inf_3dhp}")
-    used = chosen(mpi_inf_3dhp, annotation)
+    with progress.waiting(f"reading {mpi_inf_3dhp}"):
+        used = chosen(mpi_inf_3dhp, annotation)
     remarks = [f"{looked.file.path.name}: {problem}" for looked in used for problem in looked.file.problems]
     report_files([looked.file for looked in used], remarks, format if dry_run else "")
     if dry_run:

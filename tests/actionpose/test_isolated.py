@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actionpose import isolated
+from actionpose import isolated, progress
 from actionpose.errors import UserError
 from actionpose.isolated import Limits, call
 from tests.makers import readers
@@ -47,6 +47,13 @@ def test_any_failure_of_a_reader_is_one_sentence_with_the_files_name(file: Path,
     assert "\n" not in caught.value.message
     assert caught.value.hint
     assert time.monotonic() - begun < 30
+
+
+def test_a_file_that_takes_long_is_not_read_in_silence(file: Path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "FIRST_S", 0.2)
+    with pytest.raises(UserError):
+        call("tests.makers.readers:loop", file, limits=SMALL)
+    assert f"reading {file}: " in capsys.readouterr().err
 
 
 def test_what_the_reader_itself_says_of_the_file_arrives_word_for_word(file: Path):

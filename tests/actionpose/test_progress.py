@@ -72,6 +72,33 @@ def test_only_the_first_of_several_processes_writes(hurried, monkeypatch, stream
     assert text.getvalue() == ""
 
 
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_work_that_cannot_be_counted_says_how_long_it_takes(hurried, stream):
+    text = stream()
+    with progress.waiting("reading a\x1b[2J.pkl", text):
+        time.sleep(0.15)
+    said = text.getvalue()
+    assert said.count("reading a\\x1b[2J.pkl: 0s so far") >= 3
+    assert said.endswith("\r\033[K" if stream is Terminal else "\n")
+    time.sleep(0.05)
+    assert text.getvalue() == said
+
+
+def test_of_work_inside_other_work_only_the_outer_speaks(hurried):
+    text = io.StringIO()
+    with progress.waiting("reading a", text), progress.waiting("reading b", text):
+        time.sleep(0.05)
+    with Progress("building", total=1, stream=text), progress.waiting("reading c", text):
+        time.sleep(0.05)
+    assert "reading a" in text.getvalue()
+    assert "building" in text.getvalue()
+    assert "reading b" not in text.getvalue()
+    assert "reading c" not in text.getvalue()
+    with progress.waiting("reading d", text):
+        time.sleep(0.05)
+    assert "reading d" in text.getvalue()
+
+
 def test_tracked_things_come_as_they_are():
     assert list(track(iter("abc"), "reading", total=3)) == ["a", "b", "c"]
 
