@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from actionpose.errors import UserError
+from actionpose.files import require_file
 
 T = TypeVar("T")
 
@@ -167,10 +168,11 @@ def read_toml(file: str | os.PathLike[str]) -> dict[str, Any]:
         UserError: the file is missing or not valid TOML.
     """
     try:
+        if not Path(file).exists():
+            raise UserError(f"there is no settings file {file}", "check the path after -c")
+        require_file(file, "check the path after -c")
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"there is no settings file {file}", "check the path after -c") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         raise UserError(f"{file} is not valid TOML: {error}") from error
 
 
@@ -183,7 +185,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         )
     try:
         return key.strip(), tomllib.loads(f"v = {raw}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return key.strip(), raw.strip()
 
 

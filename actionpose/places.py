@@ -8,18 +8,24 @@ from itertools import islice
 from pathlib import Path
 
 from actionpose.errors import UserError
+from actionpose.files import require_file
 
 LOOKED_AT = 200
 """Entries of a folder that are looked at, so that an error never waits for a large one."""
 
 
 def not_there(path: Path, otherwise: str) -> UserError:
-    """For a path that does not exist: which part of it is missing, and what there is of a similar name.
+    """For a path that is no file: which part of it is missing and what there is of a similar name, or what it is.
 
     Args:
         path: the path.
         otherwise: the hint where nothing is similar.
     """
+    if path.exists():
+        try:
+            require_file(path, otherwise)
+        except UserError as error:
+            return error
     missing, parent = path, path.parent
     while not parent.exists() and parent != parent.parent:
         missing, parent = parent, parent.parent
@@ -44,7 +50,7 @@ def not_shards(path: Path) -> UserError:
         return UserError(
             f"{path} holds motion files, which are not shards yet", "ap-data build-babel --amass DIR … makes shards"
         )
-    if path.is_file():
+    if not path.is_dir():
         return UserError(f"{path} is a file, and shards are a folder", build)
     return UserError(
         f"{path} is not a shard folder: it has no index.json",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from actionpose.errors import UserError
+from actionpose.files import require_file
 
 Content = Literal["", "empty", "web page", "Git LFS pointer", "packed archive", "pickle", "zip"]
 
@@ -33,8 +34,10 @@ def sniff(path: Path) -> Content:
     """What a file is by its first bytes.
 
     Raises:
+        UserError: it is not a file; opening a pipe would wait for ever.
         OSError: it cannot be read.
     """
+    require_file(path)
     with open(path, "rb") as handle:
         return content_of(handle.read(_HEAD))
 

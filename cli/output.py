@@ -73,7 +73,7 @@ def _csv_cell(value: Any) -> str:
 def aligned(rows: Sequence[Mapping[str, Any]], *, header: bool = True) -> str:
     """Rows as aligned text; numbers to the right, text to the left."""
     columns = _columns(rows)
-    cells = [[printable(_cell(row.get(column, ""))) for column in columns] for row in rows]
+    cells = [[printable(_cell(row.get(column, ""))).replace("\n", "\\n") for column in columns] for row in rows]
     right = [all(isinstance(row.get(c, 0), int | float) for row in rows) for c in columns]
     lines = ([columns] if header else []) + cells
     if not lines:

@@ -11,8 +11,9 @@ from actionpose.data.samples import SampleTable
 from actionpose.errors import UserError
 
 _SIDE = re.compile(
-    r"\b(?P<side>left|right)(?=\b|s\b|ward|hand|foot|side|most)"
-    r"|\b(?P<against>(?:counter|anti)[\s-]?clock[\s-]?wise|ccw)\b|\b(?P<with>clock[\s-]?wise|cw)\b",
+    r"(?<![^\W\d_])(?:"  # letters end a word, digits and underscores do not: right_hand
+    r"(?P<side>left|right)(?=s?(?![^\W\d_])|ward|hand|foot|side|most|arm|leg|knee|elbow|shoulder|hip)"
+    r"|(?:(?P<against>(?:counter|anti)[\s_-]*clock[\s_-]*wise|ccw)|(?P<with>clock[\s_-]*wise|cw))(?![^\W\d_]))",
     re.IGNORECASE,
 )
 _OTHER = {"left": "right", "right": "left", "cw": "ccw", "ccw": "cw"}

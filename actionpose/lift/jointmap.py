@@ -21,6 +21,7 @@ import numpy as np
 
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
+from actionpose.files import require_file
 from actionpose.lift.layouts import Layout
 from actionpose.skeleton import JOINT_NAMES
 
@@ -81,12 +82,12 @@ def read_joint_map(path: Path) -> JointMap:
         UserError: not there, not TOML, or an entry that is neither a name, a number nor a list of these.
     """
     try:
-        if path.stat().st_size > LONGEST:
+        if require_file(path).st_size > LONGEST:
             raise UserError(f"{path} is not a joint map: it has more than {LONGEST} bytes", "give a short TOML file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         raise UserError(f"{path} is not TOML: {error}", "see docs/lift.md for an example") from error
     table = content.get("joints")
     if not isinstance(table, dict) or not table:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from actionpose.errors import UserError
+from actionpose.files import require_file
 from actionpose.lift.detections import Detections
 from actionpose.lift.read_arrays import Objects, read_npy, read_npz, read_sleap
 from actionpose.lift.read_json import DetectedPerson, collect, frame_or, load_json, openpose_people, read_json
@@ -43,6 +44,7 @@ def one_clip(paths: Sequence[Path]) -> bool:
 
 
 def _read_file(path: Path, objects: Objects | None) -> Detections:
+    require_file(path)
     try:
         with open(path, "rb") as handle:
             head = handle.read(512)

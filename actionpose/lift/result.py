@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
-from actionpose.files import atomic_path, write_text
+from actionpose.files import atomic_path, require_file, write_text
 from actionpose.lift.read_json import load_json
 from actionpose.plain_npz import NotPlain, npz_arrays
 from actionpose.skeleton import JOINT_NAMES, PARENTS
@@ -169,6 +169,7 @@ def load(path: Path) -> Lifted:
     Raises:
         UserError: not there, damaged, or another file.
     """
+    require_file(path)
     try:
         with open(path, "rb") as handle:
             text = handle.read(1) == b"{"

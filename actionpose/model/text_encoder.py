@@ -224,11 +224,11 @@ def _check_folder(folder: Path, layers: int) -> None:
             refuse_no_data(folder / name, "from where the model is published")
     try:
         described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        kind, available = described.get("model_type"), int(described.get("num_hidden_layers", 0))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{folder}/config.json cannot be read: {error}", "name the folder that holds the model's files"
         ) from error
-    kind, available = described.get("model_type"), described.get("num_hidden_layers", 0)
     if kind != "bert":
         raise UserError(
             f"{folder} holds a model of type {kind!r}, not 'bert'", "choose a BERT model, such as BERT base"

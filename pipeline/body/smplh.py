@@ -98,7 +98,7 @@ def normalise_gender(value: object) -> str:
     item: object = value
     if isinstance(item, np.ndarray | np.generic | list | tuple):
         flat = np.asarray(item).reshape(-1)
-        item = flat[0] if flat.size else ""
+        item = flat[0] if flat.size == 1 else ""
     text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
     text = text.strip().strip("\0").lower()
     if text[:2] in ("b'", 'b"'):

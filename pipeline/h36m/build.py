@@ -11,6 +11,7 @@ import numpy as np
 from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
+from actionpose.places import not_there
 from actionpose.walk import walk
 from pipeline.h36m import motionbert, videopose3d
 from pipeline.h36m.cameras import cameras
@@ -89,7 +90,7 @@ def _main_file(given: Path) -> Path:
     if given.is_file():
         return given
     if not given.is_dir():
-        raise UserError(f"there is no {given}", "check the path given with --h36m")
+        raise not_there(given, "check the path given with --h36m")
     layouts = dict(_layouts_in(given))
     mains = [path for path, layout in layouts.items() if layout in PROTOCOLS]
     if len(mains) == 1:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from actionpose.errors import UserError
+from actionpose.files import require_file
 
 _MAX_BYTES = 200_000_000
 _LONGEST_TEXT = 2_000
@@ -150,8 +151,9 @@ def take_key(text: str) -> str:
 def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
     """(line, column → text) of each row."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UserError(f"{path} has {path.stat().st_size:,} bytes: too large for a label table")
+        size = require_file(path, "give the table with --labels FILE").st_size
+        if size > _MAX_BYTES:
+            raise UserError(f"{path} has {size:,} bytes: too large for a label table")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "give the table with --labels FILE") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from actionpose.errors import UserError
+from actionpose.files import require_file
 from pipeline.body.smplh import BODY_JOINT_NAMES
 from pipeline.engine.item import ItemError
 from pipeline.importers.source import Source
@@ -95,10 +96,11 @@ def read_table(path: Path) -> Table:
         UserError: no TOML, unknown keys or joints, values of the wrong type.
     """
     try:
+        require_file(path)
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a joint map: {error}", _HINT) from error
     known = set(Table.__dataclass_fields__) - {"name"}
     if unknown := sorted(set(data) - known):

@@ -12,6 +12,7 @@ import numpy as np
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
+from actionpose.places import not_there
 from actionpose.walk import Unreadable, walk
 from pipeline.mpi3dhp.files import OFFICIAL_TEST, Contents, read_contents, source
 from pipeline.mpi3dhp.geometry import (
@@ -106,7 +107,7 @@ def candidates(place: Path) -> list[Path | Unreadable]:
     if place.is_file():
         return [place]
     if not place.is_dir():
-        raise UserError(f"there is no {place}", f"--mpi-inf-3dhp DIR; {source()}")
+        raise not_there(place, f"--mpi-inf-3dhp DIR; {source()}")
     found = list(walk(place, 3))
     files = [f for f in found if isinstance(f, Path) and f.suffix in (".npz", ".mat") and f.is_file()]
     return [*sorted(files), *(folder for folder in found if isinstance(folder, Unreadable))]

@@ -221,7 +221,9 @@ def _header(path: Path, archive: Npz) -> MotionHeader:
     rates = np.unique(np.concatenate([_small(path, archive, key).reshape(-1) for key in rate_keys]))
     fps = float(rates[0])
     if len(rates) > 1:
-        raise ItemError("absurd rate", f"{path} says {', '.join(f'{rate:g}' for rate in rates[:4])} Hz, not one rate")
+        raise ItemError(
+            "absurd rate", f"{path} says {', '.join(f'{rate:.12g}' for rate in rates[:4])} Hz, not one rate"
+        )
     if not (np.isfinite(fps) and 1 <= fps <= 1000):
         raise ItemError("absurd rate", f"{path} says {fps} Hz")
     shape = _announced(path, archive, "betas").shape

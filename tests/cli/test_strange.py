@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,8 @@ def test_nothing_that_a_terminal_obeys_is_printed(capsys: pytest.CaptureFixture[
         out = capsys.readouterr().out
         assert printable(out.replace("\n", "")) == out.replace("\n", "")
     assert json.loads(out) == [{"label": STRANGE.replace("\ud800", ""), "frames": 3}]
+    emit([{"label": "walk\nError: run", "frames": 3}], "table")
+    assert capsys.readouterr().out.count("\n") == 3, "a row is a line"
     assert printable("a\tb\nc é 走") == "a\tb\nc é 走"
     assert writable(printable(STRANGE)) == printable(STRANGE)
     assert json.loads(json_text(json.dumps("\u202e", ensure_ascii=False))) == "\u202e"
@@ -69,6 +73,48 @@ def test_a_pattern_ends_in_a_sentence_or_a_result(tmp_path: Path, pattern: str, 
     result = CliRunner().invoke(main, ["inspect", str(tmp_path / "failures.jsonl"), "--where", f"reason~{pattern}"])
     assert "bug" not in result.stderr
     assert words in result.stderr
+
+
+def test_no_command_waits_for_a_pipe(world, shards, tmp_path: Path):
+    from cli.lift import main as ap_lift
+    from cli.train import main as ap_train
+
+    pipe, out = tmp_path / "pipe.npz", str(tmp_path / "out.npz")
+    os.mkfifo(pipe)
+    body, regressor = world.config.inputs.body, world.config.inputs.regressor
+
+    def waited(*_: object) -> None:
+        raise AssertionError("it opened the pipe and waits")
+
+    before = signal.signal(signal.SIGALRM, waited)
+    try:
+        for program, words in (
+            (main, ["doctor", *(f"--{option}={pipe}" for option in ("amass", "babel", "body", "regressor"))]),
+            (main, ["doctor", f"--h36m={pipe}", f"--mpi-inf-3dhp={pipe}"]),
+            (main, ["keypoints", pipe, "--body", body, "--regressor", regressor, "--output", out]),
+            (main, ["keypoints", pipe, "--body", pipe, "--regressor", pipe, "--output", out]),
+            (main, ["project-2d", pipe, "--output", out]),
+            (main, ["preview", pipe]),
+            (main, ["inspect", pipe]),
+            (main, ["convert-model", pipe, "--out", out, "--gender", "male"]),
+            (main, ["build-h36m", "--h36m", pipe, "--out", out]),
+            (main, ["build-3dhp", "--mpi-inf-3dhp", pipe, "--out", out]),
+            (main, ["import", pipe, "--out", out]),
+            (ap_train, ["score", pipe, "--data", shards]),
+            (ap_train, ["evaluate", pipe, "--data", shards]),
+            (ap_train, ["pretrain", "-c", pipe, "--data", shards, "--out", out]),
+            (ap_lift, ["run", pipe, "-o", out]),
+            (ap_lift, ["view", pipe, "-o", out]),
+            (ap_lift, ["export", pipe, "-o", tmp_path / "out.bvh"]),
+        ):
+            signal.alarm(120)  # loading torch may take long
+            result = CliRunner().invoke(program, list(map(str, words)))
+            signal.alarm(0)
+            assert result.exit_code in (1, 2), (words, result.output)
+            assert "bug" not in result.output, (words, result.output)
+            assert f"did you mean {pipe}" not in result.output, (words, result.output)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("name", ["objects.npy", "objects.npz", "pickle.npy", "pickle.npz"])

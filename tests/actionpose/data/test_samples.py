@@ -150,6 +150,10 @@ MIRRORED = [
     ("walk clockwise", "walk counterclockwise"),
     ("Clockwise, then COUNTERCLOCKWISE", "Counterclockwise, then CLOCKWISE"),
     ("spin ccw", "spin cw"),
+    ("raise right_hand, turn_cw", "raise left_hand, turn_ccw"),
+    ("left_to_right, left2right", "right_to_left, right2left"),
+    ("leftarm up, rightknee", "rightarm up, leftknee"),
+    ("leftover, rightful, outright, alright, copyright", "leftover, rightful, outright, alright, copyright"),
 ]
 
 
@@ -159,7 +163,7 @@ def test_only_the_words_left_and_right_are_mirrored(text, mirrored):
     assert mirror_words(mirrored) == text
 
 
-@pytest.mark.parametrize("joint", ["", " ", "-"])
+@pytest.mark.parametrize("joint", ["", " ", "-", "  ", "_"])
 @pytest.mark.parametrize("word", ["clockwise", "clock-wise", "clock wise"])
 @pytest.mark.parametrize("prefix", ["counter", "anti"])
 def test_every_spelling_of_counterclockwise_is_mirrored(prefix, joint, word):

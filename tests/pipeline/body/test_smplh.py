@@ -152,7 +152,7 @@ def test_gender_in_every_form_of_the_files(value):
     assert normalise_gender(value) == "female"
 
 
-@pytest.mark.parametrize("value", ["", "woman", None, np.array([]), b"\xff", 1])
+@pytest.mark.parametrize("value", ["", "woman", None, np.array([]), np.array(["male", "female"]), b"\xff", 1])
 def test_an_unknown_gender_is_refused(value):
     with pytest.raises(UserError, match="unknown gender"):
         normalise_gender(value)
