@@ -1,6 +1,6 @@
 """Hidden frames and the future: `--fill` against interpolation, `--predict` against holding the last pose.
 
-    python benchmarks/completion.py RUN SHARDS [--motions 20]
+    python -m benchmarks.completion SHARDS [--model RUN] [--motions 20]
 
 Held-out motions (split val), seen from one side by an orthographic camera without noise, at most 20 seconds of each.
 Errors are root-relative MPJPE in mm over the frames in question alone, after scaling each motion to its true size.
@@ -30,11 +30,11 @@ VIEW, PIXELS_PER_METRE = "yaw+030", 200.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
     parser.add_argument("shards", type=Path)
+    parser.add_argument("--model", type=Path, help="a run or a MotionBERT file [default: the shipped model]")
     parser.add_argument("--motions", type=int, default=20)
     arguments = parser.parse_args()
-    source = open_model(arguments.run)
+    source = open_model(arguments.model)
     print(source.says)
     errors: dict[str, list[Floats]] = defaultdict(list)
     for pose in held_out(arguments.shards, arguments.motions):

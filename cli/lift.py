@@ -83,9 +83,10 @@ def _model_options(body: F) -> F:
 @click.option("--up", is_flag=True, help="Turn into a world whose z is up; gravity is estimated.")
 @click.option("--format", type=click.Choice(FILE_FORMATS), help="Form of the file [default: by its name, else npz].")
 @click.option("--view", "picture", type=PathLike, metavar="PICTURE", help="Show it, too: .html, .mp4, .gif or .png.")
+@click.option("--labels", metavar="FILE|'A,B'", help="With --view: name the action over time among these.")
 def run(
     keypoints: tuple[Path, ...], out: Path, model: Path | None, device: str, format: str | None, everybody: bool,
-    picture: Path | None, **options: Any,
+    picture: Path | None, labels: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Lift KEYPOINTS: COCO, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe, SLEAP, DeepLabCut, VideoPose3D or arrays.
 
@@ -93,9 +94,10 @@ def run(
     OpenPose folder count as one clip.
 
     \b
-    ap-lift run results.json --fps 25 -o clip.npz --view clip.html
+    ap-lift run results.json --fps 25 -o clip.npz --view clip.html --labels 'walk,sit down'
     """
     loading("torch")
+    from actionpose.lift.actions import read_labels
     from actionpose.lift.read import one_clip
     from actionpose.lift.source import device_of, open_model
     from actionpose.picture.show import check_suffix
@@ -104,13 +106,17 @@ def run(
         check_suffix(picture)
         if len(keypoints) > 1 and not one_clip(keypoints):
             raise click.UsageError("--view shows one clip; show several one by one: ap-lift view")
+    if labels is not None and (picture is None or format == "motionbert"):
+        raise click.UsageError("--labels belongs to --view of an .npz or .json; of any result: ap-lift actions")
+    wanted = read_labels(labels) if labels is not None else []
     chosen = _chosen(options, everybody)
     source = open_model(_model(model), device_of(device))
     note(f"model: {source.says}")
     if len(keypoints) == 1 or one_clip(keypoints):
         lifted = _lift_one(keypoints, source, out, format, chosen)
         if picture is not None:
-            _show(lifted, picture, title=keypoints[0].name)
+            named = _named(out, wanted, model, device) if wanted else []
+            _show(lifted, picture, title=keypoints[0].name, actions=named)
         next_step(_made(lifted, out))
         return
     _lift_each(keypoints, source, out, format, chosen)
@@ -190,19 +196,23 @@ def view(
     ap-lift view clip.npz -o clip.html
     ap-lift view clip.npz --labels 'walk,sit down' --model demo/pretrain -o clip.mp4
     """
-    from actionpose.lift.actions import name_actions, read_labels
+    from actionpose.lift.actions import read_labels
     from actionpose.lift.result import load
     from actionpose.picture.show import check_suffix
 
     check_suffix(out)
-    found, rows = load(lifted), []
-    if labels is not None:
-        wanted = read_labels(labels)
-        chosen = {"person": "all", "min_confidence": 0.1}
-        source, embedded = _embedded([lifted], model, device, chosen)
-        rows = name_actions(embedded[0], source, wanted)
+    found = load(lifted)
+    rows = _named(lifted, read_labels(labels), model, device) if labels is not None else []
     shown = _show(found, out, title=title or lifted.name, actions=rows, **options)
     next_step(f"{shown} {'are' if shown.endswith('people') else 'is'} in {out}")
+
+
+def _named(lifted: Path, labels: list[str], model: Path | None, device: str) -> list[dict[str, Any]]:
+    """The actions over time of everybody in a result of `run`."""
+    from actionpose.lift.actions import name_actions
+
+    source, embedded = _embedded([lifted], model, device, {"person": "all", "min_confidence": 0.1})
+    return name_actions(embedded[0], source, labels)
 
 
 def _show(

@@ -81,8 +81,9 @@ class Detections:
 def clean(points: Floats, confidence: Floats | None, source: str) -> tuple[Floats, Floats, list[str]]:
     """Coordinates and confidences that can be relied on, and what was done to get there.
 
-    Joints at exactly (0, 0) and joints that are not finite are hidden, whatever confidence they carry: that is how
-    detectors write a joint that they did not find. COCO's visibility flags 0, 1, 2 become 0, 0.5, 1.
+    Joints at exactly (0, 0), in pixels also at (-1, -1), and joints that are not finite are hidden, whatever confidence
+    they carry: that is how detectors write a joint that they did not find. COCO's visibility flags 0, 1,
+    2 become 0, 0.5, 1.
 
     Args:
         points: (N, K, 2).
@@ -99,6 +100,11 @@ def clean(points: Floats, confidence: Floats | None, source: str) -> tuple[Float
         notes.append(f"{(~finite).sum()} joints without finite coordinates count as hidden")
     where = np.where(finite[..., None], where, 0.0)
     placed = finite & (where != 0).any(axis=-1)
+    if np.abs(where).max(initial=0.0) > IN_PIXELS:
+        outside = placed & (where == -1).all(axis=-1)
+        if outside.any():
+            notes.append(f"{outside.sum()} joints at exactly (-1, -1) count as hidden")
+        placed &= ~outside
     if confidence is not None:
         _refuse_3d(where, np.asarray(confidence, np.float64), placed, source)
     sure = np.ones(placed.shape) if confidence is None else _confidence(confidence, placed, source, notes)
@@ -161,7 +167,7 @@ def _confidence(confidence: Floats, placed: NDArray[np.bool_], source: str, note
         raise UserError(
             f"{source}: the third number of a joint goes from {low:.3g} to {high:.3g}, and a confidence lies in 0 to 1",
             "if these are 3D poses they are lifted already: give the 2D keypoints (x, y, confidence). "
-            "If it is something else, leave it out",
+            "If they are percent, divide them by 100; if something else, leave them out",
         )
     if high == 2.0 and np.isin(used, (0.0, 1.0, 2.0)).all():
         notes.append("COCO's visibility flags 0, 1, 2 are read as confidences 0, 0.5, 1")
@@ -186,17 +192,48 @@ def frame_of(name: Any, source: str) -> int:
         name = str(name)
     if isinstance(name, float) and name.is_integer():
         name = int(name)
-    if isinstance(name, str):
-        stem = name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix("_keypoints.json")
-        stem = stem.rsplit(".", 1)[0] if re.search(r"\.[A-Za-z]\w{1,4}$", stem) else stem
-        digits = _DIGITS.findall(stem)
-        name = int(digits[-1]) if digits and len(digits[-1]) < 19 else None
-    if not isinstance(name, int) or not 0 <= name < 1 << 53:
+    number = next(reversed(_digits(name)), None) if isinstance(name, str) else name
+    if not isinstance(number, int) or not 0 <= number < 1 << 53:
         raise UserError(
             f"{source}: there is no frame number in {name!r}",
             "frames are identified by image_id, frame_id or the digits in a file's name",
         )
-    return name
+    return number
+
+
+def frames_of(names: Sequence[Any], source: str) -> Ints:
+    """The frame numbers of many image ids or file names: of several digits in a name, those that tell names apart.
+
+    `12_720p.jpg` and `13_720p.jpg` are frames 12 and 13. The last digits count where they differ.
+
+    Raises:
+        UserError: a name without a number, or different pictures of one number.
+    """
+    numbers = {name: frame_of(name, source) for name in dict.fromkeys(names) if isinstance(name, str)}
+    if len(set(numbers.values())) < len(numbers):
+        numbers = _told_apart(list(numbers), source)
+    return np.array([numbers[n] if isinstance(n, str) else frame_of(n, source) for n in names], dtype=np.int64)
+
+
+def _told_apart(names: Sequence[str], source: str) -> dict[str, int]:
+    """Frame numbers of different names whose last digits do not differ."""
+    groups = [_digits(name) for name in names]
+    if len({len(group) for group in groups}) == 1:
+        for column in list(zip(*groups, strict=True))[-2::-1]:
+            if len(set(column)) == len(names):
+                return dict(zip(names, column, strict=True))
+    first: dict[int, str] = {}
+    one, other = next((first[g[-1]], n) for n, g in zip(names, groups, strict=True) if first.setdefault(g[-1], n) != n)
+    raise UserError(
+        f"{source}: {one!r} and {other!r} have the same frame number", "give one clip at a time, each frame its number"
+    )
+
+
+def _digits(name: str) -> list[int]:
+    """The numbers in a file's name, without folder and ending."""
+    stem = name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix("_keypoints.json")
+    stem = stem.rsplit(".", 1)[0] if re.search(r"\.[A-Za-z]\w{1,4}$", stem) else stem
+    return [int(digits) if len(digits) < 19 else -1 for digits in _DIGITS.findall(stem)]
 
 
 def track_of(value: Any) -> int:

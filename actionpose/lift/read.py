@@ -10,12 +10,14 @@ import numpy as np
 
 from actionpose.errors import UserError
 from actionpose.files import require_file
-from actionpose.lift.detections import Detections
+from actionpose.lift.collect import DetectedPerson, collect
+from actionpose.lift.detections import Detections, frames_of
 from actionpose.lift.read_arrays import Objects, read_npy, read_npz, read_sleap
-from actionpose.lift.read_json import DetectedPerson, collect, frame_or, load_json, openpose_people, read_json
+from actionpose.lift.read_json import load_json, openpose_people, read_json
 from actionpose.lift.read_tables import read_table
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+OPENPOSE_ENDING = "_keypoints.json"
 MOST_FILES = 1_000_000
 _FILMS = (b"ftyp", b"AVI ", b"webm", b"matroska", b"moov")
 DETECT_FIRST = "run a 2D pose detector on it first; docs/lift.md shows how for MMPose, rtmlib, AlphaPose, OpenPose"
@@ -40,7 +42,7 @@ def read_keypoints(paths: Sequence[Path], objects: Objects | None = None) -> Det
 
 def one_clip(paths: Sequence[Path]) -> bool:
     """Whether several paths are frames of one clip, as a shell's `frames/*.json` gives them, and not clips each."""
-    return len(paths) > 1 and all(path.is_file() and path.name.endswith("_keypoints.json") for path in paths)
+    return len(paths) > 1 and all(path.is_file() and path.name.endswith(OPENPOSE_ENDING) for path in paths)
 
 
 def _read_file(path: Path, objects: Objects | None) -> Detections:
@@ -93,7 +95,11 @@ def _read_folder(folder: Path) -> Detections:
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     frames = [path for path in files if path.suffix == ".json"]
     if frames:
-        return _read_frames(frames, str(folder))
+        openpose = [path for path in frames if path.name.endswith(OPENPOSE_ENDING)]
+        found = _read_frames(openpose or frames, str(folder))
+        if openpose and len(openpose) < len(frames):
+            found.notes.append(f"left out: {len(frames) - len(openpose)} files that are not *{OPENPOSE_ENDING}")
+        return found
     kinds = Counter(path.suffix.lower() for path in files)
     pictures = sum(n for suffix, n in kinds.items() if suffix in PICTURES)
     if pictures:
@@ -116,27 +122,42 @@ def _read_frames(files: Sequence[Path], source: str) -> Detections:
     first = load_json(files[0])
     if isinstance(first, dict) and isinstance(first.get("people"), list):
         return _openpose_folder(files, source)
-    parts = [read_json(path) for path in files if path.stat().st_size > 2]
-    for part, path in zip(parts, files, strict=False):
+    numbers, notes = _numbers(files)
+    parts = []
+    for path, number in zip(files, numbers, strict=True):
+        if path.stat().st_size < 8 and path.read_text().strip() in ("[]", "{}"):
+            continue  # nobody in this frame
+        part = read_json(path)
         if len(set(part.frame.tolist())) > 1:
             raise UserError(f"{source}: {path.name} is a clip of its own", "give one clip at a time")
-    return _joined(parts, source)
+        part.frame[:] = number
+        parts.append(part)
+    found = _joined(parts, source)
+    found.notes += notes
+    return found
+
+
+def _numbers(files: Sequence[Path]) -> tuple[list[int], list[str]]:
+    """The frame number of each file, by its name or else by their order, and what there is to say about it."""
+    try:
+        return frames_of([path.name for path in files], "").tolist(), []
+    except UserError:
+        note = "the files' names carry no frame numbers of their own, so their order by name counts"
+        return list(range(len(files))), [note]
 
 
 def _openpose_folder(files: Sequence[Path], source: str) -> Detections:
     people: list[DetectedPerson | None] = []
-    numbers = [frame_or(path, -1) for path in files]
-    numbered = min(numbers) >= 0 and len(set(numbers)) == len(numbers)
-    for place, path in enumerate(files):
+    numbers, notes = _numbers(files)
+    for number, path in zip(numbers, files, strict=True):
         content = load_json(path)
         if not isinstance(content, dict) or not isinstance(content.get("people"), list):
             raise UserError(
                 f"{path} is not an OpenPose frame like the other files: it has no 'people'", "remove it from the folder"
             )
-        people += openpose_people(content, numbers[place] if numbered else place, path)
+        people += openpose_people(content, number, path)
     found = collect(people, Path(source), f"OpenPose folder of {len(files)} frames")
-    if not numbered:
-        found.notes.append("the files' names carry no frame numbers of their own, so their order by name counts")
+    found.notes += notes
     return found
 
 

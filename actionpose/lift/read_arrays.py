@@ -12,10 +12,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
-from actionpose.lift.detections import Detections, clean
+from actionpose.lift.detections import Detections, clean, frames_of
 from actionpose.plain_npz import LARGEST, NotPlain, npy_array, npz_arrays, npz_names
 
 KEYPOINT_KEYS = ("keypoints", "keypoints_2d", "poses_2d", "pose2d", "poses2d", "kpts", "kps", "landmarks", "joints_2d")
@@ -105,28 +106,41 @@ def from_members(members: Mapping[str, Any], source: str, kind: str) -> Detectio
         score = score[..., 0]
     if points.ndim and score is not None and points.shape[-1] == 2 and score.shape == points.shape[:-1]:
         points = np.concatenate([points, score[..., None]], axis=-1)
-    found = from_array(points, source, kind)
+    found = _rows(points, source, kind)
     if found.names is None and "joint_names" in members:
         names = tuple(str(n) for n in np.asarray(members["joint_names"]).reshape(-1))
         found.names = names if len(names) == found.points.shape[1] else None
-    if points.ndim == 3:
-        _beside(found, members, source)
+    _beside(found, members, source)
     rate = np.asarray(members.get("fps", np.nan))
     if rate.ndim == 0 and rate.dtype.kind in "fiu" and 0.1 <= float(rate) <= 10_000:
         found.fps = float(rate)
-    return found
+    return found.seen() if points.ndim == 4 else found
 
 
 def _beside(found: Detections, members: Mapping[str, Any], source: str) -> None:
-    """Frame numbers, times and tracks of the rows of (T, K, C)."""
+    """Frame numbers, times and tracks of the rows: (T,) for the frames, or one for each person of each frame."""
     rows = found.frame  # so far the row's own number
+    frames = int(rows.max(initial=-1)) + 1
     for keys, target in ((FRAME_KEYS, "frame"), (TRACK_KEYS, "track"), (("timestamps",), "seconds")):
-        value = next((np.asarray(members[key]) for key in keys if key in members), None)
-        if value is None or value.ndim != 1 or value.dtype.kind not in "iuf":
-            continue
-        if len(value) != int(rows.max(initial=-1)) + 1 and len(value) < len(rows):
-            raise UserError(f"{source}: {len(value)} entries of {target} for {len(rows)} poses", "they must be as many")
-        setattr(found, target, value[rows].astype(np.float64 if target == "seconds" else np.int64))
+        name = next((key for key in keys if key in members), None)
+        value = np.asarray(members[name]) if name is not None else np.zeros(())
+        if value.ndim == 0:
+            continue  # not given, or a single number, such as how many frames there are
+        if value.size not in (frames, len(rows)):
+            raise UserError(f"{source}: {value.size} entries of {name} for {len(rows)} poses", "they must be as many")
+        numbers = _as_numbers(value.reshape(-1), target, f"{source}: {name}")
+        setattr(found, target, numbers if len(numbers) == len(rows) else numbers[rows])
+
+
+def _as_numbers(value: NDArray[Any], target: str, source: str) -> NDArray[Any]:
+    """Frame numbers and seconds as such, also from texts (`frame_0012`); tracks by number or by name."""
+    if value.dtype.kind in "US" and target == "frame":
+        return frames_of(value.astype(str).tolist(), source)
+    if value.dtype.kind in "US" and target == "track":
+        return np.unique(value, return_inverse=True)[1].astype(np.int64)
+    if value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+        raise UserError(f"{source} holds something else than numbers", "leave it out, or give a number for each")
+    return value.astype(np.float64 if target == "seconds" else np.int64)
 
 
 def from_array(array: Any, source: str, kind: str = "array") -> Detections:
@@ -135,6 +149,13 @@ def from_array(array: Any, source: str, kind: str = "array") -> Detections:
     Raises:
         UserError: another shape, 3D poses, or nothing detected in any frame.
     """
+    found = _rows(array, source, kind)
+    # Empty rows that pad arrays of several people are not detections.
+    return found.seen() if np.ndim(array) == 4 else found
+
+
+def _rows(array: Any, source: str, kind: str) -> Detections:
+    """`from_array` with empty rows."""
     values = np.asarray(array)
     if values.dtype.kind not in "fiu":
         raise UserError(f"{source}: an array of {values.dtype}, not of numbers", "give x, y and confidence as numbers")
@@ -147,15 +168,14 @@ def from_array(array: Any, source: str, kind: str = "array") -> Detections:
             f"{source}: an array of shape {np.shape(array)}",
             "keypoints are (frames, joints, 2) or (…, 3) with confidence",
         )
-    people = values.ndim == 4
     frames = np.arange(len(values), dtype=np.int64)
-    if people:
+    if values.ndim == 4:
         number, people_count = len(values), values.shape[1]
         frames = np.repeat(frames, people_count)
         values = values.reshape(number * people_count, *values.shape[2:])
     points, confidence, mediapipe = _columns(values, source)
     points, confidence, notes = clean(points, confidence, source)
-    found = Detections(
+    return Detections(
         source=source,
         kind=("MediaPipe landmarks, " if mediapipe else "") + kind,
         frame=frames,
@@ -164,8 +184,6 @@ def from_array(array: Any, source: str, kind: str = "array") -> Detections:
         units="normalised" if mediapipe else None,
         notes=notes,
     )
-    # Empty rows that pad arrays of several people are not detections.
-    return found.seen() if people else found
 
 
 def _columns(values: Floats, source: str) -> tuple[Floats, Floats | None, bool]:

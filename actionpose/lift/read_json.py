@@ -7,8 +7,7 @@ little more memory than its text.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ import numpy as np
 
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
-from actionpose.lift.detections import UNKNOWN, Detections, clean, frame_of, track_of, tracks_or_none
+from actionpose.lift.collect import DetectedPerson, collect
+from actionpose.lift.detections import UNKNOWN, Detections, frame_of, track_of
 from actionpose.lift.read_arrays import KEYPOINT_KEYS, from_members
+from actionpose.lift.read_landmarks import read_landmarks
 
 LARGEST_JSON = 1 << 30
 """Bytes of a JSON file that are read; an hour of one person in 133 joints has half of that."""
@@ -30,15 +31,6 @@ _NUMBERS = frozenset(
     )
 )
 """Keys whose lists become arrays."""
-
-
-class DetectedPerson:
-    """One detected person on the way to `Detections`."""
-
-    __slots__ = ("confidence", "frame", "points", "track")
-
-    def __init__(self, frame: int, points: Floats, confidence: Floats | None, track: int = UNKNOWN) -> None:
-        self.frame, self.points, self.confidence, self.track = frame, points, confidence, track
 
 
 def load_json(path: Path) -> Any:
@@ -101,8 +93,8 @@ def read_json(path: Path) -> Detections:
         _coco_dataset,
         _alphapose_by_image,
         _list_of_people,
-        _mediapipe,
         _rtmlib,
+        read_landmarks,
     ):
         found = recognise(content, path)
         if found is not None:
@@ -162,7 +154,9 @@ def _flat_person(
     points, confidence = _triples(numbers, path)
     if confidence is None and isinstance(entry.get("keypoint_scores"), np.ndarray):
         confidence = entry["keypoint_scores"].reshape(-1)
-    return DetectedPerson(frame_of(image, str(path)), points, confidence, track_of(track))
+    return DetectedPerson(
+        image if isinstance(image, str) else frame_of(image, str(path)), points, confidence, track_of(track)
+    )
 
 
 def _triples(numbers: Floats, path: Path) -> tuple[Floats, Floats | None]:
@@ -211,11 +205,18 @@ def frame_or(path: Path, otherwise: int) -> int:
 
 
 def _mmpose(content: Any, path: Path) -> Detections | None:
-    """MMPose: [{frame_id, instances: [{keypoints, keypoint_scores}]}], also in {instance_info}, or instances alone."""
+    """MMPose: [{frame_id, instances: [{keypoints, keypoint_scores}]}], also in {instance_info}, or instances alone.
+
+    In Python its inferencer gives {predictions: [[instance, …], …]}, a list for each frame.
+    """
     meta: Mapping[str, Any] = {}
     if isinstance(content, Mapping) and isinstance(content.get("instance_info"), list):
         found = content.get("meta_info")
         content, meta = content["instance_info"], found if isinstance(found, Mapping) else {}
+    elif isinstance(content, Mapping) and isinstance(content.get("predictions"), list):
+        content = content["predictions"]
+    if isinstance(content, list) and any("keypoint_scores" in _first(frame) for frame in content):
+        content = [{"instances": frame} for frame in content]
     first = _first(content)
     names = _mmpose_names(meta)
     if "instances" in first:
@@ -229,12 +230,12 @@ def _mmpose(content: Any, path: Path) -> Detections | None:
 
 def _mmpose_frame(frame: Any, number: int, path: Path) -> Iterable[DetectedPerson | None]:
     if isinstance(frame, Mapping) and isinstance(frame.get("instances"), list):
-        at = frame_of(frame["frame_id"], str(path)) if "frame_id" in frame else number
+        at = frame.get("frame_id", number)
         for entry in frame["instances"]:
             yield _instance(entry, at, path)
 
 
-def _instance(entry: Any, frame: int, path: Path) -> DetectedPerson | None:
+def _instance(entry: Any, frame: Any, path: Path) -> DetectedPerson | None:
     track = entry.get("track_id", entry.get("instance_id", UNKNOWN)) if isinstance(entry, Mapping) else UNKNOWN
     return _flat_person(entry, frame, track, path) if isinstance(entry, Mapping) else None
 
@@ -285,43 +286,6 @@ def _alphapose_by_image(content: Any, path: Path) -> Detections | None:
     return collect(people(), path, "AlphaPose JSON by picture")
 
 
-def _mediapipe(content: Any, path: Path) -> Detections | None:
-    """MediaPipe: a list of frames {landmarks | pose_landmarks: [{x, y, z, visibility}, …]} (or a list of people)."""
-    frames: Any = content.get("frames") if isinstance(content, Mapping) else content
-    keys = ("pose_landmarks", "landmarks", "poseLandmarks")
-    key = next((k for k in keys if k in _first(frames)), None)
-    if key is None:
-        return None
-
-    def people() -> Iterable[DetectedPerson]:
-        for number, frame in enumerate(frames):
-            if not isinstance(frame, Mapping):
-                continue
-            at = frame_of(frame.get("frame", frame.get("frame_id", number)), str(path))
-            marks = frame.get(key)
-            if not isinstance(marks, list) or not marks:
-                continue
-            for one in marks if isinstance(marks[0], list) else [marks]:
-                if isinstance(one, list) and one:
-                    yield _landmarks(one, at, path)
-
-    found = collect(people(), path, "MediaPipe landmarks")
-    found.units = "normalised"
-    return found
-
-
-def _landmarks(marks: Sequence[Any], frame: int, path: Path) -> DetectedPerson:
-    """One person of MediaPipe's; a landmark that is null is hidden."""
-    try:
-        rows = [(m.get("x"), m.get("y"), m.get("visibility", 1.0)) if m else (None, None, 0.0) for m in marks]
-        numbers = np.array(rows, dtype=np.float64)
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(
-            f"{path}, frame {frame}: a landmark is not an object of x, y and visibility", "save the landmarks again"
-        ) from error
-    return DetectedPerson(frame, numbers[:, :2], numbers[:, 2])
-
-
 def _rtmlib(content: Any, path: Path) -> Detections | None:
     """Keypoints and scores as rtmlib gives them, frame by frame: [{keypoints: (P, K, 2), scores: (P, K)}, …]."""
     first = _first(content)
@@ -345,45 +309,3 @@ def _rtmlib(content: Any, path: Path) -> Detections | None:
                 yield DetectedPerson(at, person, sure)
 
     return collect(people(), path, "rtmlib keypoints and scores")
-
-
-# --- together ---------------------------------------------------------------------------------
-
-
-def collect(
-    people: Iterable[DetectedPerson | None], path: Path, kind: str, *, names: tuple[str, ...] | None = None
-) -> Detections:
-    """People as one set of arrays; entries of another number of joints than most are left out and counted.
-
-    Raises:
-        UserError: nobody is left.
-    """
-    found = [person for person in people if person is not None]
-    if not found:
-        raise UserError(f"{path} ({kind}) has no person in any frame", "look at the detector's own output first")
-    counts = Counter(len(person.points) for person in found)
-    joints = counts.most_common(1)[0][0]
-    notes = []
-    if len(counts) > 1:
-        others = ", ".join(f"{n} of {k} joints" for k, n in counts.items() if k != joints)
-        notes.append(f"most people have {joints} joints; left out: {others}")
-        found = [person for person in found if len(person.points) == joints]
-    points = np.stack([person.points for person in found])
-    confidence = _stacked([person.confidence for person in found], points.shape[:2])
-    points, confidence, more = clean(points, confidence, str(path))
-    return Detections(
-        source=str(path),
-        kind=kind,
-        frame=np.array([person.frame for person in found], dtype=np.int64),
-        points=points,
-        confidence=confidence,
-        track=tracks_or_none([person.track for person in found]),
-        names=names if names and len(names) == joints else None,
-        notes=notes + more,
-    )
-
-
-def _stacked(confidence: Sequence[Floats | None], shape: tuple[int, ...]) -> Floats | None:
-    if all(c is None for c in confidence):
-        return None
-    return np.stack([np.ones(shape[1]) if c is None or c.shape != shape[1:] else c for c in confidence])

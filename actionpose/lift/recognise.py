@@ -251,7 +251,7 @@ def recognise_picture(
     """
     seen = points[confidence > 0]
     verdicts = []
-    if units == "auto" and known_units is not None:
+    if units == "auto" and known_units is not None and (known_units == "pixels" or _units(seen) != "pixels"):
         units = known_units
         verdicts.append(f"coordinates are {units}: the format's own")
     elif units == "auto":

@@ -21,6 +21,7 @@ from actionpose.errors import UserError
 from actionpose.lift import sanity
 from actionpose.lift.complete import NOT_SEEN, Stretch, root_in_picture
 from actionpose.lift.detections import Detections
+from actionpose.lift.join import join
 from actionpose.lift.read import read_keypoints
 from actionpose.lift.read_arrays import Objects, from_array
 from actionpose.lift.result import CAMERA, Lifted
@@ -80,7 +81,8 @@ def lift_detections(found: Detections, source: LiftModel, options: LiftOptions) 
     poses = lift_grids(
         ready.grids, ready.sizes, source, flip=options.flip, batch=options.batch, progress=options.progress
     )
-    rows = [_rows(s, pose, size) for s, pose, size in zip(ready.stretches, poses, ready.sizes, strict=True)]
+    completes = options.fill or options.predict > 0
+    rows = [_rows(s, pose, size, completes) for s, pose, size in zip(ready.stretches, poses, ready.sizes, strict=True)]
     columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
     return _finish(columns, ready.known, source, options, scale)
 
@@ -95,13 +97,14 @@ def _check_prediction(options: LiftOptions, source: LiftModel) -> None:
         )
 
 
-def _rows(stretch: Stretch, pose: Floats, sizes: Floats) -> dict[str, Any]:
+def _rows(stretch: Stretch, pose: Floats, sizes: Floats, completes: bool) -> dict[str, Any]:
     """The rows of a stretch, before metres and masks."""
+    poses = stretch.at_rows(pose)
     seen = stretch.row != NOT_SEEN
     confidence = np.where(seen[:, None], stretch.track.confidence[stretch.row], 0.0)
     points = np.where(confidence[..., None] > 0, stretch.track.points[stretch.row], np.nan)
     return {
-        "poses_3d": stretch.at_rows(pose),
+        "poses_3d": join(poses, confidence > 0, stretch.seconds) if completes else poses,
         "poses_2d": points,
         "confidence": confidence,
         "valid": confidence > 0,

@@ -21,6 +21,9 @@ FASTEST = 15.0
 RIGID = 0.12
 """Deviation of bone lengths over frames, as a share of their median; on clean input a trained model stays below 0.1."""
 
+SLOW_S = 0.4
+"""Seconds between detections that are too long to follow a step or a gesture."""
+
 SHARE = 0.02
 """Warnings about single frames need this share of them."""
 
@@ -44,6 +47,7 @@ def check_input(found: Detections, named: Named, picture: Picture, tracks: list[
             f"(misfit {named.misfit:.2f}; right layouts stay below {MISFIT}). Try --layout or a joint map"
         )
     warnings += _face(found, named.layout)
+    warnings += _far_between(tracks)
     warnings += _upside_down(tracks, picture)
     for track in tracks:
         warnings += _swaps(track)
@@ -73,6 +77,19 @@ def _face(found: Detections, layout: Layout) -> list[str]:
     ]
 
 
+def _far_between(tracks: list[Track]) -> list[str]:
+    """Detections so far apart in time that no motion can be seen between them."""
+    for track in tracks:
+        step = float(np.median(np.diff(track.seconds))) if len(track.frame) > 2 else 0.0
+        if step > SLOW_S:
+            frames = int(np.median(np.diff(track.frame)))
+            return [
+                f"person {track.person}: detections are {step:.2g} s ({frames} frames) apart, too far to see motion. "
+                "If the file counts time in milliseconds, give --fps 1000"
+            ]
+    return []
+
+
 def _upside_down(tracks: list[Track], picture: Picture) -> list[str]:
     thorax, pelvis = JOINT_NAMES.index("thorax"), JOINT_NAMES.index("pelvis")
     y = [t.points[(t.confidence[:, [thorax, pelvis]] > 0).all(axis=1)][:, [thorax, pelvis], 1] for t in tracks]
@@ -85,7 +102,7 @@ def _upside_down(tracks: list[Track], picture: Picture) -> list[str]:
     other = "down" if picture.y_up else "up"
     return [
         f"people are upside down in {below:.0%} of frames (shoulders below hips). If they do not tumble, the film is "
-        f"turned, or y grows the other way: --y {other}"
+        f"turned, x and y are exchanged, or y grows the other way: --y {other}"
     ]
 
 

@@ -15,12 +15,15 @@ from actionpose.data.place import sizes_of
 from actionpose.errors import UserError
 from actionpose.lift import sanity
 from actionpose.lift.complete import Stretch, lay_out
-from actionpose.lift.detections import Detections
+from actionpose.lift.detections import UNKNOWN, Detections
 from actionpose.lift.jointmap import read_joint_map
 from actionpose.lift.people import find_people, prominence
 from actionpose.lift.recognise import Named, Picture, name_joints, recognise_picture
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import TimeGrid, Track, make_track, rate_for
+
+MANY_REPEATS = 0.3
+"""Of all detections: so many of people already detected in that frame mean that frames are mixed up."""
 
 SHORTEST_S = 0.25
 """People who were followed by likeness and seen for less are left out: most are false detections."""
@@ -147,6 +150,13 @@ def _people(found: Detections, known: Understood, options: LiftOptions) -> None:
     people = find_people(found.frame, points, confidence, found.track, known.fps)
     ranks = prominence(found.frame, points, confidence, people.track)
     known.verdicts += [people.verdict, *people.notes]
+    repeated = int(((people.track == UNKNOWN) & (found.track is None or found.track != UNKNOWN)).sum())
+    if repeated > MANY_REPEATS * len(found):
+        known.warnings.append(
+            f"{repeated} of {len(found)} detections repeat a person of their frame. If the film has more than "
+            f"{len(np.unique(found.frame))} frames, its frames are not numbered; in arrays of several people frames "
+            "come first: (frames, people, joints, 3)"
+        )
     chosen = _choose(ranks, options, known, followed=found.track is None)
     seconds = found.seconds if found.seconds is not None else found.frame / known.fps
     for person in chosen:

@@ -134,6 +134,12 @@ def test_a_result_knows_the_model_it_was_made_with(pretrained: Path, keypoints: 
     labels = json.loads(text)["clips"][0]["labels"]
     assert {label["text"] for label in labels} <= {"walk", "sit down"}
     assert (labels[0]["from"], labels[-1]["to"]) == pytest.approx((0, 60), abs=6.1)
+    words = ["run", str(keypoints), "--model", str(pretrained), "-o", str(tmp_path / "again.npz")]
+    done = CliRunner().invoke(main, [*words, "--labels", "walk,sit down", "--view", str(tmp_path / "at-once.html")])
+    assert done.exit_code == 0, done.output
+    (text,) = re.findall(r'<script type="application/json">(.*?)</script>', (tmp_path / "at-once.html").read_text())
+    assert json.loads(text)["clips"][0]["labels"] == labels
+    assert CliRunner().invoke(main, [*words, "--labels", "walk,sit down"]).exit_code == 2
 
 
 def test_labels_are_compared_over_whole_clips():

@@ -13,7 +13,8 @@ from actionpose.errors import UserError
 from actionpose.lift.jointmap import read_joint_map
 from actionpose.lift.layouts import COCO_17, LAYOUTS, Layout, canonical, to_h36m
 from actionpose.lift.read import one_clip, read_keypoints
-from actionpose.lift.recognise import name_joints
+from actionpose.lift.read_arrays import from_array
+from actionpose.lift.recognise import name_joints, recognise_picture
 from actionpose.skeleton import JOINT_NAMES
 from benchmarks import detector_files as files
 from pipeline.demo.body import body_arrays, demo_regressor
@@ -75,6 +76,37 @@ def mediapipe_npy(p: Path) -> Path:
     return save(p / "m.npy", lambda f: np.save(f, rows))
 
 
+def landmarks() -> list[list[dict[str, float]]]:
+    frames = files.mediapipe(filmed(POSES, "mediapipe-33"), WIDTH, HEIGHT)
+    return [frame["landmarks"] for frame in frames]
+
+
+def mediapipe(wrapped: Callable[[list[list[dict[str, float]]]], object]) -> Callable[[Path], Path]:
+    return lambda p: write_json(p / "m.json", wrapped(landmarks()))
+
+
+def by_joint(frame: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    return dict(zip(map(str.upper, LAYOUTS["mediapipe-33"].joints), frame, strict=True))
+
+
+def tensorflow_js(p: Path) -> Path:
+    keys = ("x", "y", "score")
+    frames = [[{"name": n, **dict(zip(keys, k, strict=True))} for n, k in zip(COCO_17, frame.tolist(), strict=True)]
+              for frame in filmed(POSES, "coco-17")]  # fmt: skip
+    return write_json(p / "t.json", [[{"score": 0.9, "keypoints": frame}] for frame in frames])
+
+
+def yolo(p: Path) -> Path:
+    keys = ("x", "y", "visible")
+    frames = [dict(zip(keys, frame.T.tolist(), strict=True)) for frame in filmed(POSES, "coco-17")]
+    return write_json(p / "y.json", [[{"name": "person", "box": {"x1": 0.0}, "keypoints": k}] for k in frames])
+
+
+def mmpose_in_python(p: Path) -> Path:
+    frames = [frame["instances"] for frame in files.mmpose(filmed(POSES, "coco-17"))["instance_info"]]
+    return write_json(p / "m.json", {"predictions": frames})
+
+
 def sleap(p: Path) -> Path:
     return save(p / "s.h5", lambda f: files.write_sleap(f, filmed(POSES, "coco-17"), COCO_17))
 
@@ -113,6 +145,30 @@ FORMATS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
         "mediapipe-33",
         "MediaPipe",
     ),
+    "MediaPipe protobuf": (
+        mediapipe(lambda f: [{"pose_landmarks": {"landmark": m}} for m in f]),
+        "mediapipe-33",
+        "MediaPipe",
+    ),
+    "MediaPipe tasks": (
+        mediapipe(lambda f: [{"landmarks": [m], "worldLandmarks": [m]} for m in f]),
+        "mediapipe-33",
+        "MediaPipe",
+    ),
+    "MediaPipe bare": (mediapipe(lambda f: f), "mediapipe-33", "MediaPipe"),
+    "MediaPipe by frame": (
+        mediapipe(lambda f: {f"frame_{t}": m for t, m in enumerate(f)}),
+        "mediapipe-33",
+        "MediaPipe",
+    ),
+    "MediaPipe by joint": (
+        mediapipe(lambda f: [{"frame": t, "landmarks": by_joint(m)} for t, m in enumerate(f)]),
+        "names",
+        "MediaPipe",
+    ),
+    "TensorFlow.js": (tensorflow_js, "coco-17", "keypoints as objects"),
+    "YOLO": (yolo, "coco-17", "keypoints as objects"),
+    "MMPose in Python": (mmpose_in_python, "coco-17", "MMPose"),
     "MediaPipe npy": (mediapipe_npy, "mediapipe-33", "MediaPipe"),
     "H36M npy": (npy("h36m-17"), "h36m-17", "array"),
     "H36M npy without confidence": (npy("h36m-17", 2), "h36m-17", "array"),
@@ -129,7 +185,7 @@ def test_a_known_pose_comes_back_at_the_right_joints(name: str, tmp_path: Path):
     found = read_keypoints([write(tmp_path)])
     named = name_joints(found)
     assert (named.layout.name, found.kind[: len(kind)]) == (layout, kind)
-    assert layout.split("-")[1] in named.verdict or "by the joints' names" in named.verdict
+    assert layout.split("-")[-1] in named.verdict or "by the joints' names" in named.verdict
     order = np.argsort(found.frame)
     points = named.points[order] * ((WIDTH, HEIGHT) if found.units == "normalised" else 1.0)
     assert (named.confidence > 0).all()
@@ -352,6 +408,72 @@ def test_frames_count_by_the_numbers_in_their_names(tmp_path: Path):
     for t in (3, 4, 5):
         (folder / f"clip_{t:012d}_keypoints.json").unlink()
     assert np.unique(read_keypoints([folder]).frame).tolist() == [0, 1, 2, *range(6, 24)]
+
+
+def pictures_named(pattern: str, p: Path) -> Path:
+    rows = files.alphapose(filmed(POSES, "coco-17"))
+    return write_json(p / "a.json", [row | {"image_id": pattern.format(t)} for t, row in enumerate(rows)])
+
+
+@pytest.mark.parametrize("pattern", ["{}_720p.png", "cam1_frame{:04d}.jpg", "run/frame{}_cam02.jpg", "shot 3 ({}).jpg"])
+def test_of_several_numbers_in_a_name_the_one_that_counts_frames_is_used(pattern: str, tmp_path: Path):
+    assert read_keypoints([pictures_named(pattern, tmp_path)]).frame.tolist() == list(range(24))
+
+
+def test_different_pictures_of_one_number_are_no_clip(tmp_path: Path):
+    with pytest.raises(UserError, match="have the same frame number"):
+        read_keypoints([pictures_named("{}/frame7.jpg", tmp_path)])
+
+
+def test_a_folder_of_mmpose_frames_counts_by_names_and_leaves_out_empty_ones(tmp_path: Path):
+    for t, frame in enumerate(files.mmpose(filmed(POSES, "coco-17"))["instance_info"]):
+        write_json(tmp_path / f"{t:06d}_1080p.json", [] if t == 5 else frame["instances"])
+    assert read_keypoints([tmp_path]).frame.tolist() == [*range(5), *range(6, 24)]
+
+
+def test_a_stray_json_among_openpose_frames_is_left_out_and_reported(tmp_path: Path):
+    folder = openpose("body-25")(tmp_path)
+    write_json(folder / "a summary.json", {})
+    found = read_keypoints([folder])
+    assert len(found) == 24
+    assert "left out: 1 files" in found.notes[-1]
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_frame_numbers_beside_arrays_count_in_any_form(people: int, tmp_path: Path):
+    keypoints = np.stack([filmed(POSES, "coco-17")] * people, axis=1)
+    keypoints[3:5, people - 1] = 0
+    order = np.arange(24)[::-1]
+    for number, frames in enumerate((order, order.astype(float), np.array([f"frame_{t:03d}" for t in order]))):
+        for array in (keypoints, keypoints[:, 0]):
+            np.savez(tmp_path / f"{number}.npz", keypoints=array[order], frames=frames, fps=25)
+            found = read_keypoints([tmp_path / f"{number}.npz"])
+            assert (found.frame[0], found.frame[-1], found.fps) == (23, 0, 25)
+            assert len(found) == array[..., 2].any(axis=-1).sum() or array.ndim == 3
+    np.savez(tmp_path / "x.npz", keypoints=keypoints, frames=np.arange(7))
+    with pytest.raises(UserError, match="7 entries of frames for"):
+        read_keypoints([tmp_path / "x.npz"])
+
+
+def test_joints_at_minus_one_are_hidden_in_pixels_alone():
+    keypoints = filmed(POSES, "coco-17")[..., :2]
+    keypoints[4:6, 9] = -1
+    found = from_array(keypoints, "a")
+    assert np.argwhere(found.confidence == 0).tolist() == [[4, 9], [5, 9]]
+    assert "2 joints at exactly (-1, -1) count as hidden" in found.notes
+    screen = keypoints / 640 - 1
+    screen[4, 9] = -1
+    assert (from_array(screen, "a").confidence > 0).all()
+
+
+def test_mediapipe_in_pixels_is_not_taken_for_normalised(tmp_path: Path):
+    pixels = [[{"x": m["x"] * WIDTH, "y": m["y"] * HEIGHT} for m in frame] for frame in landmarks()]
+    found = read_keypoints(
+        [write_json(tmp_path / "m.json", {"fps": 25, "width": 1280, "height": 720, "frames": pixels})]
+    )
+    named = name_joints(found)
+    picture = recognise_picture(named.points, named.confidence, known_units=found.units)
+    assert (picture.units, found.fps, found.size) == ("pixels", 25.0, (1280.0, 720.0))
 
 
 def test_views_of_project_2d_are_read_one_by_one(tmp_path: Path):

@@ -12,6 +12,7 @@ import pytest
 from actionpose.data.place import to_model
 from actionpose.errors import UserError
 from actionpose.lift.detections import Detections
+from actionpose.lift.join import COASTS_S, join
 from actionpose.lift.layouts import COCO_17
 from actionpose.lift.result import as_dict, load, save
 from actionpose.lift.run import lift, lift_detections
@@ -24,6 +25,7 @@ from actionpose.skeleton import JOINT_NAMES
 from benchmarks import detector_files as files
 from tests.makers.filmed import HEIGHT, WIDTH, camera_pose, filmed, truth_2d
 
+LEFT_WRIST = JOINT_NAMES.index("left_wrist")
 POSES = camera_pose(40, wave=True)
 CLIP = filmed(POSES, "coco-17").astype(np.float32)
 
@@ -153,7 +155,10 @@ def test_long_gaps_split_and_short_ones_are_masked(source: LiftModel):
 
 
 def two_people(frames: int, fps: float, *, seed: int = 0, ids: bool = False) -> tuple[Detections, np.ndarray]:
-    """Two people who swap their order in the file from frame to frame, with gaps; and the truth (N,) of who is who."""
+    """Two people who swap their order in the file from frame to frame, with gaps; and the truth (N,) of who is who.
+
+    In the last third of the frames the detector looks at every second one only.
+    """
     rng = np.random.default_rng(seed)
     t = np.arange(frames)
     base = camera_pose(90, wave=True)[t % 90]
@@ -166,6 +171,7 @@ def two_people(frames: int, fps: float, *, seed: int = 0, ids: bool = False) -> 
     keep = np.ones(2 * frames, bool)
     for start in range(300, frames, 1500):
         keep &= ~((frame >= start) & (frame < start + 12) & (who == 0))
+    keep &= (frame < 2 * frames // 3) | (frame % 2 == 0)
     order = np.flatnonzero(keep)
     swapped = rng.random(frames) < 0.5
     order = order[np.lexsort((who[order] ^ swapped[frame[order]], frame[order]))]
@@ -186,6 +192,8 @@ def test_ten_minutes_of_two_people_give_aligned_tracks(source: LiftModel):
         true = 0 if middle < 650 else 1
         mine = who == true
         assert rows.frame_index.tolist() == found.frame[mine].tolist()
+        assert rows.poses_2d[:, LEFT_WRIST] == pytest.approx(found.points[mine, COCO_17.index("left_wrist")], abs=1e-3)
+        assert np.isfinite(rows.poses_3d).all()
         assert np.abs(rows.root_2d[:, 0] - (400, 900)[true]).max() < 80  # never the other one
 
 
@@ -207,6 +215,18 @@ def test_a_person_detected_twice_is_one(source: LiftModel):
     assert len(result.tracks) == 1
     assert any("40 detections of a person who was already" in line for line in result.verdicts)
     assert len(source.says) > 0
+
+
+def test_frames_that_are_mixed_up_are_noticed(source: LiftModel):
+    people_first = np.stack([CLIP, CLIP + np.array([300, 0, 0])])
+    assert "78 of 80 detections repeat a person" in warned(np.tile(CLIP[:1], (2, 40, 1, 1)), source)
+    assert "frames come first: (frames, people" in warned(people_first, source)
+    milliseconds = Detections(source="c", kind="t", frame=33 * np.arange(40), points=CLIP[..., :2],
+                              confidence=CLIP[..., 2], layout="coco-17")  # fmt: skip
+    assert "give --fps 1000" in " ".join(lift_detections(milliseconds, source, LiftOptions(fps=30)).warnings)
+    result = lift_detections(milliseconds, source, LiftOptions(fps=1000))
+    assert not any("too far" in line for line in result.warnings)
+    assert result.timestamps[-1] == pytest.approx(33 * 39 / 1000)
 
 
 # --- any length -------------------------------------------------------------------------------
@@ -253,6 +273,34 @@ def test_hidden_joints_are_left_out_or_completed_and_flagged(source: LiftModel):
     assert full.filled.sum() == 40
     assert not full.valid[:, joint].any()
     assert (full.valid.sum(axis=1) == 16).all()
+
+
+def test_completed_joints_join_the_seen_ones_without_a_jump(source: LiftModel):
+    long = filmed(camera_pose(60, wave=True), "coco-17").astype(np.float32)
+    long[22:34, COCO_17.index("left_wrist"), 2] = 0
+    kept = np.r_[0:40, 46:60]
+    result = lift_detections(detections(long[kept], kept), source, LiftOptions(fps=30, fill=True, predict=0.3))
+    steps = 1000 * np.linalg.norm(np.diff(result.poses_3d, axis=0), axis=-1)
+    assert result.frame_index.tolist() == list(range(69))
+    for gap in ((21, 34), (39, 46), (59, 61)):  # the model with random weights jumps by 300 mm and more
+        assert steps[slice(*gap)].max() < 100
+
+
+def test_joined_joints_start_and_end_where_the_seen_ones_are():
+    seconds = np.arange(30) / 30.0
+    path = np.zeros((30, 17, 3))
+    path[:, :, 0] = seconds[:, None]  # 1 m/s
+    seen = np.ones((30, 17), bool)
+    seen[10:20, 3] = seen[25:, 4] = seen[:5, 5] = False
+    off = path.copy()
+    off[~seen] += (0.3, -0.2, 0.1)  # what the model has for hidden joints lies elsewhere, and moves alike
+    assert join(off, seen, seconds) == pytest.approx(path, abs=1e-9)
+    off[25:, 4, 0] = off[25, 4, 0]  # the model stands still: the joint coasts on, and no further than it may
+    joined = join(off, seen, seconds)
+    assert (np.diff(joined[24:, 4, 0]) > 0).all()
+    assert joined[29, 4, 0] - joined[24, 4, 0] == pytest.approx(COASTS_S * (1 - np.exp(-5 / 30 / COASTS_S)), abs=1e-6)
+    hidden = np.zeros((30, 17), bool)
+    assert (join(off, hidden, seconds) == off).all()
 
 
 def test_prediction_continues_after_the_last_frame(source: LiftModel):
