@@ -172,7 +172,7 @@ def load(path: Path) -> Lifted:
     require_file(path)
     try:
         with open(path, "rb") as handle:
-            text = handle.read(1) == b"{"
+            text = handle.read(1) in (b"{", b"[")
         if text:
             return _from_members(load_json(path), path)
         return _from_members(npz_arrays(path), path)
@@ -188,8 +188,8 @@ def load(path: Path) -> Lifted:
         raise UserError(f"{path} is not a result of `ap-lift run`, or damaged", "lift the clip again") from error
 
 
-def _from_members(members: Mapping[str, Any], path: Path) -> Lifted:
-    if str(members.get("schema")) != SCHEMA:
+def _from_members(members: Any, path: Path) -> Lifted:
+    if not isinstance(members, Mapping) or str(members.get("schema")) != SCHEMA:
         raise UserError(f"{path} is not a result of `ap-lift run`", "give the file that its -o names")
     if int(members["version"]) > VERSION:
         raise UserError(f"{path} was written by a newer version", "update actionpose")

@@ -364,7 +364,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a lifted result": (three_d_result, "it is lifted already"),
     "NaN": (not_numbers, "are all NaN"),
     "all zeros": (zeros, "are all zero"),
-    "Python objects": (pickled, "not a plain array"),
+    "Python objects": (pickled, "it holds Python objects, which are not loaded"),
     "frames of nobody": (nobody, "no person in any frame"),
     "an empty file": (lambda p: save(p / "e.json", lambda f: f.write_bytes(b"")), "is empty"),
     "a picture": (lambda p: save(p / "x.json", lambda f: f.write_bytes(b"\x89PNG\r\n\x1a\n")), "is a picture"),
