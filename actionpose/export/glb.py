@@ -1,15 +1,14 @@
 """GLB: the skeleton as a figure of joints and bones that moves, through trimesh; any glTF viewer plays it.
 
-trimesh makes the meshes and the scene, one node for each joint and bone; the animation is added to the file's tree,
-since trimesh itself writes none.
+trimesh makes the meshes and the scene, one node for each joint and bone; the animation is added before it writes
+the file, since trimesh itself makes none.
 
 Shape letters: T frames.
 """
 
 from __future__ import annotations
 
-import json
-import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from actionpose.skeleton import BONES, JOINT_NAMES, LEFT, RIGHT
 
 JOINT_RADIUS_M, BONE_RADIUS_M = 0.028, 0.018
 COLOURS = {"left": (224, 99, 43, 255), "right": (35, 104, 196, 255), "middle": (86, 97, 108, 255)}
-_FLOAT, _MAGIC, _JSON, _BIN = 5126, 0x46546C67, 0x4E4F534A, 0x004E4942
+_FLOAT = 5126  # glTF's number of a type
 
 
 def write_glb(clip: Clip, path: Path) -> tuple[str, ...]:
@@ -37,7 +36,8 @@ def write_glb(clip: Clip, path: Path) -> tuple[str, ...]:
     poses = complete(clip).poses
     tracks = {f"joint_{name}": {"translation": poses[:, j]} for j, name in enumerate(JOINT_NAMES)}
     tracks |= {f"bone_{JOINT_NAMES[child]}": _bone_track(poses, parent, child) for parent, child in BONES}
-    content = animated(_scene(tracks), clip.seconds, tracks)
+    animate = partial(_animate, seconds=clip.seconds, tracks=tracks)
+    content = _scene(tracks).export(file_type="glb", buffer_postprocessor=animate)
     with atomic_path(path) as aside:
         aside.write_bytes(content)
     return clip.notes
@@ -91,15 +91,20 @@ def _first(track: Track) -> Floats:
     return matrix
 
 
-# --- the animation ----------------------------------------------------------------------------
+def _animate(buffer: Any, tree: dict[str, Any], seconds: Floats, tracks: dict[str, Track]) -> None:
+    """Add tracks to the nodes of their names; called by trimesh while accessors and buffers are still by name."""
 
+    def added(values: Floats, kind: str, **more: Any) -> int:
+        raw, name = np.ascontiguousarray(values, dtype="<f4"), f"animation {len(buffer)}"
+        buffer[name] = raw.tobytes()
+        tree["accessors"][name] = {
+            "bufferView": len(buffer) - 1, "componentType": _FLOAT, "count": len(raw), "type": kind, **more
+        }  # fmt: skip
+        return len(tree["accessors"]) - 1
 
-def animated(scene: Any, seconds: Floats, tracks: dict[str, Track]) -> bytes:
-    """A scene's GLB with tracks added to the nodes of their names."""
-    tree, binary = _unpacked(scene.export(file_type="glb"))
     number = {node.get("name"): place for place, node in enumerate(tree["nodes"])}
-    data = _Data(tree, binary)
-    times = data.add(seconds[:, None], "SCALAR", bounds=True)
+    times = np.asarray(seconds, np.float32)
+    at = added(times, "SCALAR", min=[float(times.min())], max=[float(times.max())])
     channels: list[dict[str, Any]] = []
     samplers: list[dict[str, Any]] = []
     for name, track in tracks.items():
@@ -109,43 +114,5 @@ def animated(scene: Any, seconds: Floats, tracks: dict[str, Track]) -> bytes:
             node[path] = [float(v) for v in values[0]]
             channels.append({"sampler": len(samplers), "target": {"node": number[name], "path": path}})
             kind = "VEC4" if path == "rotation" else "VEC3"
-            samplers.append({"input": times, "output": data.add(values, kind), "interpolation": "LINEAR"})
+            samplers.append({"input": at, "output": added(values, kind), "interpolation": "LINEAR"})
     tree["animations"] = [{"name": "lifted", "channels": channels, "samplers": samplers}]
-    return _packed(tree, data.binary)
-
-
-class _Data:
-    """Arrays appended to a GLB's binary part."""
-
-    def __init__(self, tree: dict[str, Any], binary: bytes) -> None:
-        self.tree, self.binary = tree, bytearray(binary)
-
-    def add(self, values: Floats, kind: str, *, bounds: bool = False) -> int:
-        """Append an array of float32; the number of its accessor."""
-        self.binary += b"\0" * (-len(self.binary) % 4)
-        raw = np.ascontiguousarray(values, dtype="<f4")
-        self.tree["bufferViews"].append({"buffer": 0, "byteOffset": len(self.binary), "byteLength": raw.nbytes})
-        self.binary += raw.tobytes()
-        accessor: dict[str, Any] = {"bufferView": len(self.tree["bufferViews"]) - 1, "componentType": _FLOAT,
-                                    "count": len(raw), "type": kind}  # fmt: skip
-        if bounds:
-            accessor |= {"min": [float(raw.min())], "max": [float(raw.max())]}
-        self.tree["accessors"].append(accessor)
-        return len(self.tree["accessors"]) - 1
-
-
-def _unpacked(content: bytes) -> tuple[dict[str, Any], bytes]:
-    length = struct.unpack_from("<I", content, 12)[0]
-    tree = json.loads(content[20 : 20 + length])
-    size = struct.unpack_from("<I", content, 20 + length)[0]
-    return tree, content[28 + length : 28 + length + size]
-
-
-def _packed(tree: dict[str, Any], binary: bytearray) -> bytes:
-    binary += b"\0" * (-len(binary) % 4)
-    tree["buffers"][0]["byteLength"] = len(binary)
-    text = json.dumps(tree, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + len(binary)
-    head = struct.pack("<III", _MAGIC, 2, total) + struct.pack("<II", len(text), _JSON)
-    return head + text + struct.pack("<II", len(binary), _BIN) + bytes(binary)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -102,19 +104,17 @@ def write_onnx(source: LiftModel, path: Path) -> tuple[str, ...]:
     return (f"largest difference to the model in onnxruntime: {worst:.2g} mm",)
 
 
-class _quiet:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Torch's exporter tells what it does on every path there is."""
-
-    def __enter__(self) -> None:
-        self._caught = warnings.catch_warnings()
-        self._caught.__enter__()
+    level = logging.root.manager.disable
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        self._level = logging.root.manager.disable
         logging.disable(logging.WARNING)
-
-    def __exit__(self, *_: object) -> None:
-        logging.disable(self._level)
-        self._caught.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            logging.disable(level)
 
 
 def _worst(source: LiftModel, other: object) -> float:
