@@ -33,6 +33,11 @@ def pixel_to_screen(xy: Floats, width: float, height: float) -> Floats:
     return xy * (2.0 / width) - np.array([1.0, height / width])
 
 
+def unit(vectors: Floats) -> Floats:
+    """Vectors (..., C) at length one; zeros stay."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
 def root_relative(pose: Floats) -> Floats:
     """Subtract the pelvis from every joint, frame by frame; (..., 17, C) in, same shape out."""
     return pose - pose[..., ROOT : ROOT + 1, :]

@@ -29,7 +29,7 @@ from actionpose.evaluate.lifting import EvalConfig, to_measure
 from actionpose.evaluate.probe import linear_probe
 from actionpose.evaluate.retrieval import Naming, Retrieval, text_motion_retrieval, truth, zero_shot
 from actionpose.evaluate.ridge import fit as fit_ridge
-from actionpose.evaluate.ridge import unit
+from actionpose.geometry import unit
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.text_encoder import in_parts

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actionpose.arrays import Floats
+from actionpose.geometry import unit
 
 PENALTY = 100.0
 """On the squared weights, against the summed squared error; features have unit variance. Between the two values that
@@ -58,8 +59,3 @@ def fit(feature_NF: Floats, target_NE: Floats, penalty: float = PENALTY) -> Ridg
     else:
         weight = x_NF.T @ np.linalg.solve(x_NF @ x_NF.T + penalty * np.eye(clips), y_NE)
     return Ridge(shift=shift, scale=scale, weight=weight, centre=centre)
-
-
-def unit(x: Floats) -> Floats:
-    """Rows of unit length; rows of zeros stay."""
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 from actionpose.arrays import Floats
 from actionpose.export.clip import Clip, complete
 from actionpose.files import write_text
+from actionpose.geometry import unit
 from actionpose.skeleton import BONES, JOINT_NAMES, PARENTS
 
 CENTIMETRES = 100.0
@@ -165,8 +166,7 @@ def _aimed(above: Floats, rest: Floats, bone: Floats) -> Floats:
     sine, cosine = np.linalg.norm(axis, axis=-1), (now * wanted).sum(axis=-1)
     # Opposite directions have no least turn; any axis across will do.
     across = np.cross(now, np.where(np.abs(now[:, :1]) < 0.9, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]]))
-    axis = np.where((sine < 1e-9)[:, None], across, axis)
-    axis /= np.maximum(np.linalg.norm(axis, axis=-1, keepdims=True), 1e-12)
+    axis = unit(np.where((sine < 1e-9)[:, None], across, axis))
     return Rotation.from_rotvec(axis * np.arctan2(sine, cosine)[:, None]).as_matrix() @ above
 
 
@@ -175,14 +175,10 @@ def _body_frame(poses: Floats, joint: int) -> Floats:
     names = ("left_hip", "right_hip") if joint == 0 else ("left_shoulder", "right_shoulder")
     left, right = (JOINT_NAMES.index(name) for name in names)
     below, above = (0, JOINT_NAMES.index("spine")) if joint == 0 else (JOINT_NAMES.index("spine"), joint)
-    x: Floats = _unit(poses[:, left] - poses[:, right])
+    x: Floats = unit(poses[:, left] - poses[:, right])
     y: Floats = poses[:, above] - poses[:, below]
-    y = _unit(y - x * (x * y).sum(axis=-1, keepdims=True))
+    y = unit(y - x * (x * y).sum(axis=-1, keepdims=True))
     return np.stack([x, y, np.cross(x, y)], axis=-1)
-
-
-def _unit(vectors: Floats) -> Floats:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 # --- the file ---------------------------------------------------------------------------------

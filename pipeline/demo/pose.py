@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from actionpose.arrays import Floats
+from actionpose.geometry import unit
 from pipeline.body.rotations import quaternions, rotations_about
 from pipeline.demo import rig as r
 from pipeline.demo.curves import ease
-from pipeline.demo.rig import Rig, lean, reach, unit
+from pipeline.demo.rig import Rig, lean, reach
 
 Limb = tuple[Floats, Floats]
 """Where a wrist is, seen from its shoulder in arm lengths, and where the elbow stands out: (T, 3) each, or (3,)."""

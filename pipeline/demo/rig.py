@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actionpose.arrays import Floats
+from actionpose.geometry import unit
 from pipeline.body.rotations import rotations_about
 from pipeline.body.smplh import BODY_PARENTS, SmplhModel
 
@@ -104,11 +105,6 @@ def _frame(along: Floats, near: Floats) -> Floats:
     a = unit(along)
     b = unit(near - (near * a).sum(-1, keepdims=True) * a)
     return np.stack([a, b, np.cross(a, b)], axis=-1)
-
-
-def unit(vectors: Floats) -> Floats:
-    """Vectors (..., 3) at length one."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def lean(pitch_yaw_roll: Floats) -> Floats:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actionpose.arrays import Floats
+from actionpose.geometry import unit
 from pipeline.body.rotations import halfway, quaternion_vectors, quaternions, shortest_rotation
 from pipeline.engine.item import ItemError
 from pipeline.importers.figure import LIMB_NAMES, NUMBER, PARENTS, Z_UP, Figure, bone_end
@@ -106,9 +107,10 @@ def _standing(places: Floats, mapping: Correspondence) -> Floats:
     if mapping.table.up and up[_AXES[mapping.table.up]] < 0.5:
         raise _not_standing(f"it does not stand along +{mapping.table.up}, which the table states")
     for side in SIDES:
-        if _unit(at[f"{side}_ankle"] - at[f"{side}_hip"]) @ up > -0.7:
+        if unit(at[f"{side}_ankle"] - at[f"{side}_hip"]) @ up > -0.7:
             raise _not_standing("its legs do not point down from its hips")
-    left = _snapped(_unit_across(at["left_hip"] - at["right_hip"], up), "its hips do not lie along an axis")
+    hip_line = at["left_hip"] - at["right_hip"]
+    left = _snapped(hip_line - (hip_line @ up) * up, "its hips do not lie along an axis")
     ahead = np.cross(left, up)
     toes = [at[f"{side}_foot"] - at[f"{side}_ankle"] for side in SIDES if f"{side}_foot" in at]
     if toes and float(np.sum(toes, axis=0) @ ahead) < 0:
@@ -134,21 +136,13 @@ def _middle(at: dict[str, Floats], joint: str) -> Floats:
     return (at[f"left_{joint}"] + at[f"right_{joint}"]) / 2
 
 
-def _unit(vector: Floats) -> Floats:
-    return vector / max(float(np.linalg.norm(vector)), 1e-12)
-
-
-def _unit_across(vector: Floats, up: Floats) -> Floats:
-    return _unit(vector - (vector @ up) * up)
-
-
 def _snapped(vector: Floats, why: str) -> Floats:
     """The coordinate axis nearest to a direction; a figure stands along one, give or take its build."""
-    unit = _unit(vector)
-    axis = int(np.abs(unit).argmax())
-    if abs(unit[axis]) < 0.85:
+    along = unit(vector)
+    axis = int(np.abs(along).argmax())
+    if abs(along[axis]) < 0.85:
         raise _not_standing(why)
-    return np.eye(3)[axis] * np.sign(unit[axis])
+    return np.eye(3)[axis] * np.sign(along[axis])
 
 
 # --- the motion -------------------------------------------------------------------------------
@@ -245,7 +239,7 @@ def _rest_direction(name: str, source: Source, mapping: Correspondence, rest: Re
         end = _only_child(source, number)
     if end is None or np.linalg.norm(span := rest.places[end] - rest.places[number]) < 1e-9:
         return None
-    return rest.axes @ _unit(span)
+    return rest.axes @ unit(span)
 
 
 def _only_child(source: Source, number: int) -> int | None:
@@ -287,15 +281,12 @@ def _add_angles(
         end = bone_end(name)
         if name not in mapping.joints or end not in mapping.joints:
             continue
-        span = (seen.places[mapping.joints[end]] - seen.places[mapping.joints[name]]) @ world.T
-        span /= np.maximum(np.linalg.norm(span, axis=1, keepdims=True), 1e-12)
+        span = unit((seen.places[mapping.joints[end]] - seen.places[mapping.joints[name]]) @ world.T)
         cosine = np.clip((span * (turns[NUMBER[name]] @ figure.bone(name)[0])).sum(axis=1), -1, 1)
         angles[name] = angles.get(name, 0.0) + float(np.degrees(np.arccos(cosine)).sum())
 
 
 def _add_upright(seen: Placed, mapping: Correspondence, world: Floats) -> Floats:
     at = {name: seen.places[mapping.joints[name]] for name in mapping.joints}
-    rise = (_middle(at, "shoulder") - _middle(at, "ankle")) @ world.T
-    rise /= np.maximum(np.linalg.norm(rise, axis=1, keepdims=True), 1e-12)
-    total: Floats = rise.sum(axis=0)
+    total: Floats = unit((_middle(at, "shoulder") - _middle(at, "ankle")) @ world.T).sum(axis=0)
     return total

@@ -17,7 +17,7 @@ from actionpose.charts import INK, SOFT
 from actionpose.drawing import HEAD, NOSE, add_strokes, moments, skeleton
 from actionpose.extras import needed_for
 from actionpose.files import atomic_path
-from actionpose.geometry import camera_matrix, facing_heading, to_camera
+from actionpose.geometry import camera_matrix, facing_heading, to_camera, unit
 from actionpose.skeleton import BONES
 
 MOMENTS = 8
@@ -88,11 +88,10 @@ def _draw_body(axis: Any, vertices: Floats, faces: NDArray[np.integer], points: 
 def _brightness(vertices: Floats, faces: NDArray[np.integer]) -> Floats:
     """(V,) from 0 to 1: light from the sky, a lamp on the upper left, and a rim where the surface turns away."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
-    normals = np.zeros(vertices.shape)
+    normals: Floats = np.zeros(vertices.shape)
     for k in range(3):
         np.add.at(normals, faces[:, k], np.cross(b - a, c - a))
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    normals = np.where(normals[:, 2:] > 0, -normals, normals)  # what is seen faces the camera, however it is wound
+    normals = unit(np.where(normals[:, 2:] > 0, -normals, normals))  # the seen side, however wound
     lamp = np.clip(normals @ LAMP, 0, None)
     return np.clip(0.31 - 0.08 * normals[:, 1] + 0.5 * lamp + 0.1 * lamp**24 + 0.16 * (1 + normals[:, 2]) ** 3, 0, 1)
 
