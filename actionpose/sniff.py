@@ -42,6 +42,20 @@ def sniff(path: Path) -> Content:
         return content_of(handle.read(_HEAD))
 
 
+def first_bytes(path: Path, count: int = _HEAD, hint: str = "check the path") -> bytes:
+    """How a file begins.
+
+    Raises:
+        UserError: it is not a file, or cannot be read.
+    """
+    require_file(path, hint)
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(count)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", hint) from error
+
+
 def refuse_no_data(path: Path, hint: str) -> None:
     """Refuse what stands in the place of data of any kind: nothing, web pages, pointers, packed archives.
 
@@ -52,10 +66,7 @@ def refuse_no_data(path: Path, hint: str) -> None:
     Raises:
         UserError: the first bytes say it is one of those, or it cannot be read.
     """
-    try:
-        content = sniff(path)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", hint) from error
+    content = content_of(first_bytes(path, hint=hint))
     if content == "empty":
         raise UserError(f"{path} is empty", f"download it again: {hint}")
     if content == "web page":

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from actionpose.files import require_file
+from actionpose.sniff import first_bytes
 from pipeline.body.rotations import quaternion_matrices
 from pipeline.h36m.cameras import Extrinsics, camera_named, cameras
 from pipeline.untrusted.npz import NpzError, open_npz
@@ -69,12 +69,7 @@ def read_places(path: Path) -> Places:
 
 def camera_form(path: Path) -> str | None:
     """Which of the four forms a file has, by its content; None for none of them."""
-    try:
-        small = require_file(path).st_size <= _LARGEST_TEXT
-        with open(path, "rb") as handle:
-            head = handle.read(64)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    head, small = first_bytes(path, 64), path.stat().st_size <= _LARGEST_TEXT
     if head[:4] == b"PK\x03\x04":
         return "cameras-npz" if _npz_names(path) >= {"subjects", "translation"} else None
     if small and head.lstrip()[:1] in (b"{", b"[") and b"translation" in path.read_bytes():

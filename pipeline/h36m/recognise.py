@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
-from actionpose.sniff import refuse_no_data, sniff
+from actionpose.sniff import content_of, first_bytes, refuse_no_data
 from pipeline.h36m import motionbert, videopose3d
 from pipeline.h36m.extrinsics import FORMS, camera_form
 from pipeline.pack.benchmark import BenchmarkFile
@@ -43,10 +43,7 @@ def layout_of(path: Path) -> str | None:
     Raises:
         UserError: the file cannot be read.
     """
-    try:
-        content = sniff(path)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    content = content_of(first_bytes(path))
     if content == "empty":
         return "empty"
     if content == "Git LFS pointer":

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from actionpose import isolated
 from actionpose.errors import UserError
 from actionpose.files import require_file
-from actionpose.sniff import refuse_no_data
+from actionpose.sniff import first_bytes, refuse_no_data
 from pipeline.untrusted import arrays, opcodes
 from pipeline.untrusted.npz import NpzError, object_member
 
@@ -229,10 +229,8 @@ class Glimpse:
 def glimpse(path: Path) -> Glimpse | None:
     """The beginning of a pickle, without building anything; None when it does not begin like one."""
     container, texts = "", []
-    require_file(path)
+    handle = io.BytesIO(first_bytes(path, _PEEKED_BYTES))  # of which no reader takes more than is there
     try:
-        with open(path, "rb") as file:
-            handle = io.BytesIO(file.read(_PEEKED_BYTES))  # of which no reader takes more than is there
         if handle.getvalue()[:1] not in (b"\x80", b"(", b"]", b"}", b"c"):
             return None
         for name, value in _instructions(handle):
@@ -240,8 +238,6 @@ def glimpse(path: Path) -> Glimpse | None:
                 container = name.removeprefix("EMPTY_").lower()
             if isinstance(value, str) and len(value) <= _LONGEST_KEY and name not in ("GLOBAL", "PUT", "GET"):
                 texts.append(value)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check the path") from error
     except Exception:  # as above: what cannot be parsed is not a pickle, and nothing has run
         return Glimpse(container=container, texts=tuple(texts)) if texts else None
     return Glimpse(container=container, texts=tuple(texts))
