@@ -92,7 +92,8 @@ class Trainer:
         folder: the run folder.
         about: recipe, data and versions, for checkpoints.
         validate: measures the model, in evaluation mode; None: there is nothing to measure on.
-        settle: puts the model in order for use at the end of each epoch, in evaluation mode, in every process.
+        settle: puts the model in order for use, before it is measured and after the last step, in evaluation mode, in
+            every process.
         finish: the same, once, after the last step.
     """
 
@@ -292,7 +293,9 @@ class Trainer:
             return None
         before = state.step - 1 if state.position else state.step  # what follows this step is still to be done
         due = partial(times_due, before, self.total, self.steps_per_epoch)
-        chores = ((self.settle, due(1)), (self.validate, due(self.stage.eval_every)), (self.finish, due(self.total)))
+        measured = due(self.stage.eval_every) if self.validate else 0
+        last = due(self.total)
+        chores = ((self.settle, measured or last), (self.validate, measured), (self.finish, last))
         clip_s = step_s / self.stage.batch
         return (self.total - state.step) * step_s + sum(c.lasts(clip_s) * times for c, times in chores if c)
 
@@ -331,10 +334,11 @@ class Trainer:
         # A stop does not wait for an evaluation. Resuming does it first, so the best checkpoint is the same.
         state.epoch_open = bool(reason) and (state.position == 0 or done)
         state.finished = done and not state.epoch_open
-        for order, due in ((self.settle, not reason), (self.finish, done and not reason)):
-            if order and due:
+        evaluated = not reason and self.validate and every and (state.epoch % every == 0 or done)
+        for order, due in ((self.settle, evaluated or done), (self.finish, done)):
+            if order and due and not reason:
                 self._between(order)
-        if not reason and self.validate and every and (state.epoch % every == 0 or done):
+        if evaluated:
             best = self._evaluate()
         if best or reason or done:
             self.save(best=best)
