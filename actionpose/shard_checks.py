@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,14 @@ def wrong_in_index(index: Mapping[str, Any]) -> str | None:
         return "it has no summary or no provenance"
     if not isinstance(shards, list):
         return f"shards is {type(shards).__name__}"
-    return next((wrong for n, row in enumerate(shards) if (wrong := _wrong_in_row(n, row)) is not None), None)
+    if (wrong := next(filter(None, map(_wrong_in_row, count(), shards)), None)) is not None:
+        return wrong
+    return _twice("view", views) or _twice("file", [row["file"] for row in shards])
+
+
+def _twice(what: str, names: Sequence[str]) -> str | None:
+    """Clips of a shard that is listed twice would be learned twice."""
+    return next((f"{what} {name!r} is listed twice" for name, n in Counter(names).items() if n > 1), None)
 
 
 def _wrong_in_row(number: int, row: Any) -> str | None:

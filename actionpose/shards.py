@@ -207,7 +207,11 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path} has schema version {str(index.get('version'))[:60]}; this program reads up to {VERSION}",
             "update actionpose, or build the shards again with this version",
         )
-    if index.get("fingerprint") != fingerprint({key: index.get(key) for key in _CONTENT}):
+    try:
+        sound = index.get("fingerprint") == fingerprint({key: index.get(key) for key in _CONTENT})
+    except ValueError:  # NaN or infinity, which JSON does not have
+        sound = False
+    if not sound:
         raise UserError(
             f"{path} is damaged: its content does not have the fingerprint it states",
             "copy the folder again, or delete it and build it again",

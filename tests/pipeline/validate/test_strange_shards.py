@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,27 @@ def test_every_strange_value_in_the_row_of_a_shard_is_found(folder: Path, place:
         (folder / "index.json").write_text(whole)
         change_index(folder, lambda index, value=value: index["shards"][0].update({place: value}))
         assert found(folder, deep=True), value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda index: index["shards"].append(index["shards"][0]), lambda index: index.update(views=["front", "front"])],
+    ids=["a shard", "a view"],
+)
+def test_nothing_is_learned_twice_because_it_is_listed_twice(folder: Path, change: Callable[[dict[str, Any]], None]):
+    change_index(folder, change)
+    with pytest.raises(UserError, match="is listed twice"):
+        ShardSet(folder)
+    assert found(folder)
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999"])
+def test_numbers_that_json_does_not_have_are_damage(folder: Path, value: str):
+    whole = (folder / "index.json").read_text()
+    (folder / "index.json").write_text(re.sub(r'"fps": [\d.]+', f'"fps": {value}', whole))
+    with pytest.raises(UserError, match=r"index\.json is damaged"):
+        ShardSet(folder)
+    assert found(folder)
 
 
 def test_joints_in_another_order_are_not_ours(folder: Path):
