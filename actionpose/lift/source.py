@@ -102,7 +102,7 @@ def open_model(path: Path | None, device: torch.device | str = "cpu", *, with_te
 
 def _fps(data: Mapping[str, Any], benchmark: bool) -> float:
     """The rate of the training motion: as recorded, as the shards say if they are still there, else as usual."""
-    if isinstance(data.get("fps"), int | float):
+    if isinstance(data.get("fps"), int | float) and 0 < data["fps"] <= 1000:
         return float(data["fps"])
     try:
         return float(json.loads((Path(data["folder"]) / "index.json").read_text(encoding="utf-8"))["fps"])

@@ -79,6 +79,9 @@ def load_pose_weights(encoder: PoseEncoder, path: str | os.PathLike[str]) -> Loa
         raise UserError(
             f"{path} does not fit the pose encoder:\n  " + "\n  ".join(lines[:SHOWN] + more), _fitting(state, encoder)
         )
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} holds values that are not finite", "download it again")
     encoder.load_state_dict(state, strict=False)
     return LoadedWeights(path=Path(path), tensors=len(state), fresh=fresh)
 

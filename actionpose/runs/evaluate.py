@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-from actionpose.config import from_dict
 from actionpose.data.batches import detector
 from actionpose.data.samples import motion_samples
 from actionpose.errors import UserError
@@ -21,21 +20,17 @@ from actionpose.evaluate.predictions import Recorder, about_predictions, write_p
 from actionpose.evaluate.result import Result
 from actionpose.jsonl import append_line
 from actionpose.model.action_pose import ActionPose
+from actionpose.model.pretrained import weight_differences
 from actionpose.model.remembered_texts import RememberedTexts
 from actionpose.model.text_encoder import TextEncoder
 from actionpose.progress import say
 from actionpose.runs.folder import CONFIG, RESULTS
 from actionpose.runs.keep import keep_clips
 from actionpose.runs.kept import CLIPS, save_kept
-from actionpose.runs.recipe import Recipe
+from actionpose.runs.recipe import Recipe, check_network, recipe_of
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
 from actionpose.train.runtime import Runtime, seed_all, start
-
-
-def recipe_of(found: checkpoint.Checkpoint) -> Recipe:
-    """The recipe a checkpoint was trained with."""
-    return from_dict(Recipe, found.meta["recipe"], where=str(found.path / checkpoint.META))
 
 
 def load_model(found: checkpoint.Checkpoint, *, with_text: bool = False) -> ActionPose:
@@ -45,11 +40,15 @@ def load_model(found: checkpoint.Checkpoint, *, with_text: bool = False) -> Acti
         UserError: damaged weights, or a text model that is no longer on disk.
     """
     recipe, weights = recipe_of(found), found.weights()
+    check_network(found.path, recipe, weights)
     with_text = with_text and any(name.startswith("text_pool.") for name in weights)
     encoder = _remembered(found, recipe, weights) if with_text else None
     model = ActionPose(recipe.pose, recipe.text if with_text else None, recipe.pooling, encoder)
     wanted = model.state_dict()
-    model.load_state_dict({name: tensor for name, tensor in weights.items() if name in wanted})
+    own = {name: tensor for name, tensor in weights.items() if name in wanted}
+    if lines := weight_differences(own, wanted):
+        raise UserError(f"{found.path} does not fit its own recipe: {lines[0]}", "use another checkpoint of the run")
+    model.load_state_dict(own)
     return model.eval()
 
 
@@ -135,8 +134,8 @@ def _conditions(found: checkpoint.Checkpoint, recipe: Recipe, table: ScoredTable
         "checkpoint": found.path.name,
         "step": found.step,
         "trained_by": found.meta["command"],
-        "pretrained": bool(found.meta["recipe"]["init"]["pose"]),
-        "seed": found.meta["recipe"]["run"]["seed"],
+        "pretrained": bool(recipe_of(found).init.pose),
+        "seed": recipe_of(found).run.seed,
         "flip_tta": recipe.eval.flip_tta,
         "legacy_ts56": True if legacy else None,
         "detections": "stored" if table.stored_2d else recipe.data.detections,

@@ -13,7 +13,7 @@ from actionpose.errors import UserError
 from actionpose.model.action_pose import ActionPose, PosePool, TextPool
 from actionpose.model.pose_encoder import PoseConfig
 from actionpose.model.pretrained import load_pose_weights
-from actionpose.runs.recipe import Recipe
+from actionpose.runs.recipe import Recipe, check_network, recipe_of
 from actionpose.train import checkpoint
 
 
@@ -27,7 +27,7 @@ def with_encoder_of_init(resolved: Resolved[Recipe]) -> Recipe:
     path = Path(recipe.init.pose)
     if not recipe.init.pose or not _is_ours(path):
         return recipe
-    theirs = checkpoint.find(path).meta["recipe"]["pose"]
+    theirs = to_dict(recipe_of(checkpoint.find(path)).pose)
     asked = {k: v for k, v in to_dict(recipe.pose).items() if resolved.origins.get(f"pose.{k}", "default") != "default"}
     wrong = differences({k: theirs.get(k) for k in asked}, asked)
     if wrong:
@@ -46,6 +46,18 @@ def with_encoder_of_init(resolved: Resolved[Recipe]) -> Recipe:
 
 def _is_ours(path: Path) -> bool:
     return path.is_dir() or path.name in (checkpoint.WEIGHTS, checkpoint.META) or not path.exists()
+
+
+def check_init(recipe: Recipe) -> None:
+    """Look at a run's weights that training starts from, before a network of the size it states is built.
+
+    Raises:
+        UserError: no run, damaged, or not of that size.
+    """
+    path = Path(recipe.init.pose)
+    if recipe.init.pose and _is_ours(path):
+        found = checkpoint.find(path, hold=True)
+        check_network(found.path, recipe_of(found), found.weights())
 
 
 def load_init(recipe: Recipe, model: ActionPose, loaded: bool) -> None:

@@ -20,10 +20,11 @@ from actionpose.errors import UserError
 from actionpose.evaluate.embeddings import aligned, held_out_clips, in_words, mean_recall
 from actionpose.evaluate.lifting import held_out, score, summarise
 from actionpose.model.action_pose import ActionPose
+from actionpose.model.pretrained import read_pose_state
 from actionpose.model.text_encoder import MINILM, label_spread
 from actionpose.progress import say, track
 from actionpose.runs.folder import held_run, open_run, write_config
-from actionpose.runs.init import load_init, with_encoder_of_init
+from actionpose.runs.init import check_init, load_init, with_encoder_of_init
 from actionpose.runs.recipe import Recipe
 from actionpose.runs.settle import finishing, settling
 from actionpose.shards import ShardSet
@@ -89,9 +90,23 @@ def plan(command: Command, resolved: Resolved[Recipe], data: Path) -> dict[str, 
         **({"labels": labels} if labels else {}),
         "steps": min(steps, stage.steps) if stage.steps else steps,
         "batch": stage.batch,
-        "starts_from": _there(recipe.init.pose) if recipe.init.pose else "random weights",
+        "starts_from": _first_weights(resolved),
         **({"text_model": text if text == MINILM else _there(text)} if text else {}),
     }
+
+
+def _first_weights(resolved: Resolved[Recipe]) -> str:
+    """Where training would start; what is there is read, since it may not fit.
+
+    Raises:
+        UserError: damaged, or another network.
+    """
+    given = resolved.value.init.pose
+    if given and Path(given).exists():
+        check_init(with_encoder_of_init(resolved))
+        if Path(given).is_file() and Path(given).name not in (checkpoint.WEIGHTS, checkpoint.META):
+            read_pose_state(Path(given))
+    return _there(given) if given else "random weights"
 
 
 def _there(path: str) -> str:
@@ -129,6 +144,8 @@ def train(
         runtime.barrier()
         if not runtime.main:
             found = checkpoint.latest(out) if resume else None
+        if found is None:
+            check_init(recipe)
         table = samples(command, recipe, shards)
         seed_all(recipe.run.seed)
         model, task, texts = build(command, recipe, table, loaded=found is not None)

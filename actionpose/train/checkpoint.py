@@ -116,6 +116,7 @@ def save(
 def _store(path: Path, tensors: Mapping[str, Tensor]) -> None:
     # Clones, since tied or viewed tensors share memory, which the format refuses.
     save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, path)
+    path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors lets nobody else read; a run is shared like its folder
     with open(path, "rb") as handle:
         os.fsync(handle.fileno())
 
@@ -232,8 +233,9 @@ def read(path: Path) -> Checkpoint:
         raise UserError(
             f"{file} has version {meta.get('version')}; this program reads up to {VERSION}", "update actionpose"
         )
-    state, files, recipe = (meta.get(key) for key in ("state", "files", "recipe"))
-    sound = isinstance(state, dict) and isinstance(state.get("step"), int) and isinstance(recipe, dict | None)
+    state, files, recipe, data = (meta.get(key) for key in ("state", "files", "recipe", "data"))
+    sound = isinstance(state, dict) and isinstance(state.get("step"), int)
+    sound = sound and isinstance(recipe, dict | None) and isinstance(data, dict | None)
     if not sound or not isinstance(files, dict) or WEIGHTS not in files:
         raise UserError(f"{file} is damaged: it lacks the state or the files", "use another checkpoint of the run")
     return Checkpoint(path=path, meta=meta)
@@ -246,6 +248,19 @@ def _load(path: Path, meta: Mapping[str, Any]) -> dict[str, Tensor]:
     if sha256_file(path) != meta["files"].get(path.name):
         raise UserError(f"{path} is damaged: its checksum differs from the one in {META}", advice)
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except SafetensorError as error:
         raise UserError(f"{path} is damaged: {error}", advice) from error
+    check_finite(path, tensors)
+    return tensors
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights of which every prediction would be NaN.
+
+    Raises:
+        UserError: a value is not finite.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} holds values that are not finite", "use weights of before they diverged")
