@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -64,16 +64,35 @@ SETTINGS: dict[str, dict[str, str]] = {
     },
 }
 """Option of other toolkits → command → the setting that it is here."""
+_KEPT = "every number is in OUT/log.jsonl, and in OUT/tensorboard where TensorBoard is installed"
+LOGS = {
+    "--log-file": f"what is printed goes to stderr: add `2> FILE`; {_KEPT}",
+    **dict.fromkeys(("--wandb", "--tensorboard", "--logger"), _KEPT),
+}
+"""Option of other toolkits about logs → where they are here."""
 
 
-class Failure(click.ClickException):
+def coloured(text: str, colour: str) -> str:
+    """Text in a colour on terminals, unless NO_COLOR asks for none; elsewhere click takes the colour out."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour)
+
+
+class _Error(click.ClickException):
+    """An error whose first word is red on a terminal."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it."""
+        click.echo(f"{coloured('Error:', 'red')} {self.format_message()}", file=file, err=file is None)
+
+
+class Failure(_Error):
     """A `UserError` on its way to stderr: what is wrong, then the next move. Exit status 1."""
 
     def __init__(self, error: UserError) -> None:
         super().__init__(printable(str(error)))
 
 
-class Bug(click.ClickException):
+class Bug(_Error):
     """Anything else that went wrong. Exit status 1."""
 
     def __init__(self, error: Exception) -> None:
@@ -140,7 +159,11 @@ class Command(click.Command):
 def _advice(option: str, command: str, ctx: click.Context) -> str | None:
     """Where an option of other toolkits went; None for one that nobody knows, or of a program without such settings."""
     homes = SETTINGS.get(option)
-    if homes is None or getattr(ctx.find_root().command, "extra", "") != "train":
+    if getattr(ctx.find_root().command, "extra", "") != "train":
+        return None
+    if option in LOGS:
+        return LOGS[option]
+    if homes is None:
         return None
     if command in homes:
         return f"it is a setting: -o {homes[command]}=VALUE (all of them: --show-config)"

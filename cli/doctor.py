@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actionpose.characters import printable
-from cli.app import Command
+from cli.app import Command, coloured
 from cli.options import PathLike, data_config, dry_run_option, input_options
 from cli.output import command_line, emit, format_option, next_step, note, say, some_failed
 from cli.settings import Settings, config_options
@@ -75,7 +75,7 @@ def _print(found: Diagnosis) -> None:
     width = min(max(shutil.get_terminal_size((110, 40)).columns, 80), 140)
     printed: dict[str, str] = {}
     for finding in found.findings:
-        verdict = click.style(f"{finding.verdict:<9}", fg=_COLOURS[finding.verdict])
+        verdict = coloured(f"{finding.verdict:<9}", _COLOURS[finding.verdict])
         message = printable(_wrapped(f"{finding.item:<16} {finding.message}", width, first=9, rest=26).lstrip())
         click.echo(verdict + message)  # the colour is ours; the rest may hold any characters
         if finding.verdict != "ok" or finding.item == "amass.overrides":

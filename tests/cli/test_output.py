@@ -14,7 +14,7 @@ from actionpose.ablation.settings import AblateRecipe
 from actionpose.config import check_key
 from actionpose.robustness.curves import RobustRecipe
 from actionpose.runs.recipe import Recipe
-from cli.app import SETTINGS
+from cli.app import LOGS, SETTINGS
 from cli.data import main as ap_data
 from cli.output import command_line
 from cli.train import main as ap_train
@@ -64,6 +64,22 @@ def test_an_option_of_other_toolkits_names_the_setting(command: str, option: str
     done = CliRunner().invoke(ap_train, [command, option, "1"])
     assert done.exit_code == 2
     assert f"No such option: {option}; it is a setting: -o {setting}=VALUE" in done.stderr
+
+
+def test_an_option_about_logs_says_where_they_are():
+    for option in LOGS:
+        done = CliRunner().invoke(ap_train, ["pretrain", option, "x"])
+        assert done.exit_code == 2
+        assert "log.jsonl" in done.stderr
+
+
+def test_errors_are_red_on_a_terminal_that_does_not_refuse_colour(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    wrong = ["inspect", "/nowhere"]
+    assert "\x1b[31mError:\x1b[0m there is no /nowhere" in CliRunner().invoke(ap_train, wrong, color=True).stderr
+    assert "\x1b" not in CliRunner().invoke(ap_train, wrong).stderr
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in CliRunner().invoke(ap_train, wrong, color=True).stderr
 
 
 def test_the_settings_named_exist():
