@@ -39,12 +39,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     process id in it keeps two writers of the same file out of each other's way.
 
     Raises:
-        UserError: the folder cannot be written to, or the disk is full. Other errors of the block pass.
+        UserError: the folder cannot be written to, the disk is full, or `path` is a device or a pipe, in whose place a
+            file would come. Other errors of the block pass.
     """
     final = Path(path)
     aside = final.with_name(f".{final.stem}.{os.getpid()}{PARTIAL}{final.suffix}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists() and not final.is_dir():
+            require_file(final, "give a file to write")
         yield aside
         with open(aside, "rb") as handle:
             os.fsync(handle.fileno())
@@ -88,7 +91,7 @@ def require_file(path: str | os.PathLike[str], hint: str = "check the path") -> 
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}", hint) from error
     for is_one, what in _SPECIAL.items():
         if is_one(status.st_mode):
-            raise UserError(f"cannot read {path}: it is {what}, not a file", hint)
+            raise UserError(f"{path} is {what}, not a file", hint)
     return status
 
 

@@ -138,6 +138,10 @@ class Command(click.Command):
             advice = f"-o changes a setting, SECTION.KEY=VALUE; where to write is --out {shlex.quote(file)}"
             raise click.UsageError(f"Missing option '--out'; {advice}", ctx) from None
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence, whole: a list of commands wraps it, where click would cut it off."""
+        return super().get_short_help_str(1000)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the body; failures leave as click errors."""
         try:

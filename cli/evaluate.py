@@ -71,6 +71,9 @@ def evaluate(
     """Measure RUN (its best checkpoint, or one named by its folder) on held-out motions.
 
     Settings are those the run was trained with; -c and -o change them. A line is added to RUN/results.jsonl.
+
+    \b
+    ap-train evaluate runs/finetune --data shards
     """
     if curves:
         run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)

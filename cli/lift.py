@@ -110,6 +110,8 @@ def run(
         raise click.UsageError("--labels belongs to --view of an .npz or .json; of any result: ap-lift actions")
     wanted = read_labels(labels) if labels is not None else []
     chosen = _chosen(options, everybody)
+    if len(keypoints) > 1 and not one_clip(keypoints):
+        _check_names(keypoints, out, format)
     source = open_model(_model(model), device_of(device))
     note(f"model: {source.says}")
     if len(keypoints) == 1 or one_clip(keypoints):
@@ -120,6 +122,14 @@ def run(
         next_step(_made(lifted, out))
         return
     _lift_each(keypoints, source, out, format, chosen)
+
+
+def _check_names(clips: Sequence[Path], folder: Path, format: str | None) -> None:
+    """Raises click.UsageError where the results of two clips would be one file."""
+    taken: dict[Path, Path] = {}
+    for clip in clips:
+        if (other := taken.setdefault(target := _beside(folder, clip, format), clip)) is not clip:
+            raise click.UsageError(f"{other} and {clip} would both be written to {target}; lift them into two folders")
 
 
 def _lift_each(

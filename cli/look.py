@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("path", type=PathLike)
 @click.option("--table", "table", metavar="NAME", help="A manifest inside PATH: motions, clips, pairs, failures, …")
 @click.option(
-    "--where", multiple=True, metavar="CONDITION", help="Rows to show: 'label~walk', 'frames>=60', 'split=val'."
+    "--where", multiple=True, metavar="CONDITION", help="Rows to show: 'label~walk', 'kind=transition', 'split=val'."
 )
 @click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Rows to show at most; 0 for all.")
 @format_option

@@ -51,6 +51,10 @@ def pretrain(**given: Any) -> None:
     """Reconstruct 3D from masked, noisy 2D and align motion with action labels.
 
     Needs shards with labels (`ap-data build-babel`) and a text model (-o text.model=FOLDER, or the recipe `tiny`).
+
+    \b
+    ap-train pretrain -c small --data shards --out runs/pretrain
+    ap-train pretrain --data shards -o text.model=bert-base-uncased -o run.device=cuda --out runs/paper
     """
     _train("pretrain", **given)
 
@@ -61,6 +65,10 @@ def finetune(**given: Any) -> None:
     """Refine the pose encoder on a target dataset, without labels.
 
     --init takes a pretraining run; without it the encoder starts from random weights.
+
+    \b
+    ap-train finetune -c small --data shards --init runs/pretrain --out runs/finetune
+    ap-train finetune -c finetune_h36m --data shards/h36m-b --init latest_epoch.bin --out runs/h36m
     """
     _train("finetune", **given)
 

@@ -172,9 +172,11 @@ def load(path: Path) -> Lifted:
     require_file(path)
     try:
         with open(path, "rb") as handle:
-            text = handle.read(1) in (b"{", b"[")
-        if text:
+            head = handle.read(2)
+        if head[:1] in (b"{", b"["):
             return _from_members(load_json(path), path)
+        if head != b"PK":
+            raise UserError(f"{path} is not a result of `ap-lift run`", "give the file that its -o names")
         return _from_members(npz_arrays(path), path)
     except UserError:
         raise

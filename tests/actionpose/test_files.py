@@ -109,6 +109,15 @@ def test_a_folder_in_place_of_a_file_is_reported_for_the_user_to_fix(tmp_path: P
     assert names(tmp_path) == ["taken"]
 
 
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path):
+    pipe = tmp_path / "pipe.npz"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="is a pipe, not a file"):
+        write_text(pipe, "x")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
 def test_a_file_in_place_of_a_folder_is_reported_for_the_user_to_fix(tmp_path: Path):
     write_text(tmp_path / "file", "")
     for path in ("file/x.txt", "file/deeper/x.txt"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,11 @@ def test_wrong_use_gets_a_sentence(model: Path, clip: Path, tmp_path: Path):
     assert run(clip, "-o", tmp_path / "o.npz", "--model", model, "--all", "--person", 1).exit_code == 2
     missing = run(clip, "-o", tmp_path / "o.npz", "--model", tmp_path / "nowhere")
     assert (missing.exit_code, "there is no " in missing.stderr) == (1, True)
+    (tmp_path / "b").mkdir()
+    twin = shutil.copy(clip, tmp_path / "b")
+    same = run(clip, twin, "-o", tmp_path / "both", "--model", model)
+    assert (same.exit_code, "would both be written to" in same.stderr) == (2, True)
+    assert not (tmp_path / "both").exists()
     picture = tmp_path / "p.json"
     picture.write_bytes(b"\xff\xd8\xff\xe0")
     done = run(picture, "-o", tmp_path / "o.npz", "--model", model)

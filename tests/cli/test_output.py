@@ -16,6 +16,7 @@ from actionpose.robustness.curves import RobustRecipe
 from actionpose.runs.recipe import Recipe
 from cli.app import LOGS, SETTINGS
 from cli.data import main as ap_data
+from cli.lift import main as ap_lift
 from cli.output import command_line
 from cli.train import main as ap_train
 from pipeline.view import summary
@@ -80,6 +81,13 @@ def test_errors_are_red_on_a_terminal_that_does_not_refuse_colour(monkeypatch):
     assert "\x1b" not in CliRunner().invoke(ap_train, wrong).stderr
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in CliRunner().invoke(ap_train, wrong, color=True).stderr
+
+
+@pytest.mark.parametrize("program", [ap_data, ap_train, ap_lift])
+def test_no_list_of_commands_cuts_a_sentence_off(program):
+    done = CliRunner().invoke(program, ["--help"], terminal_width=80)
+    assert done.exit_code == 0
+    assert "..." not in done.stdout.partition("Commands:")[2]
 
 
 def test_the_settings_named_exist():
