@@ -13,6 +13,9 @@ from cli.options import PathLike, budget_option, dry_run_option
 from cli.output import command_line, emit, format_option, loading, next_step, note, some_failed
 from cli.settings import Settings, config_options
 
+SHOWN = 8
+"""Missing cells that are named."""
+
 
 @click.command(cls=Command, kept="finished cells are kept. Continue: the same command with --resume")
 @click.option("--data", type=PathLike, metavar="SHARDS", help="Shard folder with labels, for pretraining.")
@@ -85,8 +88,9 @@ def _end(reason: str, missing: list[str], cells: int, out: Path) -> None:
         next_step(f"all {cells} cells are done; the table is {out}/table.md. Next: {following}")
         return
     why = "the time is up" if reason == "budget" else f"stopped by {reason}"
+    shown = ", ".join([*missing[:SHOWN], *(["…"] if len(missing) > SHOWN else [])])
     next_step(
-        f"{why} with {cells - len(missing)} of {cells} cells done, all saved; missing: {', '.join(missing)}. "
+        f"{why} with {cells - len(missing)} of {cells} cells done, all saved; missing: {shown}. "
         "Continue: the same command with --resume"
     )
     if reason != "budget":
