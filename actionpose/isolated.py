@@ -302,9 +302,6 @@ def _runs(values: Sequence[Any]) -> Iterator[tuple[Any, int]]:
     return ((value, 1) for value in values)
 
 
-# --- back in the caller -----------------------------------------------------------------------
-
-
 class _Decoder:
     """Values from an answer; nothing in it is believed."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ import click
 
 from actionpose.errors import UserError
 from actionpose.version import toolkit_version
-from cli.app import F, Group, given, version_option
-from cli.options import PathLike
+from cli.app import Group, given, version_option
+from cli.options import PathLike, option_group
 from cli.output import emit, format_option, loading, next_step, note, some_failed, write_rows
 
 if TYPE_CHECKING:
@@ -32,43 +32,35 @@ def main() -> None:
     """Lift 2D keypoints of any detector to 3D, and say which actions they show."""
 
 
-def _input_options(body: F) -> F:
-    options: list[Callable[[F], F]] = [
-        click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Joints in the file [default: recognised]."),
-        click.option("--joint-map", type=PathLike, metavar="TOML", help="Map from your joints to Human3.6M's."),
-        click.option("--fps", type=float, metavar="F", help="Frame rate of the film [default: the file's]."),
-        click.option("--image-size", nargs=2, type=float, metavar="W H", help="Width and height of the picture."),
-        click.option(
-            "--units", type=click.Choice(["auto", "pixels", "normalised", "screen"]), default="auto",
-            help="Coordinates: pixels, 0 to 1, or -1 to 1 over the width [default: recognised].",
-        ),
-        click.option("--y", type=click.Choice(["auto", "down", "up"]), default="auto",
-                     help="Where y grows [default: recognised]."),
-        click.option("--person", type=int, metavar="ID", help="Lift this person [default: the most prominent]."),
-        click.option("--all", "everybody", is_flag=True, help="Lift all people."),
-        click.option("--min-confidence", type=float, default=0.1, show_default=True, help="Joints below are hidden."),
-        click.option("--max-gap", type=float, metavar="S", help="Split where a person is missing for longer."),
-    ]  # fmt: skip
-    for option in reversed(options):
-        body = option(body)
-    return body
+_input_options = option_group(
+    click.option("--layout", type=click.Choice(LAYOUT_NAMES), help="Joints in the file [default: recognised]."),
+    click.option("--joint-map", type=PathLike, metavar="TOML", help="Map from your joints to Human3.6M's."),
+    click.option("--fps", type=float, metavar="F", help="Frame rate of the film [default: the file's]."),
+    click.option("--image-size", nargs=2, type=float, metavar="W H", help="Width and height of the picture."),
+    click.option(
+        "--units", type=click.Choice(["auto", "pixels", "normalised", "screen"]), default="auto",
+        help="Coordinates: pixels, 0 to 1, or -1 to 1 over the width [default: recognised].",
+    ),
+    click.option("--y", type=click.Choice(["auto", "down", "up"]), default="auto",
+                 help="Where y grows [default: recognised]."),
+    click.option("--person", type=int, metavar="ID", help="Lift this person [default: the most prominent]."),
+    click.option("--all", "everybody", is_flag=True, help="Lift all people."),
+    click.option("--min-confidence", type=float, default=0.1, show_default=True, help="Joints below are hidden."),
+    click.option("--max-gap", type=float, metavar="S", help="Split where a person is missing for longer."),
+)  # fmt: skip
 
 
-def _model_options(body: F) -> F:
-    options: list[Callable[[F], F]] = [
-        click.option(
-            "--model",
-            type=PathLike,
-            metavar="RUN_OR_FILE",
-            help="A run of ap-train, or a MotionBERT file [default: the shipped model].",
-        ),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-        click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Windows at once."),
-        click.option("--flip/--no-flip", default=True, show_default=True, help="Average with the mirrored input."),
-    ]
-    for option in reversed(options):
-        body = option(body)
-    return body
+_model_options = option_group(
+    click.option(
+        "--model",
+        type=PathLike,
+        metavar="RUN_OR_FILE",
+        help="A run of ap-train, or a MotionBERT file [default: the shipped model].",
+    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Windows at once."),
+    click.option("--flip/--no-flip", default=True, show_default=True, help="Average with the mirrored input."),
+)
 
 
 @main.command()

@@ -33,14 +33,14 @@ INPUT_HELP = {
 }
 
 
-def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+def option_group(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """Several options as one decorator; help shows them in this order."""
     return lambda body: functools.reduce(lambda inner, option: option(inner), reversed(decorators), body)
 
 
 def input_options(*names: str) -> Callable[[F], F]:
     """`--amass`, `--babel`, `--mpi-inf-3dhp`, …: also keys `inputs.…` of a settings file."""
-    return options(*(click.option(f"--{n.replace('_', '-')}", metavar="PATH", help=INPUT_HELP[n]) for n in names))
+    return option_group(*(click.option(f"--{n.replace('_', '-')}", metavar="PATH", help=INPUT_HELP[n]) for n in names))
 
 
 workers_option = click.option(
@@ -76,7 +76,7 @@ def run_options(body: F) -> F:
         )
         return body(*args, run=run, **kwargs)
 
-    decorated = options(
+    decorated = option_group(
         workers_option,
         click.option(
             "--scheduler", default="", metavar="ADDRESS", help="A running Dask scheduler, e.g. tcp://host:8786."

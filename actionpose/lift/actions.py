@@ -201,9 +201,6 @@ def softmax(logits: Floats) -> Floats:
     return power / power.sum(axis=-1, keepdims=True)
 
 
-# --- search -----------------------------------------------------------------------------------
-
-
 def search(clips: Iterable[Embedded], source: LiftModel, text: str, top: int) -> list[dict[str, Any]]:
     """The windows that match a phrase best, no two of which overlap in one clip and person.
 
@@ -253,9 +250,6 @@ def save_embeddings(clips: Sequence[Embedded], path: Path) -> None:
             start_s=np.concatenate([clip.start_s for clip in clips]),
             end_s=np.concatenate([clip.end_s for clip in clips]),
         )
-
-
-# --- heads ------------------------------------------------------------------------------------
 
 
 def open_with_heads(path: Path | None, device: str) -> tuple[LiftModel, str]:

@@ -211,9 +211,6 @@ def box_areas(points: Floats, sure: Floats) -> Floats:
     return np.maximum(side, long[:, None] / 4).prod(axis=1)
 
 
-# --- which of them ----------------------------------------------------------------------------
-
-
 def prominence(frame: Ints, points: Floats, confidence: Floats, track: Ints) -> list[tuple[int, int, float]]:
     """(id, frames, score) of every person, the most prominent first: frames times size times confidence."""
     rows = []

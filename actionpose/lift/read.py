@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from actionpose.errors import UserError
-from actionpose.files import require_file
 from actionpose.lift.collect import DetectedPerson, collect
 from actionpose.lift.detections import Detections, frames_of
 from actionpose.lift.read_arrays import Objects, read_npy, read_npz, read_sleap
 from actionpose.lift.read_json import load_json, openpose_people, read_json
 from actionpose.lift.read_tables import read_table
+from actionpose.sniff import first_bytes
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 OPENPOSE_ENDING = "_keypoints.json"
@@ -46,12 +46,7 @@ def one_clip(paths: Sequence[Path]) -> bool:
 
 
 def _read_file(path: Path, objects: Objects | None) -> Detections:
-    require_file(path)
-    try:
-        with open(path, "rb") as handle:
-            head = handle.read(512)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+    head = first_bytes(path)
     if not head:
         raise UserError(f"{path} is empty", "make it again")
     if head[:6] == b"\x93NUMPY":

@@ -200,9 +200,6 @@ def _columns(values: Floats, source: str) -> tuple[Floats, Floats | None, bool]:
     return values[..., :2], values[..., 2] if width == 3 else None, False
 
 
-# --- files of others --------------------------------------------------------------------------
-
-
 def _videopose3d(path: Path, objects: Objects | None) -> Detections:
     """VideoPose3D's custom data: positions_2d {video: {"custom": [(T, K, 2)]}} and metadata, both Python objects."""
     if objects is None:

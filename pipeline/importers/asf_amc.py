@@ -233,9 +233,6 @@ def _skeleton(bones: dict[str, _Bone], order: list[str]) -> Skeleton:
     return Skeleton(tuple(joints), columns, width)
 
 
-# --- the motion -------------------------------------------------------------------------------
-
-
 def read_amc(path: Path, skeleton: Skeleton, *, degrees: bool | None = None) -> Source:
     """Read a motion of a skeleton; AMC states no rate, so `fps` is None.
 

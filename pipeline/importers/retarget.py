@@ -271,9 +271,6 @@ def _filled(name: str, parent: str, found: dict[str, Floats]) -> Floats:
     return halfway(found[parent], found[above]) if name.startswith("spine") and above else found[parent]
 
 
-# --- what verification needs, while the blocks are in memory ------------------------------------
-
-
 def _add_angles(
     angles: dict[str, float], seen: Placed, turns: list[Floats], mapping: Correspondence, figure: Figure, world: Floats
 ) -> None:

@@ -242,9 +242,6 @@ def _trans(members: _Members, frames: int, notes: list[str]) -> Floats:
     return trans
 
 
-# --- which way is up --------------------------------------------------------------------------
-
-
 def ankles_to_shoulders(places: Floats) -> Floats:
     """(3,) mean over frames of the unit vector from between the ankles to between the shoulders."""
     middle = [

@@ -167,9 +167,6 @@ def _feet(take: CheckedTake) -> TakeCheck:
     return TakeCheck("feet", "ok" if floor.sunk < 0.15 else "warning", floor.shift, sentence)
 
 
-# --- gravity ----------------------------------------------------------------------------------
-
-
 def _gravity(take: CheckedTake) -> TakeCheck:
     falls = flights(take)
     if not falls:

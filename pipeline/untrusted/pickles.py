@@ -197,9 +197,6 @@ def _complaints(path: Path, what: str, source: str) -> Iterator[None]:
         ) from error
 
 
-# --- what came back ---------------------------------------------------------------------------
-
-
 def numbers(value: Any) -> NDArray[Any]:
     """What a file holds in place of an array of numbers, as one.
 
