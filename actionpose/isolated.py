@@ -7,6 +7,7 @@ are checked again, so even a child that was taken over can hand back nothing but
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import math
@@ -29,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.errors import UserError
-from actionpose.files import require_file
+from actionpose.files import HINTS, require_file
 from actionpose.progress import waiting
 
 MAX_NODES = 4_000_000
@@ -45,6 +46,7 @@ AGAIN = "the file is damaged or made to do harm: get it again from where it is p
 
 _DTYPE = re.compile(r"[<>=|]?(?:[biufcSU]\d{1,9}|\?)")
 _ALIGNED = 64
+_UNWRITTEN = 100  # exit status: this, and the number of what the system said
 _LENGTH = 8  # bytes at the end of an answer that give the length of its JSON
 
 
@@ -91,6 +93,9 @@ def call(target: str, path: Path, *args: Any, limits: Limits | None = None) -> A
     with _exchange() as answer:
         with waiting(f"reading {path}"):
             code = _run(request, answer, limits)
+        if code > _UNWRITTEN:  # of this machine, not of the file
+            number = code - _UNWRITTEN
+            raise UserError(f"{path}: what is in it cannot be handed over: {os.strerror(number)}", HINTS[number])
         if code != 0:
             raise UserError(f"{path} is refused: {_words(code, limits)}", AGAIN)
         try:
@@ -108,10 +113,19 @@ def call(target: str, path: Path, *args: Any, limits: Limits | None = None) -> A
 
 
 def _exchange() -> BinaryIO:
-    """A file without a name for the answer: in memory where the system has that."""
+    """A file without a name for the answer: in memory where the system has that.
+
+    Its number is above those of the standard streams, one of which may be closed: the child gets its own.
+    """
     if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("actionpose"), "w+b")
-    return TemporaryFile()
+        first = os.memfd_create("actionpose")
+    else:
+        with TemporaryFile() as file:
+            first = os.dup(file.fileno())
+    try:
+        return os.fdopen(fcntl.fcntl(first, fcntl.F_DUPFD_CLOEXEC, 3), "w+b")
+    finally:
+        os.close(first)
 
 
 def _run(request: Mapping[str, Any], answer: BinaryIO, limits: Limits) -> int:
@@ -189,8 +203,11 @@ def serve(request: Mapping[str, Any], fd: int) -> None:
         text = json.dumps({"limit": str(error)}).encode()
     except Exception as error:  # whatever a strange file brings about is about the file
         text = json.dumps({"limit": f"it cannot be read ({type(error).__name__}: {str(error)[:200]})"}).encode()
-    out.write(text + len(text).to_bytes(_LENGTH, "little"))
-    out.flush()
+    try:
+        out.write(text + len(text).to_bytes(_LENGTH, "little"))
+        out.flush()
+    except OSError as error:
+        os._exit(_UNWRITTEN + error.errno if error.errno in HINTS else 1)
     os._exit(0)  # without taking down what was built: that too can be made slow, or crash
 
 

@@ -94,26 +94,27 @@ def run(
     from actionpose.lift.source import device_of, open_model
     from actionpose.picture.show import check_suffix
 
+    several = len(keypoints) > 1 and not one_clip(keypoints)
     if picture is not None:
         check_suffix(picture)
-        if len(keypoints) > 1 and not one_clip(keypoints):
+        if several:
             raise click.UsageError("--view shows one clip; show several one by one: ap-lift view")
     if labels is not None and (picture is None or format == "motionbert"):
         raise click.UsageError("--labels belongs to --view of an .npz or .json; of any result: ap-lift actions")
     wanted = read_labels(labels) if labels is not None else []
     chosen = _chosen(options, everybody)
-    if len(keypoints) > 1 and not one_clip(keypoints):
+    if several:
         _check_names(keypoints, out, format)
     source = open_model(_model(model), device_of(device))
     note(f"model: {source.says}")
-    if len(keypoints) == 1 or one_clip(keypoints):
-        lifted = _lift_one(keypoints, source, out, format, chosen)
-        if picture is not None:
-            named = _named(out, wanted, model, device) if wanted else []
-            _show(lifted, picture, title=keypoints[0].name, actions=named)
-        next_step(_made(lifted, out))
+    if several:
+        _lift_each(keypoints, source, out, format, chosen)
         return
-    _lift_each(keypoints, source, out, format, chosen)
+    lifted = _lift_one(keypoints, source, out, format, chosen)
+    if picture is not None:
+        named = _named(out, wanted, model, device) if wanted else []
+        _show(lifted, picture, title=keypoints[0].name, actions=named)
+    next_step(_made(lifted, out))
 
 
 def _check_names(clips: Sequence[Path], folder: Path, format: str | None) -> None:

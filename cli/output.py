@@ -121,7 +121,8 @@ def loading(package: str) -> None:
 
 def next_step(text: str) -> None:
     """The last line of a command: what was made, where, and what to type next."""
-    sys.stdout.flush()
+    if sys.stdout is not None:  # it may be closed
+        sys.stdout.flush()
     click.echo(printable(text), err=True)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,37 @@ def test_any_failure_of_a_reader_is_one_sentence_with_the_files_name(file: Path,
     assert "\n" not in caught.value.message
     assert caught.value.hint
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("closed", [(0,), (0, 1, 2)])
+def test_a_file_is_read_whichever_streams_are_closed(file: Path, closed: tuple[int, ...]):
+    code = f"""
+import os
+from pathlib import Path
+for number in {closed}:
+    os.close(number)
+from actionpose.isolated import call
+os._exit(len(call("tests.makers.readers:make_plain", Path({str(file)!r}))))
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == len(readers.make_plain(file))
+
+
+def test_a_limit_of_the_machine_is_not_blamed_on_the_file(file: Path):
+    code = f"""
+import resource
+from pathlib import Path
+from actionpose.errors import UserError
+from actionpose.isolated import call
+resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))
+try:
+    call("tests.makers.readers:make_plain", Path({str(file)!r}))
+except UserError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True).stdout
+    assert str(file) in said
+    assert "ulimit -f" in said
+    assert "harm" not in said
 
 
 def test_a_file_that_takes_long_is_not_read_in_silence(file: Path, monkeypatch, capsys):

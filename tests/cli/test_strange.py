@@ -7,6 +7,8 @@ import os
 import pickle
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,12 @@ def test_what_the_machine_brings_about_is_no_bug(error: Exception, words: str):
     assert result.exit_code == 1
     assert words in result.stderr
     assert "bug" not in result.stderr
+
+
+def test_a_closed_stdout_is_no_bug(shards):
+    words = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "cli.data", "inspect", shards]
+    done = subprocess.run(words, timeout=120, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, "Next:" in done.stderr) == (0, True)
 
 
 def test_what_is_a_bug_is_still_called_one():
