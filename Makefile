@@ -15,7 +15,7 @@ READY := $(VENV)/.ready
 export PATH := $(abspath $(BIN)):$(PATH)
 
 MODEL_BENCHES := $(sort $(wildcard benchmarks/bench_model*.py benchmarks/bench_encoder*.py benchmarks/bench_train*.py \
-	benchmarks/bench_pretrain*.py))
+	benchmarks/bench_lift*.py benchmarks/bench_pretrain*.py))
 DATA_BENCHES := $(filter-out $(MODEL_BENCHES) benchmarks/bench_gpu.py,$(sort $(wildcard benchmarks/bench_*.py)))
 
 .PHONY: help install demo test check format bench bench-data bench-model docs clean clean-demo

@@ -21,8 +21,8 @@ GHOST_COLOUR = "#a3aab2"
 PAPER = "#ffffff"
 
 NOSE, HEAD = JOINT_NAMES.index("nose"), JOINT_NAMES.index("head")
-LIMB_M, JOINT_M, HALO_M, HEAD_SIZE = 0.050, 0.060, 0.018, 1.2
-"""Widths of limbs, joints and the paper-coloured edge around them in metres; the head's in nose-to-head lengths."""
+LIMB_M, JOINT_M, HALO_M, HEAD_M = 0.050, 0.060, 0.018, 0.20
+"""Widths of limbs, joints, the paper-coloured edge around them and the head, in metres."""
 
 FADE, FADE_M = 0.45, 0.45
 """How much of the paper a limb takes on that lies this many metres behind the pelvis."""
@@ -102,8 +102,7 @@ def skeleton(
                    hollow=bool(hollow[joint]), edged=False)  # fmt: skip
     if face:
         middle = points[[NOSE, HEAD], :2].mean(axis=0)
-        reach = HEAD_SIZE * float(np.linalg.norm(points[HEAD] - points[NOSE]))
-        paint.line(np.stack([middle, middle]), depth[[NOSE, HEAD]].mean(), colour or MIDDLE_COLOUR, reach,
+        paint.line(np.stack([middle, middle]), depth[[NOSE, HEAD]].mean(), colour or MIDDLE_COLOUR, HEAD_M * size,
                    hollow=bool(hollow[[NOSE, HEAD]].any()))  # fmt: skip
     return paint.done()
 

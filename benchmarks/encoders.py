@@ -11,8 +11,8 @@ from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 SIZES = {"base": {"dim_feat": 512, "mlp_ratio": 2.0}, "lite": {"dim_feat": 256, "mlp_ratio": 4.0}}
 
 
-def encoder_config(size: str, pairs: int) -> PoseConfig:
-    return PoseConfig(**SIZES[size], depth=pairs, middle=min(3, pairs))
+def encoder_config(size: str, pairs: int, *, class_token: bool = True) -> PoseConfig:
+    return PoseConfig(**SIZES[size], depth=pairs, middle=min(3, pairs), class_token=class_token)
 
 
 def contestants(config: PoseConfig, device: torch.device) -> dict[str, nn.Module]:

@@ -37,12 +37,14 @@ class Pairing:
         kept: its clips.
         other: another run that was measured on the same windows of the same shards; None without one.
         other_kept: its clips.
+        apart: names of runs that kept clips and cannot be compared with the first.
     """
 
     first: Run
     kept: Kept
     other: Run | None = None
     other_kept: Kept | None = None
+    apart: tuple[str, ...] = ()
 
     def means(self) -> tuple[Floats, Floats | None]:
         """MPJPE of every clip for both runs, millimetres."""
@@ -69,7 +71,7 @@ def pairing(runs: Sequence[Run]) -> Pairing | None:
     for run, others in reversed(kept):
         if run is not first and run.task == first.task and _same(clips, others):
             return Pairing(first=first, kept=clips, other=run, other_kept=others)
-    return Pairing(first=first, kept=clips)
+    return Pairing(first=first, kept=clips, apart=tuple(run.name for run, _ in kept if run is not first))
 
 
 def _same(a: Kept, b: Kept) -> bool:
@@ -86,6 +88,8 @@ def prediction_player(runs: Pairing) -> str:
     picked = order if len(order) <= 2 * SHOWN else [*order[:SHOWN], *order[-SHOWN:]]
     scenes = [clip_data(_scene(runs, clip)) for clip in picked]
     against = f" The second figure is {runs.other.name}'s prediction for the same input." if runs.other else ""
+    if runs.apart:
+        against = f" Not compared with {', '.join(runs.apart)}: another kind of training, or other clips were kept."
     what = "where it is best and worst against the other run" if runs.other else "its best and its worst"
     return (
         f'<p class="note">Predictions of {text(runs.first.name)} in colour on the true poses in grey: {what}, of '

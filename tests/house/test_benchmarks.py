@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import sys
@@ -50,6 +51,26 @@ def test_the_textbook_form_is_the_same_function_with_the_same_weights(bench, tok
             assert two is None
         else:
             torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
+
+
+def test_the_textbook_form_gives_what_motionberts_own_code_gave(bench):
+    with np.load(ROOT / "tests" / "golden" / "motionbert_dstformer.npz", allow_pickle=False) as file:
+        arrays = dict(file.items())
+    theirs = ast.literal_eval(str(arrays["config"]))
+    same = {
+        "heads": "num_heads",
+        "max_frames": "maxlen",
+        **{n: n for n in ("dim_feat", "dim_rep", "depth", "mlp_ratio")},
+    }
+    config = PoseConfig(**{ours: type(PoseConfig.__dataclass_fields__[ours].default)(theirs[name])
+                           for ours, name in same.items()}, class_token=False)  # fmt: skip
+    textbook = bench("textbook").TextbookEncoder(config)
+    weights = {n.removeprefix("weights/"): torch.from_numpy(a) for n, a in arrays.items() if n.startswith("weights/")}
+    textbook.load_state_dict(weights)
+    with torch.no_grad():
+        _, poses, rep = textbook(torch.from_numpy(arrays["input"]))
+    np.testing.assert_allclose(poses, arrays["output"], atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(rep, arrays["representation"], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
