@@ -16,7 +16,11 @@ from pipeline.importers.source import MAX_FRAMES, MAX_JOINTS, MAX_VALUES, Joint,
 _LONGEST_LINE = 10_000
 _MAX_DEPTH = 200
 _BLOCK = 1 << 20
-_USUAL_RATES = (30.0, 60.0, 120.0, 25.0, 50.0, 100.0, 24.0, 240.0, 250.0, 200.0, 90.0, 150.0)
+_NTSC = 1000 / 1001
+_USUAL_RATES = (
+    *(30.0, 60.0, 120.0, 25.0, 50.0, 100.0, 24.0, 240.0, 250.0, 200.0, 90.0, 150.0),
+    *(30.0 * _NTSC, 60.0 * _NTSC, 24.0 * _NTSC, 120.0 * _NTSC),
+)
 _CHANNEL = re.compile(r"([XYZxyz])(position|rotation)", re.IGNORECASE)
 
 
@@ -88,8 +92,9 @@ def _hierarchy(lines: _Lines) -> tuple[tuple[Joint, ...], int]:
         if key == "MOTION":
             break
         if key in ("ROOT", "JOINT", "END"):
-            joints.append(_new_joint(lines, words, joints, open_joints, names))
-            if lines.next() != ["{"]:
+            braced = words[-1] == "{"  # some exporters open the brace in the same line
+            joints.append(_new_joint(lines, words[:-1] if braced else words, joints, open_joints, names))
+            if not braced and lines.next() != ["{"]:
                 raise lines.wrong(f"no brace opens {joints[-1].name}")
             open_joints.append(len(joints) - 1)
         elif key == "OFFSET" and open_joints:

@@ -245,7 +245,7 @@ def _label(feat_p: str, label: TableLabel) -> Json:
         "raw_label": label.text,
         "proc_label": tidy(label.text),
         "seg_id": str(uuid.uuid5(_NAMESPACE, f"{feat_p}:{label.line}:{label.text}")),
-        "act_cat": list(label.categories) or None,
+        "act_cat": list(label.categories),
     }
 
 

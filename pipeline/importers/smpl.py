@@ -25,7 +25,7 @@ from pipeline.untrusted.pickles import load_pickle, numbers
 
 POSE_WIDTH = 156
 _MAX_PICKLE_BYTES = 1_000_000_000
-_POSES = ("poses", "smpl_poses", "pose", "fullpose", "full_pose")
+_POSES = ("poses", "smpl_poses", "pose", "fullpose", "full_pose", "pose_aa", "thetas")
 _ROOT, _BODY_POSE = ("root_orient", "global_orient"), ("pose_body", "body_pose")
 _TRANS = ("trans", "smpl_trans", "transl", "translation")
 _AMASS_RATE = ("mocap_framerate", "mocap_frame_rate")
@@ -68,9 +68,11 @@ def read_smpl(path: Path, figure: Figure, *, up: str = "") -> SmplMotion:
     trans = _trans(members, len(poses), notes)
     aist = members.has("smpl_scaling")
     if aist:
-        scaling = float(members.get(("smpl_scaling",)).reshape(-1)[0])
-        if not 1e-3 < scaling < 1e4:
-            raise ItemError("malformed", f"{path.name}: smpl_scaling is {scaling:g}")
+        scalings = members.get(("smpl_scaling",)).reshape(-1)
+        scaling = float(scalings[0])
+        if not 1e-3 < scaling < 1e4 or np.ptp(scalings) > 1e-3 * scaling:
+            span = f"{scalings.min():g}" + (f" to {scalings.max():g}" if np.ptp(scalings) else "")
+            raise ItemError("malformed", f"{path.name}: smpl_scaling is {span}, not one positive number for the take")
         trans = trans / scaling
         notes.append(f"AIST++: trans divided by smpl_scaling {scaling:.4g}")
     if not up:
@@ -141,6 +143,13 @@ class _Members:
                 raise ItemError("not finite", f"{self.path.name}: {name} is empty, not finite, or has huge numbers")
         return array
 
+    def other_path(self) -> str:
+        """A member that may be the path where none of the usual names is there; EasyMocap's Rh and Th in any case."""
+        odd = sorted(self._names & {"Rh", "Th"})
+        if not self.has(*_TRANS):
+            odd += sorted(name for name in self._names if "trans" in name.lower())
+        return odd[0] if odd else ""
+
     def gender(self) -> str:
         """The stated gender, empty when there is none that we know."""
         if not self.has("gender"):
@@ -187,7 +196,9 @@ def _poses(members: _Members) -> tuple[Floats, str, list[str]]:
 
 
 def _flat(members: _Members, array: Floats) -> Floats:
-    """(T, 3 J) axis-angle from that, from (T, J, 3), or from rotation matrices (T, J, 3, 3)."""
+    """(T, 3 J) axis-angle from that, from (1, T, 3 J), (T, J, 3), or from rotation matrices (T, J, 3, 3)."""
+    if array.ndim == 3 and len(array) == 1 and array.shape[2] > 3:
+        array = array[0]
     if array.ndim == 4 and array.shape[2:] == (3, 3):
         if np.abs(array @ array.swapaxes(2, 3) - np.eye(3)).max() > 1e-2:
             raise ItemError("malformed", f"{members.path.name}: its 3 x 3 matrices are not rotations")
@@ -233,10 +244,17 @@ def _betas(members: _Members, kind: str) -> Floats:
 
 
 def _trans(members: _Members, frames: int, notes: list[str]) -> Floats:
+    if other := members.other_path():
+        raise ItemError(
+            "no SMPL motion",
+            f"{members.path.name}: '{other}' may be the path, but not as SMPL means it; store it as trans, in metres",
+        )
     if not members.has(*_TRANS):
         notes.append("no translation in the file: the pelvis stays in place")
         return np.zeros((frames, 3))
     trans = members.get(_TRANS)
+    if trans.shape in ((frames, 1, 3), (1, frames, 3)):
+        trans = trans.reshape(frames, 3)
     if trans.shape != (frames, 3):
         raise ItemError("wrong width", f"{members.path.name}: trans has shape {trans.shape}, not ({frames}, 3)")
     return trans

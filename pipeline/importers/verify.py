@@ -30,6 +30,8 @@ LARGEST_ANGLE = 25.0
 GRAVITY = (7.0, 12.5)
 """m/s²: what jumps of real takes give, scale and the guess at the centre of mass included."""
 _HALF_RATE, _DOUBLE_RATE = (1.6, 3.4), (28.0, 52.0)
+_FASTEST_PATH, _FARTHEST_FLOOR = 15.0, 30.0
+"""Metres per second of the pelvis, and metres between planted feet and the file's zero: no person, but centimetres."""
 _OFF_FLOOR = 0.05
 _FLIGHT_S = 0.1
 _FLIGHT_FRAMES = 8
@@ -82,7 +84,7 @@ class CheckedTake:
 
 def verify(take: CheckedTake) -> list[TakeCheck]:
     """All checks, in a fixed order."""
-    checks: tuple[Callable[[CheckedTake], TakeCheck], ...] = (_motion, _bones, _up, _sides, _feet, _gravity)
+    checks: tuple[Callable[[CheckedTake], TakeCheck], ...] = (_motion, _path, _bones, _up, _sides, _feet, _gravity)
     return [check(take) for check in checks]
 
 
@@ -115,6 +117,19 @@ def _motion(take: CheckedTake) -> TakeCheck:
     if reach < STILLEST:
         return TakeCheck("motion", "rejected", reach, "nothing moves")
     return TakeCheck("motion", "ok", reach, f"joints move by up to {reach:.2f} m")
+
+
+def _path(take: CheckedTake) -> TakeCheck:
+    pelvis = take.places[:, 0]
+    speed = (
+        float(np.percentile(np.linalg.norm(np.diff(pelvis, axis=0), axis=1) * take.fps, 95)) if len(pelvis) > 1 else 0
+    )
+    height = float(np.median(pelvis[:, 2])) - take.floor.shift
+    sentence = f"the pelvis is {height:.1f} m above the source's zero and moves at up to {speed:.1f} m/s"
+    if speed > _FASTEST_PATH or abs(height) > _FARTHEST_FLOOR:
+        sentence += ": the path is not in metres, or not in the unit of the bones (centimetres?)"
+        return TakeCheck("path", "rejected", speed, sentence)
+    return TakeCheck("path", "ok", speed, sentence)
 
 
 def _bones(take: CheckedTake) -> TakeCheck:

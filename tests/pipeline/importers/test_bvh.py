@@ -72,7 +72,16 @@ def test_a_joint_with_positions_of_its_own_moves_by_them(tmp_path: Path):
     assert np.allclose(seen.places[1], [[8, 10, 12]])
 
 
+def test_a_brace_may_stand_in_the_line_of_its_joint(tmp_path: Path):
+    plain = read_bvh(written(tmp_path, SMALL))
+    braced = re.sub(r"(ROOT|JOINT|End) (\S+)\n\s*\{", r"\1 \2 {", SMALL)
+    assert braced.count("\n") == SMALL.count("\n") - 3
+    take = read_bvh(written(tmp_path, braced))
+    assert (take.joints, take.values.tolist()) == (plain.joints, plain.values.tolist())
+
+
 RATES = {
+    **{"0.033367": 29.97003, "0.0334": 29.97003, "0.016683": 59.94006, "0.0417083": 23.976024, "0.0417": 24},
     **{"0.0333333": 30, "0.033": 30, "0.008333": 120, "0.0083": 120, "0.016667": 60, "0.04": 25},
     **{"0.0100000": 100, "0.0125": 80, "0": None, "0.0": None, "-1": None, "nan": None},
     **{"inf": None, "1e-30": None, "33.3": None, "fast": None},

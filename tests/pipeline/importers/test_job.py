@@ -81,7 +81,7 @@ def test_the_manifest_has_every_file_with_what_was_found_or_why_not(captured: Pa
     }
     good = found["01_01.bvh"]
     assert good["skeleton"] == "cgspeed"
-    assert {check["check"] for check in good["checks"]} == {"motion", "bones", "up", "sides", "feet", "gravity"}
+    assert {check["check"] for check in good["checks"]} == {"motion", "path", "bones", "up", "sides", "feet", "gravity"}
     assert (good["fps"], good["fps_from"], good["label"]) == (60.0, "file", "jump, balance")
     assert good["sha256"].startswith("sha256:")
     assert "left_collar" in good["filled"]

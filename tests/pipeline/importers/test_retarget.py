@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,45 @@ def test_motion_is_recovered_from_asf_and_amc_with_their_own_axes(tmp_path: Path
     take = import_file(write_asf_amc(tmp_path, person), FIGURE, Options())
     assert (take.kind, take.skeleton, take.fps, take.fps_from) == ("ASF/AMC", "cmu_asf", 120.0, "table cmu_asf")
     assert distances(take, person).max() < 0.5
+
+
+PUBLISHED = {
+    # name of the table: order of the angles, frame time, and whether its names need --skeleton
+    "lafan1": ("ZYX", "0.033333", False),
+    "xsens": ("YXZ", "0.016667", False),
+    "100style": ("YXZ", "0.016667", True),
+    "cmu_motionbuilder": ("ZYX", "0.008333", False),
+    "mixamo": ("ZYX", "0.033333", False),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_motion_is_recovered_in_the_conventions_of_published_files(tmp_path: Path, name: str):
+    order, frame_time, named = PUBLISHED[name]
+    person = jumper(fps=1 / float(frame_time))
+    vectors = person.poses.reshape(-1, 22, 3).copy()
+    if name == "cmu_motionbuilder":
+        vectors[:, NUMBER["neck"]] = 0  # half-way between two joints, which the maker leaves out
+    person = replace(person, poses=vectors.reshape(len(vectors), -1))
+    path = write_bvh(tmp_path / "05_01.bvh", person, name, order=order, frame_time=frame_time)
+    take = import_file(path, FIGURE, Options(table=tables()[name] if named else None))
+    assert take.skeleton == name
+    assert distances(take, person).max() < 0.5
+
+
+@pytest.mark.parametrize("prefix", ["mixamorig1:", "mixamorig_", "Armature|mixamorig:", "Actor01_"])
+def test_namespaces_of_any_exporter_do_not_matter(tmp_path: Path, prefix: str):
+    person = jumper(1.0)
+    take = import_file(write_bvh(tmp_path / "a.bvh", person, prefix=prefix), FIGURE, Options())
+    assert take.skeleton == "mixamo"
+    assert distances(take, person).max() < 0.5
+
+
+def test_end_sites_may_be_missing(tmp_path: Path):
+    person = jumper(1.0)
+    text = bvh_text(person, build_of(tables()["mixamo"]))
+    (tmp_path / "a.bvh").write_text(re.sub(r"\s*End Site\s*\{[^}]*\}", "", text))
+    assert distances(import_file(tmp_path / "a.bvh", FIGURE, Options()), person).max() < 0.5
 
 
 def test_figures_with_the_same_names_are_distinguished_by_their_rest_pose(tmp_path: Path):

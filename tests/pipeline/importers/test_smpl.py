@@ -156,3 +156,40 @@ def test_a_cut_npz_is_refused(tmp_path: Path):
     with pytest.raises(ItemError) as caught:
         import_file(path, FIGURE, Options())
     assert caught.value.reason == "damaged"
+
+
+@pytest.mark.parametrize(
+    ("poses", "trans"),
+    [
+        (widened(72)[None], PERSON.trans[None]),
+        (widened(72), PERSON.trans[:, None]),
+        (widened(72).reshape(-1, 24, 3), PERSON.trans),
+    ],
+)
+def test_an_axis_of_length_one_does_not_matter(tmp_path: Path, poses: np.ndarray, trans: np.ndarray):
+    take = import_file(saved(tmp_path / "a.npz", pose_aa=poses, transl=trans, fps=60), FIGURE, Options())
+    assert np.abs(joint_places(FIGURE, take.poses, take.trans) - PLACES).max() < 1e-9
+
+
+@pytest.mark.parametrize("unit", [100.0, 1000.0])
+def test_a_path_that_is_not_in_metres_is_refused(tmp_path: Path, unit: float):
+    path = saved(tmp_path / "a.npz", poses=widened(72), trans=PERSON.trans * unit, fps=60)
+    with pytest.raises(ItemError, match="not in metres"):
+        import_file(path, FIGURE, Options())
+
+
+@pytest.mark.parametrize("names", [("Rh", "Th"), ("root_trans_offset",), ("trans_cam",)])
+def test_a_path_of_another_meaning_is_not_dropped_in_silence(tmp_path: Path, names: tuple[str, ...]):
+    others = {name: PERSON.trans for name in names}
+    path = saved(tmp_path / "a.npz", poses=widened(72), fps=60, **others)
+    with pytest.raises(ItemError, match="may be the path"):
+        import_file(path, FIGURE, Options())
+
+
+def test_a_scaling_that_changes_within_a_take_is_refused(tmp_path: Path):
+    poses, trans = y_up()
+    path = tmp_path / "a.pkl"
+    content = {"smpl_poses": poses, "smpl_trans": trans, "smpl_scaling": np.linspace(90, 95, len(poses))}
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(ItemError, match="90 to 95, not one positive number"):
+        import_file(path, FIGURE, Options())
