@@ -172,9 +172,12 @@ def load_text_encoder(config: TextConfig) -> TextEncoder:
                 output_loading_info=True,
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # tokenizers and safetensors have errors of their own kinds
+            other_sizes = "its weights have other sizes than its config.json states"
             raise UserError(
-                f"cannot read the text model in {folder}: {error}",
+                f"cannot read the text model in {folder}: {other_sizes if 'mismatched' in str(error) else error}",
                 "the folder needs config.json, model.safetensors or pytorch_model.bin, and a tokenizer",
             ) from error
     bert, report = loaded
@@ -191,7 +194,9 @@ def _pickled_weights(folder: Path) -> State | None:
     pickled = folder / "pytorch_model.bin"
     if (folder / "model.safetensors").is_file() or not pickled.is_file():
         return None
-    return stored_state(pickled)
+    if not (tensors := stored_state(pickled)):
+        raise UserError(f"{pickled} holds no tensors", "choose a complete BERT checkpoint")
+    return tensors
 
 
 def model_folder(model: str) -> Path:

@@ -96,10 +96,9 @@ def _readable() -> Iterator[None]:
         if error.errno is None:  # bz2's word for a damaged stream
             raise NpzError(str(error)) from error
         raise
-    except (
-        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
-        *(RuntimeError, ValueError, OverflowError, IndexError),
-    ) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError) as error:
+        raise NpzError(f"damaged or cut short: {str(error) or type(error).__name__}") from error
+    except (RuntimeError, ValueError, OverflowError, IndexError) as error:
         raise NpzError(str(error) or type(error).__name__) from error
 
 

@@ -167,10 +167,9 @@ def unpickle_member(path: Path, member: str, spare: int = 1 << 30) -> Any:
                 raise NpzError(f"{member} unpacks to more than {most:,} bytes")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
-    except (
-        *(NpzError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
-        *(EOFError, NotImplementedError, RuntimeError),
-    ) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise UserError(f"{path} is damaged or cut short: {error}", "download it again") from error
+    except (NpzError, KeyError, ValueError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{path} cannot be read: {error}", "download it again, or save it with numpy.savez") from error
     with _complaints(path, "plain arrays", ""):
         opcodes.check(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import struct
 import warnings
 
 import pytest
@@ -138,6 +139,38 @@ def test_folders_that_hold_something_else_are_refused(folder, tmp_path):
     with pytest.raises(UserError, match=r"4 layers") as caught:
         load(folder, layers=6)
     assert caught.value.hint == "-o text.layers=4"
+
+
+STRANGE = {
+    "a vocabulary that is no text": ("vocab.txt", b"\xff\xfe\0", "cannot read the text model"),
+    "a tokenizer nested without end": ("tokenizer.json", b"[" * 100_000, "cannot read the text model"),
+    "a configuration nested without end": ("config.json", b"[" * 100_000, "config.json cannot be read"),
+    "a list for a configuration": ("config.json", b"[]", "config.json cannot be read"),
+    "weights of 10^12 numbers": (
+        "model.safetensors",
+        struct.pack("<Q", 66) + b'{"a": {"dtype": "F32", "shape": [1000000000000], "data_offsets": ['.ljust(66),
+        "cannot read the text model",
+    ),
+    "weights with a header of 2^60 bytes": ("model.safetensors", struct.pack("<Q", 1 << 60), "header too large"),
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_damaged_file_of_a_text_model_is_a_sentence(folder, tmp_path, what):
+    name, content, words = STRANGE[what]
+    shutil.copytree(folder, tmp_path / "bert")
+    (tmp_path / "bert" / name).write_bytes(content)
+    with pytest.raises(UserError, match=words) as error:
+        load_text_encoder(TextConfig(model=str(tmp_path / "bert"), layers=1))
+    assert str(tmp_path / "bert") in error.value.message
+
+
+def test_sizes_that_the_weights_do_not_have_are_not_built(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "bert")
+    config = json.loads((tmp_path / "bert/config.json").read_text())
+    (tmp_path / "bert/config.json").write_text(json.dumps({**config, "vocab_size": 10**12}))
+    with pytest.raises(UserError, match=r"other sizes than its config\.json states"):
+        load_text_encoder(TextConfig(model=str(tmp_path / "bert"), layers=1))
 
 
 def test_incomplete_weights_are_refused(folder, tmp_path):
