@@ -93,9 +93,9 @@ def call(target: str, path: Path, *args: Any, limits: Limits | None = None) -> A
     with _exchange() as answer:
         with waiting(f"reading {path}"):
             code = _run(request, answer, limits)
-        if code > _UNWRITTEN:  # of this machine, not of the file
-            number = code - _UNWRITTEN
-            raise UserError(f"{path}: what is in it cannot be handed over: {os.strerror(number)}", HINTS[number])
+        if hint := HINTS.get(code - _UNWRITTEN):  # of this machine, not of the file
+            words = os.strerror(code - _UNWRITTEN)
+            raise UserError(f"{path}: what is in it cannot be handed over: {words}", hint)
         if code != 0:
             raise UserError(f"{path} is refused: {_words(code, limits)}", AGAIN)
         try:

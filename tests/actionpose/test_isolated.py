@@ -130,6 +130,12 @@ def test_values_may_be_nested_40_deep_and_no_deeper(file: Path):
         call("tests.makers.readers:make_nested", file, 41)
 
 
+@pytest.mark.parametrize("status", [1, 99, 100, 199, 255])
+def test_whatever_a_child_ends_with_is_a_sentence(file: Path, status: int):
+    with pytest.raises(UserError, match=rf"the process that reads it failed \(status {status}\)"):
+        call("tests.makers.readers:end_with", file, status)
+
+
 def test_what_a_reader_started_ends_with_it(file: Path):
     status = Path("/proc") / str(call("tests.makers.readers:start_another", file)) / "status"
     if not Path("/proc/self/status").is_file():

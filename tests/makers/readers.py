@@ -30,6 +30,10 @@ def leave(path: Path) -> None:
     os._exit(0)  # without an answer
 
 
+def end_with(path: Path, status: int) -> None:
+    os._exit(status)
+
+
 def raise_something(path: Path) -> None:
     raise ZeroDivisionError("of no use")
 
