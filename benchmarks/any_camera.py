@@ -123,13 +123,18 @@ def errors(clips: list[np.ndarray], how: Filmed, source: LiftModel) -> tuple[flo
     return float(mean[0]), float(mean[1])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def asked_for(about: str, what: str, many: int) -> argparse.Namespace:
+    """Shards, a run (without one: the shipped model), a split, and how many of what."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("run", type=Path, nargs="?")
-    parser.add_argument("--windows", type=int, default=30)
+    parser.add_argument(f"--{what}", type=int, default=many)
     parser.add_argument("--split", default="val")
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = asked_for(__doc__, "windows", 30)
     torch.set_num_threads(1)
     source = open_model(asked.run)
     clips = clips_of(ShardSet(asked.shards), asked.split, asked.windows)

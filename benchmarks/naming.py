@@ -10,9 +10,7 @@ the shipped model.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +20,7 @@ from actionpose.lift.run import read
 from actionpose.lift.source import LiftModel
 from actionpose.lift.understand import LiftOptions
 from actionpose.shards import ShardSet
-from benchmarks.any_camera import FPS, FRAMES, USUAL, film
+from benchmarks.any_camera import FPS, FRAMES, USUAL, asked_for, film
 
 Named = tuple[np.ndarray, set[str]]
 """(T, 17, 3) world frames, and the phrases that are right."""
@@ -83,12 +81,7 @@ def occurring(clips: list[Named]) -> Counter[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("shards", type=Path)
-    parser.add_argument("run", type=Path, nargs="?")
-    parser.add_argument("--clips", type=int, default=300)
-    parser.add_argument("--split", default="val")
-    asked = parser.parse_args()
+    asked = asked_for(__doc__, "clips", 300)
     torch.set_num_threads(1)
     source, _ = open_with_heads(asked.run, "cpu")
     labels = known_labels(source)

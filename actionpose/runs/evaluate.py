@@ -127,6 +127,7 @@ def evaluate(
 
 
 def _conditions(found: checkpoint.Checkpoint, recipe: Recipe, table: ScoredTable) -> dict[str, Any]:
+    trained = recipe_of(found)
     legacy = recipe.eval.legacy_ts56 and table.cut.protocol.name == "3dhp"
     return {
         "fingerprint": table.shards.fingerprint,
@@ -134,8 +135,8 @@ def _conditions(found: checkpoint.Checkpoint, recipe: Recipe, table: ScoredTable
         "checkpoint": found.path.name,
         "step": found.step,
         "trained_by": found.meta["command"],
-        "pretrained": bool(recipe_of(found).init.pose),
-        "seed": recipe_of(found).run.seed,
+        "pretrained": bool(trained.init.pose),
+        "seed": trained.run.seed,
         "flip_tta": recipe.eval.flip_tta,
         "legacy_ts56": True if legacy else None,
         "detections": "stored" if table.stored_2d else recipe.data.detections,

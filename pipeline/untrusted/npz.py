@@ -71,7 +71,7 @@ def open_npz(path: Path) -> Iterator[Npz]:
         NpzError: see there; also while members are read inside the block.
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as handle, _readable():
+    with open(path, "rb") as handle, readable():
         magic = handle.read(6)
         if magic == b"\x93NUMPY":
             raise NpzError("one bare array, not an npz")
@@ -82,7 +82,7 @@ def open_npz(path: Path) -> Iterator[Npz]:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
     """Every way in which zipfile and its decompressors complain about bytes, as one."""
     try:
         yield
@@ -251,5 +251,5 @@ def object_member(member: IO[bytes], name: str) -> bool:
     Raises:
         NpzError: no header that numpy writes.
     """
-    with _readable():
+    with readable():
         return _header(member, name).dtype.hasobject
