@@ -266,7 +266,7 @@ class Trainer:
         self.log.steps(
             {
                 "step": state.step,
-                "epoch": state.epoch,
+                "epoch": (state.step - 1) // self.steps_per_epoch,  # of the last step; the next one's may be another
                 "losses": {"total": math.fsum(means[: len(losses)]), **dict(zip(losses, means, strict=False))},
                 "report": dict(zip(report, means[len(losses) :], strict=True)),
                 **({"gradients": {k: float(v) for k, v in meter.gradients.items()}} if meter.gradients else {}),

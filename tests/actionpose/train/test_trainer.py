@@ -220,6 +220,12 @@ def test_the_learning_rate_decays_once_an_epoch_and_warms_up(shards, tmp_path):
     assert {row["epoch"] for row in rows} == {0, 1, 2}
 
 
+def test_the_last_log_line_is_of_the_last_epoch_whatever_the_interval(shards, tmp_path):
+    train("finetune", recipe("finetune.epochs=2", "run.log_every=1000"), shards, tmp_path / "run")
+    rows = [row for row in read_lines(tmp_path / "run" / "log.jsonl") if "losses" in row]
+    assert [row["epoch"] for row in rows] == [0, 1]  # a line for each epoch: each was measured and saved
+
+
 def test_impossible_schedules_are_refused():
     for wrong in ({"epochs": 0}, {"lr": 0.0}, {"decay": 1.5}, {"steps": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
