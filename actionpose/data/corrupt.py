@@ -265,7 +265,7 @@ def _masked(valid_BT: Tensor, drawn: _Drawn, config: CorruptConfig) -> tuple[Ten
     return masked, kind_B
 
 
-@torch.compiler.assume_constant_result
+@rng.constant_when_compiled
 def _edges(*shares: float) -> list[float]:
     """Where the kinds of mask end on the line from 0 to 1, summed in float32 as they are compared."""
     edges: list[float] = np.cumsum(np.array(shares, dtype=np.float32), dtype=np.float32).tolist()

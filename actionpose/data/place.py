@@ -11,7 +11,6 @@ Shape letters: T frames, B bones.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, percentile_filter
 
 from actionpose.arrays import Floats
 from actionpose.skeleton import BONE_METRES, JOINT_NAMES, ROOT
@@ -51,6 +50,9 @@ def sizes_of(points: Floats, confidence: Floats, rate: float) -> Floats:
         confidence: (T, 17), 0 where hidden.
         rate: frames a second.
     """
+    # Every command imports this module, few measure sizes, and scipy.ndimage takes half a second.
+    from scipy.ndimage import gaussian_filter1d, percentile_filter
+
     each = _frame_sizes(points, confidence)
     seen = np.isfinite(each)
     if not seen.any():

@@ -13,9 +13,14 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Two's complement forms of SplitMix64's unsigned constants (Steele, Lea and Flood, 2014).
 _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -54,11 +59,19 @@ def keys(seed: int, epoch: int, sample_id_B: Tensor) -> Tensor:
     return _mix(sample_id_B + _wrapped(shared + _GAMMA))
 
 
+def constant_when_compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark what a compiled graph may keep as a constant: `torch.compiler.assume_constant_result`, but that
+    imports the compiler, which takes longer than the rest of a command's start.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
 Streams = tuple[tuple[int, tuple[int, ...]], ...]
 """(stream, shape) of each of several draws."""
 
 
-@torch.compiler.assume_constant_result
+@constant_when_compiled
 def _layout(streams: Streams, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Constants of a joint draw, made once per device: each stream's offset, and each word's stream and counter."""
     return _make_layout(streams, device)

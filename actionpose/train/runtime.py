@@ -154,7 +154,8 @@ def start(config: RunConfig) -> Iterator[Runtime]:
         torch.set_float32_matmul_precision("high")
     if config.deterministic:  # cuBLAS reads it when it is first used, and refuses to work deterministically without
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.deterministic, warn_only=False)
+    if config.deterministic != torch.are_deterministic_algorithms_enabled():  # seconds: it imports torch's compiler
+        torch.use_deterministic_algorithms(config.deterministic, warn_only=False)
     if world > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world)
     try:

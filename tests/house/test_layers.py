@@ -240,6 +240,17 @@ print("LOADED", *sys.modules)
     assert set(loaded.split()) & HEAVY == set()
 
 
+def test_no_command_waits_for_a_compiler_that_it_does_not_use():
+    # torch's compiler takes longer to import than everything else together.
+    code = """
+import sys
+import actionpose.lift.actions, actionpose.runs.evaluate, actionpose.train.runtime
+with actionpose.train.runtime.start(actionpose.train.runtime.RunConfig()):
+    print(*sys.modules)
+"""
+    assert {"torch._dynamo", "torch._inductor", "transformers", "scipy.ndimage"} & set(fresh(code).split()) == set()
+
+
 # --- names that others could claim ------------------------------------------------------------
 
 

@@ -134,6 +134,17 @@ def test_draws_compile_to_the_same_words():
     assert torch.equal(torch.compile(draw, fullgraph=True, backend="aot_eager")(ids), draw(ids))
 
 
+def test_corruption_compiles_without_breaks():
+    def both(pose: torch.Tensor, valid: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        done = corrupt(pose, valid, ids, CorruptConfig(), seed=1, epoch=2)
+        return done.masked_BTJ, done.mask_B
+
+    clips = torch.rand(5, 12, 17, 3), torch.ones(5, 12, dtype=torch.bool), torch.arange(5)
+    compiled = torch.compile(both, fullgraph=True, backend="aot_eager")
+    for found, wanted in zip(compiled(*clips), both(*clips), strict=True):
+        assert torch.equal(found, wanted)
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, while it traces
 def test_a_compiled_encoder_gives_the_same_for_every_length_without_breaks():
     torch.manual_seed(0)
