@@ -159,9 +159,12 @@ def publish_folder(partial: Path, final: Path) -> None:
 
     Raises:
         FileNotFoundError: there is no `partial`; `final` is then left alone.
+        UserError: `final` is a file, a pipe or a device, which no folder may replace.
     """
     if not partial.is_dir():
         raise FileNotFoundError(f"nothing to publish: {partial} is not a folder")
+    if final.exists() and not final.is_dir():
+        raise UserError(f"{final} is there already and is not a folder", "choose another path")
     old = final.with_name(f".{final.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():

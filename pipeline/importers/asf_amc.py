@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from actionpose.arrays import Floats
+from actionpose.errors import UserError
+from actionpose.files import require_file
 from pipeline.body.rotations import rotations_about
 from pipeline.engine.item import ItemError
+from pipeline.importers.recognise import check_text
 from pipeline.importers.source import (
     MAX_FRAMES,
     MAX_JOINTS,
@@ -27,6 +30,10 @@ _MAX_ASF_BYTES = 10_000_000
 _LONGEST_LINE = 100_000
 _AXES = {"rx": 0, "ry": 1, "rz": 2}
 _PLACES = {"tx": 0, "ty": 1, "tz": 2}
+_WHOLE_TURN = 2 * np.pi + 0.01
+
+Sections = dict[str, list[list[str]]]
+"""Name of a section → its lines in words."""
 
 
 @dataclass
@@ -54,17 +61,25 @@ class Skeleton:
     width: int
 
 
-def read_asf(path: Path) -> Skeleton:
+def read_asf(path: Path, *, degrees: bool | None = None) -> Skeleton:
     """Read a skeleton.
+
+    Args:
+        path: the file.
+        degrees: what the angles of its axes are, where its `:units` and their size contradict each other.
 
     Raises:
         ItemError: not an ASF, malformed, too many bones, or a hierarchy that is not a tree.
     """
-    if path.stat().st_size > _MAX_ASF_BYTES:
-        raise ItemError("not ASF", f"{path.name} has {path.stat().st_size:,} bytes: too large for a skeleton")
+    try:
+        size = require_file(path).st_size
+    except UserError as error:
+        raise ItemError("no skeleton", f"{error.message}; give the skeleton of AMC files with --asf") from error
+    if size > _MAX_ASF_BYTES:
+        raise ItemError("not ASF", f"{path.name} has {size:,} bytes: too large for a skeleton")
     sections = _sections(path)
-    degrees = "rad" not in " ".join(" ".join(words) for words in sections.get("units", [])).lower()
-    bones = {"root": _root(path.name, sections.get("root", []), degrees)}
+    degrees = _in_degrees(path.name, sections, degrees)
+    bones = {"root": _root(path.name, sections.get("root", []))}
     for bone in _bones(path.name, sections.get("bonedata", []), degrees):
         if bone.name in bones:
             raise _wrong(path.name, f"there are two bones called {bone.name}")
@@ -75,16 +90,39 @@ def read_asf(path: Path) -> Skeleton:
     return _skeleton(bones, _in_order(path.name, bones))
 
 
+def _in_degrees(name: str, sections: Sections, option: bool | None) -> bool:
+    """Whether axes are given in degrees: as `:units` states, unless that cannot be and the user says otherwise.
+
+    Raises:
+        ItemError: it cannot be, and the user says nothing.
+    """
+    stated = "rad" not in " ".join(" ".join(words) for words in sections.get("units", [])).lower()
+    axes = [_numbers(name, words, 3) for key, *words in sections.get("bonedata", []) if key.lower() == "axis"]
+    largest = float(np.abs(axes).max(initial=0.0))
+    if not (0 < largest <= _WHOLE_TURN if stated else largest > _WHOLE_TURN):
+        return stated
+    if option is None:
+        units = ("degrees", "radians") if stated else ("radians", "degrees")
+        raise ItemError(
+            f"angles look like {units[1]}",
+            f"{name} states {units[0]}, and the largest angle of its axes is {largest:.3f}: say which is right with "
+            "--angles",
+        )
+    return option
+
+
 def _wrong(name: str, what: str) -> ItemError:
     return ItemError("malformed", f"{name}: {what}")
 
 
-def _sections(path: Path) -> dict[str, list[list[str]]]:
+def _sections(path: Path) -> Sections:
     """Section name → its lines in words; comments left out."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    content = path.read_bytes()
+    check_text(path.name, content[:4096])
+    text = content.decode("utf-8-sig", "replace")
     if "\0" in text or ":bonedata" not in text.lower():
         raise ItemError("not ASF", f"{path.name} has no :bonedata: not an Acclaim skeleton")
-    sections: dict[str, list[list[str]]] = {}
+    sections: Sections = {}
     current: list[list[str]] = []
     for line in text.splitlines():
         words = line.split("#", 1)[0].split()
@@ -119,17 +157,14 @@ def _axes(name: str, words: list[str], degrees: bool) -> Floats:
     return turn
 
 
-def _root(name: str, lines: list[list[str]], degrees: bool) -> _Bone:
+def _root(name: str, lines: list[list[str]]) -> _Bone:
+    """The root. What an orientation at rest would mean for its channels, readers of ASF do not agree on."""
     root = _Bone("root", channels=("tx", "ty", "tz", "rx", "ry", "rz"))
-    order = "XYZ"
     for key, *words in lines:
         if key.lower() == "order":
             root.channels = _channels(name, words)
-        elif key.lower() == "axis" and words:
-            order = words[0]
-    for key, *words in lines:
-        if key.lower() == "orientation":
-            root.axis = _axes(name, [*words[:3], order], degrees)
+        elif key.lower() == "orientation" and np.any(_numbers(name, words, 3)):
+            raise _wrong(name, f"the root is turned at rest (orientation {' '.join(words[:3])}): export it with 0 0 0")
     return root
 
 
@@ -157,6 +192,8 @@ def _bones(name: str, lines: list[list[str]], degrees: bool) -> list[_Bone]:
             bones[-1].direction = _numbers(name, words, 3)
         elif key == "length":
             bones[-1].length = float(_numbers(name, words, 1)[0])
+            if bones[-1].length < 0:
+                raise _wrong(name, f"bone '{bones[-1].name}' has the length {bones[-1].length:g}")
         elif key == "axis":
             bones[-1].axis = _axes(name, words, degrees)
         elif key == "dof":
@@ -251,9 +288,10 @@ def read_amc(path: Path, skeleton: Skeleton, *, degrees: bool | None = None) -> 
     reading.finish_frame()
     if not reading.rows:
         raise ItemError("no frames", f"{path.name} has no frames")
-    degrees = reading.degrees if degrees is None else degrees
+    if degrees is None and not reading.degrees:
+        degrees = False
     values = checked_values(skeleton.joints, np.array(reading.rows), degrees=degrees, where=path.name)
-    return Source(kind="ASF/AMC", joints=skeleton.joints, values=values, fps=None, degrees=degrees)
+    return Source(kind="ASF/AMC", joints=skeleton.joints, values=values, fps=None)
 
 
 class _Amc:
@@ -270,14 +308,14 @@ class _Amc:
 
     def line(self, number: int, line: bytes) -> None:
         """Take one line."""
-        words = line.split()
-        if not words or line.startswith(b"#"):
+        words = line.removeprefix(b"\xef\xbb\xbf").split()
+        if not words or words[0].startswith(b"#"):
             return
-        if line.startswith(b":"):
+        if words[0].startswith(b":"):
             self.degrees = self.degrees and words[0].upper() != b":RADIANS"
-        elif len(words) == 1 and words[0].isdigit():
+        elif len(words) == 1 and words[0].isdigit() and len(words[0]) <= 12:
             self.finish_frame()
-            self._begin_frame(int(words[0][:12]))
+            self._begin_frame(int(words[0]))
         elif self._row is None:
             raise ItemError("not AMC", f"{self.name}, line {number}: no frame number before the first bone")
         else:
@@ -302,7 +340,8 @@ class _Amc:
         if number != self._first + len(self.rows):
             raise ItemError(
                 "frames are missing",
-                f"{self.name}: frame {number} found instead of frame {self._first + len(self.rows)}",
+                f"{self.name}: frame {number} found instead of frame {self._first + len(self.rows)}: frames must "
+                "count up by one",
             )
         self._row, self._seen = np.zeros(width), set()
 
@@ -322,5 +361,6 @@ class _Amc:
             row[first : first + count] = [float(word) for word in words[1:]]
         except ValueError:
             text = b" ".join(words)[:40].decode("latin-1")
-            raise ItemError("malformed", f"{where}: not all of '{text}' are numbers") from None
+            hint = " (decimals need a point)" if "," in text else ""
+            raise ItemError("malformed", f"{where}: not all of '{text}' are numbers{hint}") from None
         self._seen.add(bone)

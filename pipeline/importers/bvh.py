@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ from pipeline.importers.source import MAX_FRAMES, MAX_JOINTS, MAX_VALUES, Joint,
 _LONGEST_LINE = 10_000
 _MAX_DEPTH = 200
 _BLOCK = 1 << 20
+_LONGEST_ROW = 1 << 22
 _NTSC = 1000 / 1001
 _USUAL_RATES = (
     *(30.0, 60.0, 120.0, 25.0, 50.0, 100.0, 24.0, 240.0, 250.0, 200.0, 90.0, 150.0),
@@ -24,15 +26,15 @@ _USUAL_RATES = (
 _CHANNEL = re.compile(r"([XYZxyz])(position|rotation)", re.IGNORECASE)
 
 
-def read_bvh(path: Path, *, degrees: bool = True) -> Source:
+def read_bvh(path: Path, *, degrees: bool | None = None) -> Source:
     """Read one BVH file.
 
     Args:
         path: the file.
-        degrees: False when the file's angles are radians, against the format.
+        degrees: what the angles are: False for radians, against the format; None for degrees that look like degrees.
 
     Returns:
-        The take; `fps` is None when the file's Frame Time is unusable.
+        The take; `fps` is None when the file's Frame Time is unusable, and `stated` is then what it says.
 
     Raises:
         ItemError: not a BVH, damaged, cut short, or not a motion; the message says where.
@@ -41,14 +43,23 @@ def read_bvh(path: Path, *, degrees: bool = True) -> Source:
         lines = _Lines(handle, path.name)
         joints, width = _hierarchy(lines)
         frames = _frames(lines)
-        fps = _rate(lines)
+        stated, fps = _rate(lines)
         if frames * width > MAX_VALUES:
             raise ItemError(
                 "too long", f"{path.name} announces {frames:,} frames of {width} values; cut it into shorter takes"
             )
         values = _motion(handle, path.name, frames, width)
     values = checked_values(joints, values, degrees=degrees, where=path.name)
-    return Source(kind="BVH", joints=joints, values=values, fps=fps, degrees=degrees)
+    joints = tuple(_without_empty_places(joint, values) for joint in joints)
+    return Source(kind="BVH", joints=joints, values=values, fps=fps, stated=stated)
+
+
+def _without_empty_places(joint: Joint, values: Floats) -> Joint:
+    """Some exporters give every joint position channels and leave them at zero: there the offset is what counts."""
+    columns = [column for _, column in joint.places]
+    if joint.parent < 0 or not columns or values[:, columns].any():
+        return joint
+    return replace(joint, places=())
 
 
 class _Lines:
@@ -127,7 +138,7 @@ def _new_joint(lines: _Lines, words: list[str], joints: list[Joint], open_joints
         raise lines.wrong(f"{key} without a name")
     name = " ".join(words[1:]) if key != "END" else f"{joints[open_joints[-1]].name}:end"
     if name in names and key != "END":
-        raise lines.wrong(f"there are two joints called {name}")
+        raise lines.wrong(f"there are two joints called {name}: rename one of them")
     names.add(name)
     return Joint(name=name, parent=open_joints[-1] if open_joints else -1, offset=(0.0, 0.0, 0.0))
 
@@ -136,7 +147,7 @@ def _with_offset(lines: _Lines, words: list[str], joint: Joint) -> Joint:
     numbers = [_number(lines, word) for word in words[1:]]
     if len(numbers) != 3:
         raise lines.wrong(f"OFFSET of {joint.name} has {len(numbers)} numbers, not 3")
-    return Joint(**{**vars(joint), "offset": (numbers[0], numbers[1], numbers[2])})
+    return replace(joint, offset=(numbers[0], numbers[1], numbers[2]))
 
 
 def _with_channels(lines: _Lines, words: list[str], joint: Joint, column: int) -> Joint:
@@ -150,7 +161,9 @@ def _with_channels(lines: _Lines, words: list[str], joint: Joint, column: int) -
             raise lines.wrong(f"channel '{words[2 + number][:20]}' of {joint.name} is neither position nor rotation")
         axis = "XYZ".index(match[1].upper())
         (places if match[2].lower() == "position" else turns).append((axis, column + number))
-    return Joint(**{**vars(joint), "places": tuple(places), "turns": tuple(turns)})
+    if len({axis for axis, _ in places}) < len(places) or len({axis for axis, _ in turns}) < len(turns):
+        raise lines.wrong(f"CHANNELS of {joint.name} name an axis twice")
+    return replace(joint, places=tuple(places), turns=tuple(turns))
 
 
 def _number(lines: _Lines, word: str) -> float:
@@ -166,19 +179,19 @@ def _number(lines: _Lines, word: str) -> float:
 
 def _frames(lines: _Lines) -> int:
     words = lines.next()
-    if words[0].upper().rstrip(":") != "FRAMES" or not words[-1].isdecimal() or len(words[-1]) > 12:
-        raise lines.wrong(f"'{' '.join(words)[:40]}' instead of 'Frames: N'")
-    frames = int(words[-1])
+    if words[0].upper().rstrip(":") != "FRAMES" or not words[-1].isdecimal():
+        raise lines.wrong(f"'{' '.join(words)[:40]}' instead of 'Frames: N', a whole number of at least 1")
+    frames = int(words[-1][:18])
     if not 1 <= frames <= MAX_FRAMES:
-        raise ItemError("absurd length", f"{lines.name} announces {frames:,} frames")
+        raise ItemError("absurd length", f"{lines.name} announces {frames:,} frames, not 1 to {MAX_FRAMES:,}")
     return frames
 
 
-def _rate(lines: _Lines) -> float | None:
+def _rate(lines: _Lines) -> tuple[str, float | None]:
     words = lines.next()
     if [word.upper().rstrip(":") for word in words[:2]] != ["FRAME", "TIME"] or len(words) != 3:
         raise lines.wrong(f"'{' '.join(words)[:40]}' instead of 'Frame Time: SECONDS'")
-    return rate_of(words[2])
+    return " ".join(words)[:40], rate_of(words[2])
 
 
 def rate_of(text: str) -> float | None:
@@ -201,11 +214,13 @@ def _motion(handle: BinaryIO, name: str, frames: int, width: int) -> Floats:
     """The values (frames, width); memory grows with what is there, not with what is announced."""
     wanted = frames * width
     blocks, count = [], 0
-    for words in _words(handle):
+    for rows in _rows(handle, name):
+        words = [word for row in rows for word in row]
         try:
             block = np.array(words, dtype=np.bytes_).astype(np.float64)
         except ValueError:
             raise _no_number(name, words, count, width) from None
+        _check_rows(name, rows, count, width)
         blocks.append(block)
         count += len(block)
         if count > wanted:
@@ -221,17 +236,42 @@ def _motion(handle: BinaryIO, name: str, frames: int, width: int) -> Floats:
     return np.concatenate(blocks).reshape(frames, width)
 
 
-def _words(handle: BinaryIO) -> Iterator[list[bytes]]:
-    """The rest of the file in lists of words; a word of more than 100 bytes is cut off there."""
+def _rows(handle: BinaryIO, name: str) -> Iterator[list[list[bytes]]]:
+    """The rest of the file in lists of lines in words; a word of more than 100 bytes is cut off there."""
     rest = b""
     while piece := handle.read(_BLOCK):
         piece = rest + piece
-        cut = max(piece.rfind(b" "), piece.rfind(b"\n"), piece.rfind(b"\t"))
-        rest = piece[cut + 1 :][:100]
-        if words := piece[: cut + 1].split():
-            yield [word[:100] for word in words] if max(map(len, words)) > 100 else words
-    if rest.strip():
-        yield rest.split()
+        cut = piece.rfind(b"\n")
+        rest = piece[cut + 1 :]
+        if len(rest) > _LONGEST_ROW:
+            raise ItemError("malformed", f"{name}: its motion has a line of more than {_LONGEST_ROW:,} bytes")
+        if rows := _in_words(piece[: cut + 1]):
+            yield rows
+    if rows := _in_words(rest):
+        yield rows
+
+
+def _in_words(text: bytes) -> list[list[bytes]]:
+    rows = [row.split() for row in text.split(b"\n")]
+    if len(text) > 100 and max((len(word) for row in rows for word in row), default=0) > 100:
+        rows = [[word[:100] for word in row] for row in rows]
+    return [row for row in rows if row]
+
+
+def _check_rows(name: str, rows: list[list[bytes]], before: int, width: int) -> None:
+    """Frames may share a line or be wrapped, but a line that belongs to two halves of frames is out of step.
+
+    Raises:
+        ItemError: a line has more or fewer values than there are channels.
+    """
+    for row in rows:
+        inside = before % width
+        if (inside + len(row) > width) if inside else (len(row) > width and len(row) % width):
+            frame, found = before // width, inside or len(row)
+            raise ItemError(
+                "wrong width", f"{name}: frame {frame:,} has {found:,} values, and the joints have {width} channels"
+            )
+        before += len(row)
 
 
 def _no_number(name: str, words: list[bytes], before: int, width: int) -> ItemError:

@@ -7,6 +7,7 @@ not at all. The same files give the same bytes.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ from actionpose.files import PARTIAL, atomic_path, publish_folder, sha256_file, 
 from actionpose.progress import track
 from pipeline.engine.item import ItemError
 from pipeline.importers.figure import Figure
-from pipeline.importers.labels import Json, LabelTable, babel_entry, babel_json, sequence_ids, split_subjects
+from pipeline.importers.labels import Json, LabelTable, babel_entry, babel_json, outside, sequence_ids, split_subjects
 from pipeline.importers.recognise import SUFFIXES, kind_of
 from pipeline.importers.take import Imported, Options, import_file
 
@@ -101,7 +102,7 @@ def find_files(given: Iterable[Path]) -> tuple[Path, ...]:
             if not inside:
                 raise UserError(f"there is no motion under {path}", f"give files or folders with {', '.join(SUFFIXES)}")
             found.update(dict.fromkeys(sorted(inside, key=lambda p: p.as_posix())))
-        elif path.exists():
+        elif os.path.lexists(path):  # links that lead nowhere get a row with their reason
             found[path] = None
         else:
             raise UserError(f"there is no {path}", "check the path")
@@ -114,6 +115,8 @@ def run(job: Job) -> Report:
     Raises:
         UserError: OUT is in use, or the label table does not fit the files.
     """
+    if job.labels:
+        job.labels.check_fits(job.files)
     if job.out is None:
         return _report(job, list(_rows(job, None)), None)
     folder = _prepared(job.out, overwrite=job.overwrite)
@@ -133,7 +136,8 @@ def _prepared(out: Path, *, overwrite: bool) -> Path:
         UserError: OUT holds something that is not to be replaced.
     """
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if out.is_file() or there - {MANIFEST}:  # a manifest alone is of an import that rejected everything
+    # A manifest alone is of an import that rejected everything.
+    if (out.exists() and not out.is_dir()) or there - {MANIFEST}:
         ours = MANIFEST in there
         if not (ours and overwrite):
             hint = "choose another --out" + (", or replace it with --overwrite" if ours else "")
@@ -175,12 +179,13 @@ def _placed_row(row: Json, seen: dict[str, str], folder: Path | None) -> Json:
     if row["status"] != "imported":
         return row
     motion, aside = row["motion"], row.pop("aside")
-    if motion in seen:
+    name = motion.casefold()  # on some file systems, and in label tables, case does not tell names apart
+    if name in seen:
         if folder:
             (folder / aside).unlink()
-        reason = f"{row['file']} would be {motion}, which {seen[motion]} is"
+        reason = f"{row['file']} would be {motion}, which {seen[name]} is: rename one, or give them other --subjects"
         return _rejected_row(row, "same take twice", reason)
-    seen[motion] = row["file"]
+    seen[name] = row["file"]
     if folder:
         target = folder / motion
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -288,5 +293,6 @@ def _entry(table: LabelTable | None, row: Json) -> Json | None:
     labelled = table.of(Path(row["file"])) if table else None
     if labelled is None or not labelled.labels:
         return None
+    row["warnings"] += outside(row["frames"], row["fps"], row["first_frame"], labelled)
     entry = babel_entry(row["babel_sid"], row["feat_p"], row["frames"], row["fps"], row["first_frame"], labelled)
     return entry if entry["seq_ann"]["labels"] else None

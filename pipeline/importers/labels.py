@@ -1,13 +1,14 @@
 """Labels: a table of file and description, with times where there are any, into BABEL's format.
 
 Columns are named in the first row (`file, description`, and if wanted `start, end, subject, fps, category`), or there
-are two columns without a header. Comma- or tab-separated, UTF-8.
+are two columns without a header. Separated by commas, semicolons or tabs; UTF-8.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import re
 import uuid
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from actionpose.characters import printable
 from actionpose.errors import UserError
 from actionpose.files import require_file
+from pipeline.body.resample import MAX_FPS
 
 _MAX_BYTES = 200_000_000
 _LONGEST_TEXT = 2_000
@@ -31,6 +34,7 @@ _HEADS = {
     **dict.fromkeys(("category", "categories", "act_cat"), "category"),
 }
 _SUFFIXES = (".bvh", ".amc", ".asf", ".npz", ".pkl", ".npy", ".fbx", ".c3d", ".txt")
+_FORMULA = re.compile(r"=|#(REF!|NAME\?|VALUE!|DIV/0!|N/A|NUM!|NULL!)")
 _NAMESPACE = uuid.UUID("c4d9a1c6-6c0e-5d0a-9a55-0d6f3c1f5a10")
 ANNOTATOR = str(uuid.uuid5(_NAMESPACE, "label table"))
 
@@ -83,8 +87,7 @@ class LabelTable:
         text = re.sub(r"\s+", " ", row.get("text", "")).strip()
         if not key:
             raise UserError(f"{self.path}, line {line}: no file is named", "give each row a file and a description")
-        if len(text) > _LONGEST_TEXT:
-            raise UserError(f"{self.path}, line {line}: a description of {len(text):,} characters", "shorten it")
+        self._check_text(line, text)
         start, end = (self._seconds(line, row.get(name, ""), name) for name in ("start", "end"))
         if (start is None) != (end is None) or (start is not None and end is not None and not 0 <= start < end):
             raise UserError(
@@ -98,8 +101,24 @@ class LabelTable:
             key=key,
             labels=(*old.labels, label) if text else old.labels,
             subject=row.get("subject", "").strip() or old.subject,
-            fps=self._seconds(line, row.get("fps", ""), "fps") or old.fps,
+            fps=self._fps(line, row.get("fps", "")) or old.fps,
         )
+
+    def _check_text(self, line: int, text: str) -> None:
+        """Refuse descriptions that say nothing to a model of language."""
+        where = f"{self.path}, line {line}"
+        if len(text) > _LONGEST_TEXT:
+            raise UserError(f"{where}: a description of {len(text):,} characters", "shorten it")
+        if _FORMULA.match(text):
+            raise UserError(f"{where}: '{text[:40]}' is a spreadsheet's formula", "save the table with its values")
+        if text and (printable(text) != text or not tidy(text)):
+            raise UserError(f"{where}: {text[:40]!a} is no description: letters or digits are needed", "write it anew")
+
+    def _fps(self, line: int, text: str) -> float | None:
+        rate = self._seconds(line, text, "fps")
+        if rate is not None and not 1 <= rate <= MAX_FPS:
+            raise UserError(f"{self.path}, line {line}: fps is '{text}'", f"give a rate from 1 to {MAX_FPS:g} Hz")
+        return rate
 
     def _seconds(self, line: int, text: str, name: str) -> float | None:
         if not text.strip():
@@ -135,6 +154,19 @@ class LabelTable:
             self._used.add(keys[0])
         return self._takes[keys[0]] if keys else None
 
+    def check_fits(self, files: Sequence[Path]) -> None:
+        """Look whether the table is of these files at all.
+
+        Raises:
+            UserError: it has none of them.
+        """
+        if files and not any(self.of(file) for file in files):
+            raise UserError(
+                f"no row of {self.path} is about any of the files: it names {next(iter(self._takes))}, and a file is "
+                f"{files[0]}",
+                "name files in the table by the end of their path",
+            )
+
     def unused(self) -> list[str]:
         """Takes of the table that no file was found for, sorted."""
         return sorted(set(self._takes) - self._used)
@@ -159,19 +191,20 @@ def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
         raise UserError(f"cannot read {path}: {error.strerror}", "give the table with --labels FILE") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text", "save it as CSV or TSV in UTF-8, not as a spreadsheet") from error
-    first = text.lstrip("\n").split("\n", 1)[0]
-    delimiter = "\t" if "\t" in first else ","
+    first = text.lstrip("\r\n").split("\n", 1)[0]
+    # Spreadsheets of half of Europe write semicolons where others write commas.
+    delimiter = "\t" if "\t" in first else ";" if ";" in first and "," not in first else ","
+    content = io.StringIO(text, newline="")
     # Tables separated by tabs are rarely quoted, and their descriptions hold quotation marks.
-    rows = text.splitlines()
+    if delimiter == "\t":
+        reader = csv.reader(content, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(content, delimiter=delimiter)
     try:
-        if delimiter == "\t":
-            lines = list(enumerate(csv.reader(rows, delimiter=delimiter, quoting=csv.QUOTE_NONE), start=1))
-        else:
-            lines = list(enumerate(csv.reader(rows), start=1))
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
-        raise UserError(f"{path} is not a table: {error}", "save it as CSV or TSV") from error
-    lines = [(number, [cell.strip() for cell in row]) for number, row in lines if any(cell.strip() for cell in row)]
-    return _named(path, lines)
+        raise UserError(f"{path}, line {reader.line_num}: no table ({error})", "save it as CSV or TSV") from error
+    return _named(path, [(number, row) for number, row in lines if any(row)])
 
 
 def _named(path: Path, lines: Sequence[tuple[int, list[str]]]) -> list[tuple[int, dict[str, str]]]:
@@ -179,11 +212,16 @@ def _named(path: Path, lines: Sequence[tuple[int, list[str]]]) -> list[tuple[int
         raise UserError(f"{path} is empty", "give one row for each file: file, description")
     heads = [_HEADS.get(cell.lower(), "") for cell in lines[0][1]]
     if "file" in heads and "text" in heads:
+        twice = next((head for head in heads if head and heads.count(head) > 1), "")
+        if twice:
+            alike = " and ".join(f"'{cell}'" for cell, head in zip(lines[0][1], heads, strict=True) if head == twice)
+            raise UserError(f"{path} has several columns for one thing: {alike}", "keep one of them, rename the others")
         return [(number, dict(_pairs(heads, row))) for number, row in lines[1:]]
     width = max(len(row) for _, row in lines)
     if width not in (2, 4):
         raise UserError(
-            f"{path} has {width} columns and no row of heads",
+            f"{path} has {width} column{'s' if width > 1 else ''}, and its first row does not name them: "
+            f"{', '.join(lines[0][1])[:80]}",
             "begin it with a row such as: file,description,start,end",
         )
     heads = ["file", "text", "start", "end"][:width]
@@ -230,6 +268,17 @@ def babel_entry(sid: int, feat_p: str, frames: int, fps: float, dropped: int, la
         "seq_ann": _annotation(feat_p, "sequence", sequence),
         "frame_ann": _annotation(feat_p, "frames", frame) if frame else None,
     }
+
+
+def outside(frames: int, fps: float, dropped: int, labelled: Labelled) -> list[str]:
+    """Sentences about labels whose times are not in what was kept of a take; arguments as for `babel_entry`."""
+    length, shift = frames / fps, dropped / fps
+    return [
+        f"the label '{label.text}' from {label.start:g} to {label.end:g} s is outside of the take, which has "
+        f"{shift + length:.2f} s"
+        for label in labelled.labels
+        if label.start is not None and _clipped(label, shift, length) is None
+    ]
 
 
 def _clipped(label: TableLabel, shift: float, length: float) -> tuple[TableLabel, float, float] | None:

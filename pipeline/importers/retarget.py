@@ -154,7 +154,7 @@ def retarget(source: Source, mapping: Correspondence, rest: RestPose, figure: Fi
     Heights are those of the source, scaled; `floor.py` puts the feet on the floor.
 
     Raises:
-        ItemError: legs without length.
+        ItemError: legs without length, or limbs that are longer or shorter in the motion than at rest.
     """
     fixed = _fixed_turns(source, mapping, rest, figure)
     world = Z_UP @ rest.axes
@@ -165,6 +165,7 @@ def retarget(source: Source, mapping: Correspondence, rest: RestPose, figure: Fi
     angles: dict[str, float] = {}
     upright = np.zeros(3)
     for block, seen in _blocks(source, mapping):
+        _check_lengths(seen, mapping, rest)
         turns = _body_turns(seen, mapping, fixed, world)
         hips = (seen.places[mapping.joints["left_hip"]] + seen.places[mapping.joints["right_hip"]]) / 2
         trans[block] = scale * hips @ world.T - turns[0] @ middle - figure.joints[0]
@@ -269,6 +270,21 @@ def _filled(name: str, parent: str, found: dict[str, Floats]) -> Floats:
     """A joint that the source lacks follows its parent; in the spine it is half-way to the next one above."""
     above = next((n for n in ("spine1", "spine2", "spine3") if n > name and n in found), None)
     return halfway(found[parent], found[above]) if name.startswith("spine") and above else found[parent]
+
+
+def _check_lengths(seen: Placed, mapping: Correspondence, rest: RestPose) -> None:
+    for name in LIMB_NAMES:
+        if name not in mapping.joints or bone_end(name) not in mapping.joints:
+            continue
+        start, end = mapping.joints[name], mapping.joints[bone_end(name)]
+        resting = float(np.linalg.norm(rest.places[end] - rest.places[start]))
+        moving = float(np.linalg.norm(seen.places[end] - seen.places[start], axis=1).mean())
+        if not 0.5 * resting <= moving <= 2 * resting:
+            raise ItemError(
+                "bones change length",
+                f"the bone at {name} is {resting:.3g} long at rest and {moving:.3g} in the motion: positions of joints "
+                "are read in place of their offsets; export rotations alone",
+            )
 
 
 def _add_angles(

@@ -18,6 +18,7 @@ from pipeline.body.rotations import rotation_matrices, rotation_vectors
 from pipeline.body.smplh import N_BETAS, normalise_gender
 from pipeline.engine.item import ItemError
 from pipeline.importers.figure import Z_UP, Figure, joint_places
+from pipeline.importers.recognise import is_zip
 from pipeline.importers.skeletons import BODY
 from pipeline.importers.source import MAX_FRAMES, MAX_NUMBER
 from pipeline.untrusted.npz import NpzError, open_npz
@@ -77,17 +78,30 @@ def read_smpl(path: Path, figure: Figure, *, up: str = "") -> SmplMotion:
         notes.append(f"AIST++: trans divided by smpl_scaling {scaling:.4g}")
     if not up:
         up = "y" if aist else "z" if members.has(*_AMASS_RATE) else ""
+    rate = _rate(members)
     poses, trans = _upright(path, poses, trans, figure, up, notes)
-    rate = members.get(_RATE).reshape(-1) if members.has(*_RATE) else np.zeros(0)
     return SmplMotion(
         poses=poses,
         trans=trans,
         betas=_betas(members, kind),
-        fps=float(rate[0]) if len(rate) else (_AIST_FPS if aist else None),
+        fps=_AIST_FPS if aist and rate is None else rate,
         gender=members.gender() or "neutral",
         kind="AIST++" if aist else kind,
         notes=tuple(notes),
     )
+
+
+def _rate(members: _Members) -> float | None:
+    """The rate that a file states, under whichever name.
+
+    Raises:
+        ItemError: it states two.
+    """
+    found = {name: float(members.get((name,)).reshape(-1)[0]) for name in _RATE if members.has(name)}
+    if len(set(found.values())) > 1:
+        stated = ", ".join(f"{name} {rate:g}" for name, rate in found.items())
+        raise ItemError("two rates", f"{members.path.name} states two rates: {stated}; keep the right one")
+    return next(iter(found.values()), None)
 
 
 class _Members:
@@ -96,7 +110,7 @@ class _Members:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read: Callable[[str], Any]
-        if path.suffix.lower() == ".npz":
+        if is_zip(path):
             try:
                 with open_npz(path) as archive:
                     self._names = archive.names
@@ -113,7 +127,11 @@ class _Members:
             with open_npz(self.path) as archive:
                 header = archive.header(name)
                 if header.dtype.hasobject or header.bytes > 8 * 200 * MAX_FRAMES:
-                    raise ItemError("malformed", f"{self.path.name}: {name} has {header.dtype} {header.shape}")
+                    raise ItemError(
+                        "malformed",
+                        f"{self.path.name}: {name} is {header.dtype} of shape {header.shape}: save it as an array of "
+                        f"numbers, of at most {MAX_FRAMES:,} frames",
+                    )
                 return archive.read(name)
         except (NpzError, KeyError, OSError) as error:  # a damaged directory sends zipfile before the file's beginning
             raise ItemError("damaged", f"{self.path.name}: {name}: {error}") from error
@@ -138,9 +156,15 @@ class _Members:
             array = np.asarray(numbers(self._read(name)), dtype=np.float64)
         except ValueError as error:
             raise ItemError("malformed", f"{self.path.name}: {name}: {error}") from error
+        if not array.size:
+            raise ItemError("empty", f"{self.path.name}: {name} has the shape {array.shape}: nothing is in it")
         with np.errstate(invalid="ignore"):
-            if not array.size or not (np.abs(array) <= MAX_NUMBER).all():  # also false for NaN
-                raise ItemError("not finite", f"{self.path.name}: {name} is empty, not finite, or has huge numbers")
+            sound = np.abs(array) <= MAX_NUMBER  # also false for NaN
+        if not sound.all():
+            place = np.argwhere(~sound)[0]
+            value, where = array[tuple(place)], f" at {tuple(map(int, place))}" if array.ndim else ""
+            kind = "huge numbers" if np.isfinite(value) else "not finite"
+            raise ItemError(kind, f"{self.path.name}: {name} has {value:g}{where}, which cannot be motion")
         return array
 
     def other_path(self) -> str:

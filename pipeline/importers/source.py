@@ -59,8 +59,8 @@ class Source:
     joints: tuple[Joint, ...]
     values: Floats
     fps: float | None
-    degrees: bool = True
-    """Whether angles were converted from degrees."""
+    stated: str = ""
+    """What the file says of its rate, for messages."""
 
     @property
     def frames(self) -> int:
@@ -126,13 +126,13 @@ def _moved(joint: Joint, values: Floats) -> Floats:
     return place
 
 
-def checked_values(joints: tuple[Joint, ...], values: Floats, *, degrees: bool, where: str) -> Floats:
+def checked_values(joints: tuple[Joint, ...], values: Floats, *, degrees: bool | None, where: str) -> Floats:
     """Channel values with angles in radians.
 
     Args:
         joints: the figure.
         values: (T, K) as in the file; changed in place.
-        degrees: the file's angles are degrees.
+        degrees: whether the file's angles are degrees; None when that is only to be expected, and so is looked into.
         where: what to call the file in errors.
 
     Raises:
@@ -148,18 +148,18 @@ def checked_values(joints: tuple[Joint, ...], values: Floats, *, degrees: bool, 
             kind, f"{where}: frame {frame} has {values[frame, column]:g} in channel {column}, which cannot be motion"
         )
     largest = float(np.abs(values[:, turning]).max(initial=0.0))
-    if degrees and 0 < largest <= 2 * np.pi + 0.01:
+    if degrees is None and 0 < largest <= 2 * np.pi + 0.01:
         raise ItemError(
             "angles look like radians",
             f"{where}: no angle exceeds {largest:.3f}: in degrees the figure would hardly move; if they are "
-            "radians, use --angles radians",
+            "radians, use --angles radians, else --angles degrees",
         )
-    if not degrees and largest > 8 * np.pi:
+    if degrees is False and largest > 8 * np.pi:
         raise ItemError(
             "angles look like degrees",
             f"{where}: an angle of {largest:.0f} radians is {largest / (2 * np.pi):.0f} whole turns; if they are "
-            "degrees, leave --angles out",
+            "degrees, use --angles degrees",
         )
-    if degrees:
+    if degrees is not False:
         values[:, turning] = np.deg2rad(values[:, turning])
     return values

@@ -26,6 +26,7 @@ from pipeline.importers.source import Source
 from pipeline.importers.verify import CheckedTake, TakeCheck, clean_run, verify
 
 _AT_REST = np.deg2rad(5.0)
+_LONGEST_FOLDER = 200
 _SUBJECTS = re.compile(r"(?P<a>subject\d+)|^(?P<b>\d+)_\d+|_(?P<c>d\d\d)_")
 
 
@@ -108,6 +109,10 @@ def import_file(
             take = _smpl(path, figure, options, fps, subject)
         else:
             take = _captured(path, _source(path, kind, options), figure, options, fps, subject)
+    except ItemError as error:  # what is wrong with a figure does not know which file it is from
+        if path.name in error.message:
+            raise
+        raise ItemError(error.reason, f"{path.name}: {error.message}") from error
     except OSError as error:
         raise ItemError("cannot be read", f"{path.name}: {error.strerror or error}") from error
     except MemoryError as error:
@@ -122,10 +127,11 @@ def import_file(
 
 def _source(path: Path, kind: str, options: Options) -> Source:
     if kind == "bvh":
-        return read_bvh(path, degrees=options.degrees is not False)
+        return read_bvh(path, degrees=options.degrees)
     if kind == "asf":
         raise ItemError("a skeleton", f"{path.name} is the skeleton of AMC files, not a motion by itself")
-    return read_amc(path, read_asf(options.asf or asf_beside(path)), degrees=options.degrees)
+    skeleton = read_asf(options.asf or asf_beside(path), degrees=options.degrees)
+    return read_amc(path, skeleton, degrees=options.degrees)
 
 
 def asf_beside(path: Path) -> Path:
@@ -211,9 +217,11 @@ def _rate(
     ways = (("--fps", option), ("label table", labelled), ("file", source.fps), (f"table {table.name}", own))
     where, rate = next(((where, rate) for where, rate in ways if rate), ("", 0.0))
     if not 1 <= rate <= MAX_FPS:
+        stated = f"states '{source.stated}', which is no time from 0.001 to 1 s" if source.stated else "states no rate"
+        hint = " (decimals need a point)" if "," in source.stated else ""
         raise ItemError(
             "no frame rate",
-            f"{path.name} has no usable frame time; give its rate with --fps, or in a column fps of the label table",
+            f"{path.name} {stated}{hint}; give its rate with --fps, or in a column fps of the label table",
         )
     unsure = where.startswith("table ") and source.fps is None and subject.lstrip("0") in table.fps_unsure
     note = f"subject {subject} has takes of 60 and of 120 Hz and the file states no rate: {rate:g} is a guess"
@@ -249,8 +257,15 @@ def subject_of(path: Path, table: Table | None) -> str:
 
 
 def folder_name(text: str) -> str:
-    """A text as the name of one folder: no separators, no leading or trailing dots; may be empty."""
-    return re.sub(r"[^\w.\-]+", "_", text).strip("._")
+    """A text as the name of one folder: no separators, no leading or trailing dots; may be empty.
+
+    Raises:
+        ItemError: it is too long for one.
+    """
+    name = re.sub(r"[^\w.\-]+", "_", text).strip("._")
+    if len(name.encode()) > _LONGEST_FOLDER:
+        raise ItemError("odd name", f"'{name[:40]}…' is too long for the name of a folder: shorten it")
+    return name
 
 
 def _smpl(path: Path, figure: Figure, options: Options, fps: float | None, subject: str) -> Imported:
@@ -258,7 +273,8 @@ def _smpl(path: Path, figure: Figure, options: Options, fps: float | None, subje
     ways: Mapping[str, float | None] = {"--fps": options.fps, "label table": fps, "file": motion.fps}
     where, rate = next(((where, rate) for where, rate in ways.items() if rate), ("", 0.0))
     if not 1 <= rate <= MAX_FPS:
-        raise ItemError("no frame rate", f"{path.name} states no rate between 1 and {MAX_FPS:g} Hz; give --fps")
+        stated = "no rate" if motion.fps is None else f"a rate of {motion.fps:g} Hz, not 1 to {MAX_FPS:g}"
+        raise ItemError("no frame rate", f"{path.name} states {stated}; give it with --fps")
     if len(motion.poses) < 2:
         raise ItemError("no frames", f"{path.name} has {len(motion.poses)} frame: not a motion")
     places = joint_places(figure, motion.poses, motion.trans)

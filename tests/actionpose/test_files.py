@@ -173,6 +173,13 @@ def test_a_published_folder_replaces_the_old_one_whole(tmp_path: Path):
     assert (final / "rows.jsonl").read_text() == "new"
 
 
+def test_a_folder_is_never_published_over_a_file_or_a_device(tmp_path: Path):
+    os.mkfifo(tmp_path / "stage-1234")
+    with pytest.raises(UserError, match="is there already and is not a folder"):
+        publish_folder(folder(tmp_path / "stage-1234.partial", "new"), tmp_path / "stage-1234")
+    assert (tmp_path / "stage-1234").is_fifo()
+
+
 def test_publishing_nothing_takes_nothing_away(tmp_path: Path):
     final = folder(tmp_path / "stage-1234", "old")
     with pytest.raises(FileNotFoundError, match="nothing to publish"):

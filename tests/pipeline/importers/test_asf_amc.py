@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,10 @@ def test_the_first_channel_acts_first(tmp_path: Path):
         ("axis 0 90 0 XYZ", "axis 0 90 0 XXZ", "not an order of three axes"),
         ("dof rx\n", "dof rw\n", "are not channels"),
         (":bonedata", ":bones", "no :bonedata"),
+        ("length 2", "length -2", "has the length -2"),
+        ("orientation 0 0 0", "orientation 90 0 0", "export it with 0 0 0"),
+        ("angle deg", "angle rad", "states radians, and the largest angle of its axes is 90.000"),
+        ("axis 0 90 0", "axis 0 1.571 0", "states degrees, and the largest angle of its axes is 1.571"),
     ],
 )
 def test_errors_in_a_skeleton_are_named(tmp_path: Path, old: str, new: str, sentence: str):
@@ -142,6 +147,26 @@ def test_radians_are_believed_where_the_file_states_them_and_noticed_where_not(t
     stated = read(tmp_path, amc=radians.replace(":DEGREES", ":RADIANS"))
     assert np.allclose(stated.values, read(tmp_path).values, atol=1e-4)
     assert np.allclose(read(tmp_path, amc=radians, degrees=False).values, stated.values)
+
+
+def test_the_user_decides_where_an_asf_contradicts_itself(tmp_path: Path):
+    plain = read_asf(files(tmp_path)[0])
+    wrong = read_asf(files(tmp_path, asf=ASF.replace("angle deg", "angle rad"))[0], degrees=True)
+    assert np.allclose(wrong.joints[2].frame, plain.joints[2].frame)
+    # The unit of the motion is another matter: an ASF in sound degrees stays in degrees.
+    assert np.allclose(read_asf(files(tmp_path)[0], degrees=False).joints[2].frame, plain.joints[2].frame)
+
+
+def test_a_byte_order_mark_does_not_matter(tmp_path: Path):
+    assert np.array_equal(read(tmp_path, "\ufeff" + ASF, "\ufeff" + AMC).values, read(tmp_path).values)
+
+
+def test_a_skeleton_that_is_no_file_is_refused_before_it_is_opened(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.asf")
+    (tmp_path / "zero.asf").symlink_to("/dev/zero")
+    for name, what in (("pipe", "a pipe"), ("zero", "a device"), ("none", "cannot read")):
+        with pytest.raises(ItemError, match=rf"{what}.*--asf"):
+            read_asf(tmp_path / f"{name}.asf")
 
 
 def test_frames_may_begin_at_any_number(tmp_path: Path):

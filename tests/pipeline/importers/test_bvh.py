@@ -106,13 +106,18 @@ def test_rates_come_from_times_written_with_few_digits(text: str, hz: float | No
         ("CHANNELS 3", "CHANNELS 2", "CHANNELS of Spine"),
         ("CHANNELS 3", "CHANNELS three", "CHANNELS of Spine"),
         ("Yposition", "Qposition", "neither position nor rotation"),
+        ("Zrotation Xrotation", "Zrotation Zrotation", "name an axis twice"),
+        ("Frames: 2", "Frames: -2", "a whole number of at least 1"),
+        ("Frames: 2", "Frames: 1000000000000", "announces 1,000,000,000,000 frames"),
         ("Frames: 2", "Frames: two", "instead of 'Frames: N'"),
         ("Frames: 2", "Frames: 0", "announces 0 frames"),
         ("Frames: 2", "Frames: 999999999999", "announces 999,999,999,999 frames"),
         ("Frames: 2", "Frames: 2999999", "ends in frame 2"),
         ("Frames: 2", "Frames: 1", "holds more"),
         ("Frame Time:", "Time:", "instead of 'Frame Time"),
-        ("0 90 0\n1 2 3", "0 90\n1 2 3", "ends in frame 1"),
+        ("0 90 0\n1 2 3", "0 90\n1 2 3", "frame 0 has 8 values, and the joints have 9 channels"),
+        ("0 90 0\n1 2 3", "0 90 0 7\n2 3", "frame 0 has 10 values, and the joints have 9 channels"),
+        ("0 0 90\n", "0 0\n", "ends in frame 1"),
         ("0 90 0\n1 2 3", "0 x 0\n1 2 3", "frame 0: 'x' is not a number"),
         ("1 2 3 0", "1,5 2 3 0", "decimals need a point"),
         ("1 2 3 0", "nan 2 3 0", "frame 1 has nan"),
@@ -162,6 +167,26 @@ def test_a_million_joints_are_refused_at_the_first_too_many(tmp_path: Path):
     with pytest.raises(ItemError, match="more than 1,000 joints"):
         read_bvh(wide)
     assert time.process_time() - started < 1
+
+
+def test_a_frame_may_be_wrapped_over_lines_or_share_one(tmp_path: Path):
+    plain = read_bvh(written(tmp_path, SMALL)).values
+    for odd in (SMALL.replace("3 90 0 0", "3\n90 0 0"), SMALL.replace("0 90 0\n1 2", "0 90 0 1 2")):
+        assert np.array_equal(read_bvh(written(tmp_path, odd)).values, plain)
+
+
+def test_positions_that_stay_at_zero_leave_a_joint_at_its_offset(tmp_path: Path):
+    six = SMALL.replace("CHANNELS 3 Z", "CHANNELS 6 Xposition Yposition Zposition Z")
+    six = re.sub(r"(1 2 3 \S+ \S+ \S+)", r"\1 0 0 0", six)
+    take = read_bvh(written(tmp_path, six))
+    assert np.allclose(placed(take, [0, 1], slice(1, 2)).places[1], [[1, 12, 3]])
+
+
+def test_small_angles_are_believed_to_be_degrees_when_the_user_says_so(tmp_path: Path):
+    still = SMALL.replace("90", "3")
+    with pytest.raises(ItemError, match="else --angles degrees"):
+        read_bvh(written(tmp_path, still))
+    assert np.abs(read_bvh(written(tmp_path, still), degrees=True).values[:, 3:]).max() == pytest.approx(np.deg2rad(3))
 
 
 @pytest.mark.parametrize(

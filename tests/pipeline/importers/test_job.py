@@ -111,7 +111,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(captured: Path, tmp_path: Pa
 
 
 def test_without_a_good_file_the_manifest_alone_is_left_and_may_be_replaced(captured: Path, tmp_path: Path):
-    done = run(captured / "strangers", "--labels", captured / "labels.tsv", "--out", tmp_path / "o")
+    done = run(captured / "strangers", "--out", tmp_path / "o")
     assert done.exit_code == 1
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["import.jsonl"]
     assert all(row["reason"] and row["message"] for row in rows(tmp_path / "o"))
@@ -193,10 +193,37 @@ def test_names_that_cannot_be_written_and_pipes_are_refused(captured: Path, tmp_
     content = (captured / "01_01.bvh").read_bytes()
     (tmp_path / "in").mkdir()
     os.mkfifo(tmp_path / "in" / "pipe.bvh")
-    Path(os.fsdecode(bytes(tmp_path / "in") + b"/\xff.bvh")).write_bytes(content)
-    (tmp_path / "in" / f"{'x' * 230}.bvh").write_bytes(content)
-    result = json.loads(run(tmp_path / "in", "--dry-run", "--format", "json").stdout)
-    assert result["reasons"] == {"cannot be read": 1, "odd name": 2}
+    for name in (b"\xff", b"x" * 230, b"a\nb", b"a\x1b[31m", b"."):
+        Path(os.fsdecode(bytes(tmp_path / "in") + b"/" + name + b".bvh")).write_bytes(content)
+    (tmp_path / "in" / "loop.bvh").symlink_to("loop.bvh")
+    (tmp_path / "in" / "folder.bvh").mkdir()
+    words = [tmp_path / "in", tmp_path / "in" / "loop.bvh", "--dry-run", "--format", "json"]
+    result = json.loads(run(*words).stdout)
+    assert result["reasons"] == {"cannot be read": 3, "odd name": 5}
+
+
+def test_text_that_no_reader_expects_is_named(captured: Path, tmp_path: Path):
+    content = (captured / "01_01.bvh").read_text()
+    odd = {"utf16": content.encode("utf-16"), "be": content.encode("utf-16-be"), "blank": b"\n \n"}
+    odd["mac"] = content.replace("\n", "\r").encode()
+    for name, data in odd.items():
+        (tmp_path / f"{name}.bvh").write_bytes(data)
+    result = json.loads(run(tmp_path, "--dry-run", "--format", "json").stdout)
+    assert result["reasons"] == {"UTF-16": 2, "empty": 1, "line ends": 1}
+
+
+def test_names_that_differ_in_case_alone_are_one_name(captured: Path, tmp_path: Path):
+    for name in ("take", "Take"):
+        (tmp_path / f"{name}.bvh").write_bytes((captured / "01_01.bvh").read_bytes())
+    result = json.loads(run(tmp_path, "--dry-run", "--format", "json").stdout)
+    assert result["reasons"] == {"same take twice": 1}
+
+
+def test_no_file_or_device_is_replaced_by_the_import(captured: Path, tmp_path: Path):
+    os.mkfifo(tmp_path / "o")
+    done = run(captured / "01_01.bvh", "--out", tmp_path / "o", "--overwrite")
+    assert (done.exit_code, done.stderr.splitlines()[0]) == (1, f"Error: {tmp_path}/o is there already")
+    assert (tmp_path / "o").is_fifo()
 
 
 def test_skeletons_among_the_files_are_no_failures(captured: Path, tmp_path: Path):

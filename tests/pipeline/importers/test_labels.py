@@ -13,6 +13,7 @@ from pipeline.importers.labels import (
     LabelTable,
     babel_entry,
     babel_json,
+    outside,
     sequence_ids,
     split_subjects,
     take_key,
@@ -61,7 +62,15 @@ def test_the_end_of_the_path_decides_between_takes_of_one_name(tmp_path: Path):
     ("text", "sentence"),
     [
         ("", "is empty"),
-        ("a,b,c\n", "3 columns and no row of heads"),
+        ("a,b,c\n", "3 columns, and its first row does not name them: a, b, c"),
+        ("a;b;c\n", "3 columns"),
+        ("name,take,description\na,b,walk\n", "several columns for one thing: 'name' and 'take'"),
+        ("a,=1+1\n", "line 1: '=1+1' is a spreadsheet's formula"),
+        ("a,#NAME?\n", "is a spreadsheet's formula"),
+        ("a,!!!\n", "'!!!' is no description"),
+        ("a,\x1b[31mwalk\n", "is no description"),
+        ("file,description,fps\na,walk,0\n", "fps is '0'"),
+        ("file,description,fps\na,walk,1e5\n", "fps is '1e5'"),
         ("file,description\n,walk\n", "line 2: no file"),
         ("file,description,start,end\na,walk,1,\n", "line 2: no span from '1' to ''"),
         ("file,description,start,end\na,walk,2,1\n", "no span from '2' to '1'"),
@@ -75,6 +84,22 @@ def test_errors_in_a_table_name_the_line(tmp_path: Path, text: str, sentence: st
     with pytest.raises(UserError) as caught:
         table(tmp_path, text)
     assert sentence in caught.value.message
+
+
+def test_semicolons_and_line_breaks_inside_quotes_are_read_as_spreadsheets_write_them(tmp_path: Path):
+    labels = table(tmp_path, 'file;description\r\na;"jump,\nhigh"\r\nb;run\u2028fast\r\n')
+    assert texts(labels, "a.bvh") == ["jump, high"]
+    assert texts(labels, "b.bvh") == ["run fast"]
+
+
+def test_a_table_of_other_files_is_refused_before_anything_is_read(tmp_path: Path):
+    with pytest.raises(UserError, match=r"no row of .* about any of the files: it names a, and a file is b.bvh"):
+        table(tmp_path, "a,walk\n").check_fits([Path("b.bvh")])
+
+
+def test_a_label_outside_of_the_take_is_said(tmp_path: Path):
+    found = table(tmp_path, "file,description,start,end\na,walk,0,1\na,run,8,9\n").of(Path("a.bvh"))
+    assert outside(60, 60.0, 30, found) == ["the label 'run' from 8 to 9 s is outside of the take, which has 1.50 s"]
 
 
 def test_a_spreadsheet_is_no_table(tmp_path: Path):

@@ -174,9 +174,23 @@ def test_left_and_right_named_the_wrong_way_round_is_refused(tmp_path: Path):
     text = bvh_text(jumper(1.0), build_of(tables()["mixamo"]))
     swapped = text.replace("Left", "\0").replace("Right", "Left").replace("\0", "Right")
     (tmp_path / "a.bvh").write_text(swapped)
-    with pytest.raises(ItemError, match="left and right") as caught:
+    with pytest.raises(ItemError, match=r"a\.bvh: .*left and right") as caught:
         import_file(tmp_path / "a.bvh", FIGURE, Options())
     assert caught.value.reason == "sides swapped"
+
+
+def test_limbs_that_are_longer_in_the_motion_than_at_rest_are_refused(tmp_path: Path):
+    text = bvh_text(jumper(1.0), build_of(tables()["mixamo"]))
+    head, motion = text.split("MOTION\n")
+    place = head.index("CHANNELS", head.index("LeftForeArm"))
+    head = head[:place] + head[place:].replace("CHANNELS 3 ", "CHANNELS 4 Xposition ", 1)
+    column = head[: head.index("Xposition", place)].count("rotation") + 3
+    rows = [row.split() for row in motion.splitlines()[2:]]
+    longer = "\n".join(" ".join([*row[:column], "90", *row[column:]]) for row in rows)
+    (tmp_path / "a.bvh").write_text(f"{head}MOTION\nFrames: {len(rows)}\nFrame Time: 0.0166667\n{longer}\n")
+    with pytest.raises(ItemError, match="positions of joints") as caught:
+        import_file(tmp_path / "a.bvh", FIGURE, Options())
+    assert caught.value.reason == "bones change length"
 
 
 def test_joints_that_cannot_be_named_are_listed(tmp_path: Path):
