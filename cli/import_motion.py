@@ -92,7 +92,7 @@ def _job(files: tuple[Path, ...], out: Path | None, *, labels: Path | None, body
         subject=given.pop("subject"),
     )
     return Job(
-        files=find_files(files),
+        files=find_files(files, out=out),
         labels=LabelTable(labels) if labels else None,
         out=out,
         figure=load_figure(body),

@@ -87,8 +87,8 @@ class Report:
         }
 
 
-def find_files(given: Iterable[Path]) -> tuple[Path, ...]:
-    """The files themselves, and every motion under folders, sorted; in the order given, each once.
+def find_files(given: Iterable[Path], *, out: Path | None = None) -> tuple[Path, ...]:
+    """The files themselves, and every motion under folders but OUT, sorted; in the order given, each once.
 
     Of two files that are one take, the one that is given first counts.
 
@@ -99,6 +99,8 @@ def find_files(given: Iterable[Path]) -> tuple[Path, ...]:
     for path in given:
         if path.is_dir():
             inside = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("._")]
+            if out is not None:  # an earlier import is no source of a later one
+                inside = [p for p in inside if not p.is_relative_to(out)]
             if not inside:
                 raise UserError(f"there is no motion under {path}", f"give files or folders with {', '.join(SUFFIXES)}")
             found.update(dict.fromkeys(sorted(inside, key=lambda p: p.as_posix())))

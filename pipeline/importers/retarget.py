@@ -24,6 +24,8 @@ from pipeline.importers.source import Placed, Source, placed
 
 _BLOCK = 4096
 _AXES = {"x": 0, "y": 1, "z": 2}
+_ARM = {"wrist": "elbow", "elbow": "shoulder"}
+"""A joint of the arm → the one before."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -221,11 +223,18 @@ def _fixed_turns(
 
 
 def _bent(name: str, source: Source, mapping: Correspondence, rest: RestPose, figure: Figure) -> Floats:
-    """From the body's direction of a bone at rest to the figure's; nothing for the torso."""
+    """From the body's direction of a bone at rest to the figure's; nothing for the torso.
+
+    Where an arm ends, in hands without fingers, what lies beyond is taken to go on as the bone before does.
+    """
     if name not in LIMB_NAMES or name in mapping.table.as_is:
         return np.eye(3)
     direction = _rest_direction(name, source, mapping, rest)
-    return np.eye(3) if direction is None else shortest_rotation(figure.bone(name)[0], direction)
+    if direction is not None:
+        return shortest_rotation(figure.bone(name)[0], direction)
+    side, _, joint = name.partition("_")
+    before = f"{side}_{_ARM[joint]}" if joint in _ARM else ""
+    return _bent(before, source, mapping, rest, figure) if before in mapping.joints else np.eye(3)
 
 
 def _rest_direction(name: str, source: Source, mapping: Correspondence, rest: RestPose) -> Floats | None:

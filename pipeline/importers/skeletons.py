@@ -192,7 +192,9 @@ def candidates(source: Source, table: Table | None = None) -> list[Correspondenc
             f"no joint can be named {', '.join(missing)}; the figure has {there[:600]}; write a joint map and pass it "
             "with --joints",
         )
-    return sorted(found, key=lambda mapping: (mapping.table.name == "generic", -len(mapping.joints)))
+    return sorted(
+        found, key=lambda mapping: (mapping.table.name == "generic", -len(mapping.joints) - len(mapping.halfway))
+    )
 
 
 def _plain(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from actionpose.errors import UserError
+from pipeline.body.rotations import rotations_about
 from pipeline.engine.item import ItemError
 from pipeline.importers.bvh import read_bvh
 from pipeline.importers.figure import NUMBER, joint_places, load_figure
@@ -75,6 +76,7 @@ PUBLISHED = {
     "100style": ("YXZ", "0.016667", True),
     "cmu_motionbuilder": ("ZYX", "0.008333", False),
     "mixamo": ("ZYX", "0.033333", False),
+    "bandai": ("ZXY", "0.0333333", False),
 }
 
 
@@ -85,10 +87,38 @@ def test_motion_is_recovered_in_the_conventions_of_published_files(tmp_path: Pat
     vectors = person.poses.reshape(-1, 22, 3).copy()
     if name == "cmu_motionbuilder":
         vectors[:, NUMBER["neck"]] = 0  # half-way between two joints, which the maker leaves out
+    if name == "bandai":
+        vectors[:, [NUMBER["spine1"], NUMBER["spine2"]]] = 0  # one joint fewer in the spine
     person = replace(person, poses=vectors.reshape(len(vectors), -1))
     path = write_bvh(tmp_path / "05_01.bvh", person, name, order=order, frame_time=frame_time)
     take = import_file(path, FIGURE, Options(table=tables()[name] if named else None))
     assert take.skeleton == name
+    assert distances(take, person).max() < 0.5
+
+
+SIDED = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
+_UNREAL = "thigh calf foot ball clavicle upperarm lowerarm hand"
+EXPORTERS = {
+    # Names of the spine from spine1 up, of neck and head, and of the left side's joints in the order of SIDED.
+    "rokoko": ("Spine1 Spine2 Spine4 Neck Head", "Thigh Shin Foot Toe Shoulder Arm ForeArm Hand", "Left{}"),
+    "unreal": ("Spine_01 Spine_02 Spine_05 Neck_01 Head", _UNREAL, "{}_l"),
+    "soma": ("Spine1 Spine2 Chest Neck1 Head", "Leg Shin Foot ToeBase Shoulder Arm ForeArm Hand", "Left{}"),
+    "biped": ("Spine Spine1 Spine2 Neck Head", "Thigh Calf Foot Toe0 Clavicle UpperArm Forearm Hand", "L {}"),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_names_of_common_exporters_need_no_joint_map(tmp_path: Path, name: str):
+    middle, left, form = EXPORTERS[name]
+    names = dict(zip(("pelvis", "spine1", "spine2", "spine3", "neck", "head"), ["Hips", *middle.split()], strict=True))
+    right = form.replace("Left", "Right").replace("_l", "_r").replace("L ", "R ")
+    for side, spelled in (("left", form), ("right", right)):
+        sided = (spelled.format(word) for word in left.split())
+        names |= dict(zip((f"{side}_{joint}" for joint in SIDED), sided, strict=True))
+    person = jumper(1.0)
+    (tmp_path / "a.bvh").write_text(bvh_text(person, Build(names=names)))
+    take = import_file(tmp_path / "a.bvh", FIGURE, Options())
+    assert (take.skeleton, take.unmapped, take.filled) == ("generic", (), ())
     assert distances(take, person).max() < 0.5
 
 
@@ -117,6 +147,42 @@ def test_figures_with_the_same_names_are_distinguished_by_their_rest_pose(tmp_pa
 def test_prefixes_of_names_do_not_matter(tmp_path: Path, prefix: str):
     take = import_file(write_bvh(tmp_path / "a.bvh", jumper(1.0), prefix=prefix), FIGURE, Options())
     assert take.skeleton == "mixamo"
+
+
+def resting(degrees_by_limb: dict[str, tuple[int, float]]) -> Build:
+    """Mixamo's figure with limbs that rest turned by an angle about an axis, mirrored on the right."""
+    build = build_of(tables()["mixamo"])
+    for side, sign in (("left", 1), ("right", -1)):
+        for limb, (axis, degrees) in degrees_by_limb.items():
+            bone = FIGURE.bone(f"{side}_{limb}")[0]
+            about = np.eye(3)[axis] - bone * bone[axis]  # across the bone: a turn about the bone itself shows nowhere
+            angle = np.deg2rad(degrees if axis == 0 else sign * degrees)
+            build.bends[f"{side}_{limb}"] = rotations_about(about / np.linalg.norm(about), angle)
+        if f"{side}_elbow" in build.bends:
+            build.bends[f"{side}_wrist"] = build.bends[f"{side}_elbow"]
+    return build
+
+
+RESTS = {
+    "a-pose": {"shoulder": (2, -45.0), "elbow": (2, -45.0)},
+    "arms down": {"shoulder": (2, -85.0), "elbow": (2, -85.0)},
+    "arms ahead": {"shoulder": (1, -80.0), "elbow": (1, -80.0)},
+    "legs apart": {"hip": (2, 20.0), "knee": (2, 20.0), "ankle": (0, 15.0)},
+    "half crouched": {"hip": (0, -30.0), "knee": (0, 25.0), "elbow": (1, -40.0)},
+}
+
+
+@pytest.mark.parametrize("name", RESTS)
+def test_the_same_motion_is_found_whatever_pose_the_figure_rests_in(tmp_path: Path, name: str):
+    person = jumper(1.0)
+    takes = []
+    for which, build in (("t-pose", resting({})), (name, resting(RESTS[name]))):
+        path = tmp_path / f"{which}.bvh"
+        path.write_text(bvh_text(person, build))
+        takes.append(import_file(path, FIGURE, Options()))
+        assert distances(takes[-1], person).max() < 0.5
+    # Not places alone: the rotations, twists of the limbs included.
+    assert np.abs(takes[0].poses - takes[1].poses).max() < 1e-3
 
 
 @pytest.mark.parametrize("turned", ["+z +y -x", "-x +y -z", "+y +z +x", "+x -z +y"])
