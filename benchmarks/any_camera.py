@@ -18,6 +18,7 @@ import torch
 
 from actionpose.evaluate import metrics
 from actionpose.geometry import camera_matrix, facing_heading, to_camera
+from actionpose.lift.layouts import LAYOUTS
 from actionpose.lift.run import lift
 from actionpose.lift.scale import stature
 from actionpose.lift.source import LiftModel, open_model
@@ -38,6 +39,7 @@ class Filmed:
     distance: float = 4.0  # metres; 0: orthographic
     noise: float = 0.015  # metres, half of it slow
     hidden: str = ""
+    confused: str = ""  # which joints have left and right exchanged for a third of a second
 
 
 USUAL = Filmed()
@@ -55,6 +57,10 @@ TABLES: dict[str, dict[str, Filmed]] = {
         "nothing": Filmed(), "a fifth of all joints, at random": Filmed(hidden="random"),
         "the legs": Filmed(hidden="legs"), "one arm": Filmed(hidden="arm"),
         "everything for half a second": Filmed(hidden="window"),
+    },
+    "left and right confused for a third of a second": {
+        "never": Filmed(), "arms": Filmed(confused="arms"), "legs": Filmed(confused="legs"),
+        "both": Filmed(confused="arms and legs"),
     },
 }  # fmt: skip
 
@@ -89,7 +95,23 @@ def film(world: np.ndarray, how: Filmed, rng: np.random.Generator) -> tuple[np.n
     metre = FOCAL / (how.distance + joints[..., 2:]) if how.distance else np.full((FRAMES, count, 1), 250.0)
     sure = np.full((FRAMES, count), 0.9)
     sure[hides(how, joints, pose, drawn[:, :count], start)] = 0.0
-    return pose, np.concatenate([joints[..., :2] * metre + (960, 540), sure[..., None]], axis=-1)
+    keypoints = np.concatenate([joints[..., :2] * metre + (960, 540), sure[..., None]], axis=-1)
+    if how.confused:
+        keypoints[start : start + 10] = keypoints[start : start + 10, exchanged(how)]
+    return pose, keypoints
+
+
+def exchanged(how: Filmed) -> list[int]:
+    """For each of the detector's joints, the one whose place it is given: of arms, legs or both, the other side's."""
+    names = LAYOUTS[how.layout].joints
+    limbs = {"arms": ("shoulder", "elbow", "wrist"), "legs": ("hip", "knee", "ankle")}
+    moved = tuple(joint for limb, joints in limbs.items() if limb in how.confused for joint in joints)
+    other = {"left": "right", "right": "left"}
+    sided = [name.partition("_") for name in names]
+    return [
+        names.index(f"{other[side]}_{joint}") if side in other and joint in moved else number
+        for number, (side, _, joint) in enumerate(sided)
+    ]
 
 
 def hides(how: Filmed, joints: np.ndarray, pose: np.ndarray, drawn: np.ndarray, start: int) -> np.ndarray:

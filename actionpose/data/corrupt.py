@@ -1,4 +1,4 @@
-"""What pretraining does to clean 2D poses: detector-like noise, then one of three masks.
+"""What pretraining does to clean 2D poses: detector-like noise, confused sides if asked, then one of three masks.
 
 Everything is drawn per clip from (seed, epoch, sample id), never shared by a batch, and computed for the
 whole batch on its device. Masked and padded entries are zero in x, y and confidence, as in MotionBERT.
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from actionpose.config import setting, shares
 from actionpose.data import rng
-from actionpose.skeleton import BODY_PARTS, N_JOINTS
+from actionpose.skeleton import BODY_PARTS, FLIP_ORDER, LEFT, N_JOINTS, RIGHT
 
 # MotionBERT's fit of a detector's error on Human3.6M, a row per joint in Human3.6M order: with probability `weight` a
 # normal with this mean and deviation (x, y), otherwise a uniform draw. Screen units.
@@ -68,6 +68,17 @@ class CorruptConfig:
     )
     noise_range: float = setting(0.06, "width of the uniform part, in screen units: a draw is within half of it")
     jitter: float = setting(0.002, "deviation of the white noise of every frame, in screen units")
+    swap_sides: float = setting(
+        0.0,
+        "share of clips in which left and right of the arms, the legs or both change places for some frames, as a "
+        "detector confuses the sides of people from behind. 0: MotionBERT's fit of a detector's errors has no such "
+        "thing, nor has the paper",
+    )
+    swap_frames: int = setting(
+        15,
+        "longest such time in frames; uniform from 1, and never more than half of the clip, of which the rest must say "
+        "which side is which",
+    )
     share_random: float = setting(0.5, "share of clips with random joints and frames masked; paper 50 %")
     share_part: float = setting(0.25, "share of clips with one of the six body parts masked; paper 25 %")
     share_window: float = setting(0.25, "share of clips with a time window masked; paper 25 %")
@@ -94,10 +105,14 @@ class CorruptConfig:
     )
 
     def __post_init__(self) -> None:
-        shares(self, "masks_from", "finetune_share", "noise_spread", "certain", "joint_rate", "frame_rate")
-        shares(self, *(masks := ("share_random", "share_part", "share_window")))
+        shares(
+            self, "masks_from", "finetune_share", "noise_spread", "certain", "joint_rate", "frame_rate", "swap_sides"
+        )
+        shares(self, "frame_rate", *(masks := ("share_random", "share_part", "share_window")))
         if sum(getattr(self, name) for name in masks) > 1 + 1e-9:
             raise ValueError(f"{', '.join(f'{name}={getattr(self, name)}' for name in masks)} add up to more than 1")
+        if self.swap_frames < 1:
+            raise ValueError(f"swap_frames is {self.swap_frames}: sides change places for at least 1 frame")
         if not 0 <= self.window_min <= self.window_max:
             raise ValueError(f"time windows from {self.window_min} to {self.window_max} frames do not exist")
         if self.window_of < 0 or 0 < self.window_of < self.window_max:
@@ -114,9 +129,9 @@ class Mask(IntEnum):
 
 
 def masks_only(config: CorruptConfig, share: float) -> CorruptConfig:
-    """The masks of `config` on `share` of the clips, its kinds in the same proportion, and no noise; from step one."""
+    """The masks of `config` on `share` of the clips, its kinds in the same proportion, and no errors; from step one."""
     shares = {key: share * getattr(config, key) for key in ("share_random", "share_part", "share_window")}
-    return dataclasses.replace(config, noise=False, masks_from=0.0, **shares)
+    return dataclasses.replace(config, noise=False, swap_sides=0.0, masks_from=0.0, **shares)
 
 
 class Corrupted(NamedTuple):
@@ -149,6 +164,10 @@ class _Stream(IntEnum):
     START = 10
     SPREAD = 11
     CERTAIN = 12
+    SWAP = 13
+    SWAP_KIND = 14
+    SWAP_LENGTH = 15
+    SWAP_START = 16
 
 
 _Drawn = dict[int, Tensor]
@@ -174,14 +193,16 @@ def corrupt(
         seed: of the run.
         epoch: counted from 0; each epoch corrupts a clip differently.
     """
-    drawn = _draw(rng.keys(seed, epoch, sample_id_B), pose2d_BTJ3.shape[1], noise=config.noise, mask=True)
+    swap = config.swap_sides > 0
+    drawn = _draw(rng.keys(seed, epoch, sample_id_B), pose2d_BTJ3.shape[1], noise=config.noise, mask=True, swap=swap)
     noisy = _moved(pose2d_BTJ3, drawn, config) if config.noise else pose2d_BTJ3
+    noisy = _swapped(noisy, valid_BT, drawn, config) if swap else noisy
     masked_BTJ, mask_B = _masked(valid_BT, drawn, config)
     masked_BTJ = masked_BTJ | ~valid_BT[..., None]
     return Corrupted(noisy.masked_fill(masked_BTJ[..., None], 0.0), masked_BTJ, mask_B)
 
 
-def _draw(key_B: Tensor, frames: int, *, noise: bool, mask: bool) -> _Drawn:
+def _draw(key_B: Tensor, frames: int, *, noise: bool, mask: bool, swap: bool = False) -> _Drawn:
     """All random numbers of a batch in one joint draw: on a GPU a fifth of the operations of one draw a purpose."""
     T, J, K = frames, N_JOINTS, math.floor((frames - 1) / KEY_FRAME_SPACING) + 2
     normals: rng.Streams = (
@@ -194,6 +215,9 @@ def _draw(key_B: Tensor, frames: int, *, noise: bool, mask: bool) -> _Drawn:
     if mask:
         uniforms += ((_Stream.KIND, ()), (_Stream.JOINT, (T, J)), (_Stream.FRAME, (T,)))
         integers = ((_Stream.PART, ()), (_Stream.LENGTH, ()), (_Stream.START, ()))
+    if swap:
+        uniforms += ((_Stream.SWAP, ()),)
+        integers += ((_Stream.SWAP_KIND, ()), (_Stream.SWAP_LENGTH, ()), (_Stream.SWAP_START, ()))
     groups = (normals, uniforms, integers)
     sizes = [sum(math.prod(shape) for _, shape in group) for group in groups]
     words = rng.joint_words(key_B, normals + uniforms + integers).split(sizes, dim=1)
@@ -246,6 +270,36 @@ def _between_key_frames(key_frames_BKJ2: Tensor, frames: int) -> Tensor:
     left = place.floor().long()
     share = (place - left).to(key_frames_BKJ2.dtype)[:, None, None]
     return key_frames_BKJ2[:, left] * (1 - share) + key_frames_BKJ2[:, left + 1] * share
+
+
+@functools.cache
+def _sides(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Bool (3, J), which joints have a side: of arms, legs, both; and the order in which sides change places."""
+    arms = [joint for joint in LEFT + RIGHT if joint in BODY_PARTS["arms"]]
+    legs = [joint for joint in LEFT + RIGHT if joint not in arms]
+    members = torch.zeros(3, N_JOINTS, dtype=torch.bool)
+    for row, joints in enumerate((arms, legs, arms + legs)):
+        members[row, joints] = True
+    return members.to(device), torch.tensor(FLIP_ORDER, device=device)
+
+
+def _swapped(pose2d_BTJ3: Tensor, valid_BT: Tensor, drawn: _Drawn, config: CorruptConfig) -> Tensor:
+    """In some clips, left and right of one group of joints under each other's name for one run of frames."""
+    members, order = _sides(pose2d_BTJ3.device)
+    size_B = torch.minimum(1 + rng.as_integer(drawn[_Stream.SWAP_LENGTH], config.swap_frames), valid_BT.sum(dim=1) // 2)
+    inside_BT = _run_of_frames(valid_BT, size_B, drawn[_Stream.SWAP_START])
+    inside_BT = inside_BT & (drawn[_Stream.SWAP] < config.swap_sides)[:, None]
+    chosen_BJ = members.index_select(0, rng.as_integer(drawn[_Stream.SWAP_KIND], len(members)))
+    return torch.where(
+        (inside_BT[..., None] & chosen_BJ[:, None])[..., None], pose2d_BTJ3.index_select(2, order), pose2d_BTJ3
+    )
+
+
+def _run_of_frames(valid_BT: Tensor, size_B: Tensor, word_B: Tensor) -> Tensor:
+    """Bool (B, T): that many frames in a row, anywhere among the valid ones."""
+    start = rng.as_integer(word_B, valid_BT.sum(dim=1) - size_B + 1)
+    frame = torch.arange(valid_BT.shape[1], device=valid_BT.device)
+    return (frame >= start[:, None]) & (frame < (start + size_B)[:, None])
 
 
 def _masked(valid_BT: Tensor, drawn: _Drawn, config: CorruptConfig) -> tuple[Tensor, Tensor]:
@@ -306,7 +360,5 @@ def _window_mask(valid_BT: Tensor, drawn: _Drawn, config: CorruptConfig) -> Tens
         share = (2 * size * length_B + config.window_of) // (2 * config.window_of)
         size = torch.where(size > 0, share.clamp(min=1), 0)
     size = torch.minimum(size, (length_B - 1).clamp(min=0))
-    start = rng.as_integer(drawn[_Stream.START], length_B - size + 1)
-    frame = torch.arange(valid_BT.shape[1], device=valid_BT.device)
-    inside = (frame >= start[:, None]) & (frame < (start + size)[:, None])
+    inside = _run_of_frames(valid_BT, size, drawn[_Stream.START])
     return inside[..., None].expand(-1, -1, N_JOINTS)

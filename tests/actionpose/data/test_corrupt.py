@@ -22,7 +22,7 @@ from actionpose.data.corrupt import (
     add_noise,
     corrupt,
 )
-from actionpose.skeleton import BODY_PARTS
+from actionpose.skeleton import BODY_PARTS, FLIP_ORDER, LEFT, RIGHT
 
 ONLY_RANDOM = CorruptConfig(share_random=1.0, share_part=0.0, share_window=0.0)
 ONLY_PART = CorruptConfig(share_random=0.0, share_part=1.0, share_window=0.0)
@@ -134,6 +134,58 @@ def test_the_input_is_left_as_it_is():
     before = pose.clone()
     run(pose, valid, [1, 2, 3, 4])
     assert torch.equal(pose, before)
+
+
+# --- confused sides ----------------------------------------------------------------------------
+
+
+def swapped_frames(config: CorruptConfig, lengths: list[int], ids) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bool (B, T, J), where the input changed; and how far it then is from the other side's, else from its own."""
+    pose, valid = clean(len(lengths), max(lengths)), lengths_to_valid(lengths, max(lengths))
+    pose[..., 2] = torch.rand_like(pose[..., 2])
+    made = run(pose, valid, ids, config).pose2d_BTJ3
+    pose = pose.masked_fill(~valid[..., None, None], 0.0)
+    other = pose[:, :, list(FLIP_ORDER)]
+    moved = (made != pose).any(dim=-1)
+    return moved, torch.where(moved[..., None], made - other, made - pose)
+
+
+SWAPS = CorruptConfig(noise=False, share_random=0, share_part=0, share_window=0, swap_sides=0.5, swap_frames=12)
+
+
+def test_sides_change_places_whole_for_one_run_of_frames_in_the_share_of_clips_asked_for():
+    moved, rest = swapped_frames(SWAPS, [40] * 600, torch.arange(600))
+    assert not rest.any()
+    some = moved.any(dim=2).any(dim=1)
+    assert some.float().mean() == pytest.approx(0.5, abs=0.07)
+    sided, arms = set(LEFT + RIGHT), set(BODY_PARTS["arms"])
+    groups = {frozenset(arms): 0, frozenset(sided - arms): 0, frozenset(sided): 0}
+    sizes = []
+    for clip in moved[some]:
+        frames = clip.any(dim=1).nonzero().flatten()
+        assert frames.diff().eq(1).all()
+        (joints,) = {frozenset(frame.nonzero().flatten().tolist()) for frame in clip[frames]}
+        groups[joints] += 1
+        sizes.append(len(frames))
+    assert min(groups.values()) > 70
+    assert (min(sizes), max(sizes)) == (1, 12)
+
+
+def test_at_most_half_of_the_valid_frames_are_confused():
+    moved, rest = swapped_frames(dataclasses.replace(SWAPS, swap_sides=1.0), [40, 9, 2, 1] * 50, torch.arange(200))
+    assert not rest.any()
+    assert moved.any(dim=2).sum(dim=1).view(50, 4).amax(dim=0).tolist() == [12, 4, 1, 0]
+
+
+def test_confused_sides_leave_every_other_draw_as_it_is():
+    pose, valid = clean(6, 30), lengths_to_valid([30] * 6, 30)
+    base = run(pose, valid, range(6))
+    more = run(pose, valid, range(6), CorruptConfig(swap_sides=1.0))
+    assert torch.equal(base.masked_BTJ, more.masked_BTJ)
+    assert torch.equal(base.mask_B, more.mask_B)
+    same = (base.pose2d_BTJ3 == more.pose2d_BTJ3).all(dim=-1)
+    assert 0.3 < same.float().mean() < 1
+    assert same[:, :, [0, 7, 8, 9, 10]].all()
 
 
 # --- masks -------------------------------------------------------------------------------------
