@@ -13,7 +13,7 @@ from actionpose.lift.detections import Detections
 from actionpose.lift.layouts import Layout, canonical
 from actionpose.lift.recognise import MISFIT, Named, Picture
 from actionpose.lift.timeline import Track
-from actionpose.skeleton import BONES, FLIP_ORDER, JOINT_NAMES, LEFT
+from actionpose.skeleton import BODY_PARTS, BONES, FLIP_ORDER, JOINT_NAMES, LEFT, RIGHT
 
 FASTEST = 15.0
 """Metres a second that no joint but a thrower's hand passes (relative to the pelvis)."""
@@ -26,6 +26,12 @@ SLOW_S = 0.4
 
 SHARE = 0.02
 """Warnings about single frames need this share of them."""
+
+LIMBS = {
+    "arms": [joint for joint in LEFT + RIGHT if joint in BODY_PARTS["arms"]],
+    "legs": [joint for joint in LEFT + RIGHT if joint not in BODY_PARTS["arms"]],
+}
+"""What a detector exchanges as one."""
 
 HALF = 0.6
 FACE = ("nose", "left_eye", "right_eye", "left_shoulder", "right_shoulder")
@@ -107,26 +113,25 @@ def _upside_down(tracks: list[Track], picture: Picture) -> list[str]:
 
 
 def _swaps(track: Track) -> list[str]:
-    """Frames in which left and right change places: swapped back, the joints would hardly have moved."""
+    """Frames in which left and right of arms or legs change places: swapped back, they would hardly have moved."""
     if len(track.frame) < 3:
         return []
     points, sure = track.points, track.confidence
-    swapped = points[:, list(FLIP_ORDER)]
     seen = (sure[1:] > 0) & (sure[:-1] > 0) & (sure[1:, list(FLIP_ORDER)] > 0)
-    limbs = np.zeros(17, bool)
-    limbs[list(LEFT)] = True
-    limbs |= limbs[list(FLIP_ORDER)]
-    seen &= limbs
-    count = seen.sum(axis=1)
-    moved = (np.linalg.norm(points[1:] - points[:-1], axis=-1) * seen).sum(axis=1)
-    other = (np.linalg.norm(swapped[1:] - points[:-1], axis=-1) * seen).sum(axis=1)
-    jumps = (count >= 6) & (other < 0.35 * moved)
-    if jumps.mean() < SHARE or jumps.sum() < 2:
+    moved = np.linalg.norm(points[1:] - points[:-1], axis=-1) * seen
+    other = np.linalg.norm(points[1:, list(FLIP_ORDER)] - points[:-1], axis=-1) * seen
+    found = {}
+    for limbs, joints in LIMBS.items():
+        enough = seen[:, joints].sum(axis=1) >= 4
+        jumps = enough & (other[:, joints].sum(axis=1) < 0.35 * moved[:, joints].sum(axis=1))
+        if jumps.mean() >= SHARE and jumps.sum() >= 2:
+            found[limbs] = track.frame[1:][jumps]
+    if not found:
         return []
-    frames = track.frame[1:][jumps]
+    times, first = max(map(len, found.values())), min(frames[0] for frames in found.values())
     return [
-        f"person {track.person}: left and right change places {jumps.sum()} times (first at frame {frames[0]}): "
-        "swapped back, the limbs would hardly have moved. The detector confuses the sides"
+        f"person {track.person}: left and right change places {times} times (the {' and the '.join(found)}; first at "
+        f"frame {first}): swapped back, they would hardly have moved. The detector confuses the sides"
     ]
 
 

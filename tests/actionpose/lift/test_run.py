@@ -375,7 +375,16 @@ def test_swapped_sides_are_noticed(source: LiftModel):
     flicker = front.copy()
     for t in (10, 20, 30):
         flicker[t, body + other] = front[t, other + body]
-    assert "left and right change places" in warned(flicker, source)
+    assert "left and right change places 6 times (the arms and the legs; first at frame 10)" in warned(flicker, source)
+
+
+@pytest.mark.parametrize(("limbs", "joints"), [("arms", "shoulder elbow wrist"), ("legs", "hip knee ankle")])
+def test_sides_that_change_places_in_arms_or_legs_alone_are_noticed(source: LiftModel, limbs: str, joints: str):
+    left = [COCO_17.index(f"left_{joint}") for joint in joints.split()]
+    right = [COCO_17.index(f"right_{joint}") for joint in joints.split()]
+    clip = filmed(camera_pose(40, view="front"), "coco-17")
+    clip[10:18, left + right] = clip[10:18, right + left]
+    assert f"left and right change places 2 times (the {limbs}; first at frame 10)" in warned(clip, source)
 
 
 def test_a_wrong_layout_is_noticed(source: LiftModel):
