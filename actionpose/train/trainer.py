@@ -24,9 +24,9 @@ from actionpose.data.batches import Loader, epoch_batches, slice_rank
 from actionpose.errors import UserError
 from actionpose.train import checkpoint
 from actionpose.train.crowd import ADVICE, OtherJobs
+from actionpose.train.gradients import SharedGradients
 from actionpose.train.left import Chore, times_due
 from actionpose.train.log import RunLog
-from actionpose.train.losses import shared_gradient_norms
 from actionpose.train.overlap import Averaging
 from actionpose.train.runtime import RunConfig, Runtime, seed_all
 from actionpose.train.schedule import StageConfig, learning_rate
@@ -175,6 +175,8 @@ class Trainer:
             group["lr"] = self.learning_rate()
         seed_all(self.run.seed, state.step, self.runtime.rank)  # dropout; all else is keyed on samples
         terms: list[Tensor] = []
+        due = self.run.gradients and (state.step + 1) % self.run.log_every == 0
+        looked = SharedGradients(self.parameters) if due else None
         for number, part in enumerate(self.share(ids), 1):
             asked = time.monotonic()
             raw = self.runtime.move(next(parts))
@@ -184,13 +186,15 @@ class Trainer:
             batch["progress"] = state.step / self.total
             with self.runtime.autocast():
                 losses, report = self.task(batch)
-            if self.run.gradients and (state.step + 1) % self.run.log_every == 0:
-                self.meter.gradients = shared_gradient_norms(losses, self.parameters)
+            if looked:
+                looked.add(losses, self.stage.accumulate)
             if number == self.stage.accumulate:
                 self.averaging.begin()
             (sum(losses.values(), torch.zeros((), device=self.runtime.device)) / self.stage.accumulate).backward()
             terms.append(self._terms(losses, report))
         self.averaging.finish()
+        if looked:
+            self.meter.gradients = looked.norms(self.runtime.average)
         if self.stage.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, self.stage.clip_norm)
         self.optimizer.step()

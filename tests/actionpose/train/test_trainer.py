@@ -25,7 +25,6 @@ from actionpose.runs.init import with_encoder_of_init
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
 from actionpose.train import checkpoint
-from actionpose.train.losses import shared_gradient_norms
 from actionpose.train.overlap import Averaging
 from actionpose.train.schedule import StageConfig
 from actionpose.train.tasks import FinetuneTask, PretrainTask
@@ -152,11 +151,13 @@ def test_alignment_in_parts_has_the_losses_of_the_whole_batch(tmp_path, bert):
     shards = make_shards(tmp_path / "uneven", lengths=UNEVEN)
     common = ("pretrain.steps=1", "pretrain.batch=8", "data.clip_frames=48", "pose.max_frames=48")
     common += ("pooling.dropout=0.0", "text.frozen=true")  # dropout would draw anew for each part
+    common += ("run.gradients=true", "run.log_every=1")
     for name, more in (("whole", ()), ("split", ("pretrain.accumulate=4",))):
         train("pretrain", recipe(*common, *more, text=bert), shards, tmp_path / name)
     logs = [read_lines(tmp_path / name / "log.jsonl") for name in ("whole", "split")]
     whole, split = (next(row for row in rows if "losses" in row) for rows in logs)
     assert whole["losses"] == pytest.approx(split["losses"], rel=1e-4)
+    assert whole["gradients"] == pytest.approx(split["gradients"], rel=1e-3)  # of the whole step, not of its last part
 
 
 def test_gradients_are_clipped_to_the_norm_asked_for(shards, tmp_path, monkeypatch):
@@ -185,7 +186,7 @@ def test_standardising_over_less_than_the_clips_of_a_step_is_refused(shards, ber
 @pytest.mark.slow
 def test_two_processes_take_the_same_steps_as_one(tmp_path):
     shards = make_shards(tmp_path / "equal", lengths=(24,) * 8)
-    more = ("finetune.epochs=3", "finetune.eval_every=0")
+    more = ("finetune.epochs=3", "finetune.eval_every=0", "run.gradients=true")
     train("finetune", recipe(*more), shards, tmp_path / "one")
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cli.train"]
     given = ["finetune", "--data", str(shards), "--out", str(tmp_path / "two"), *options(tiny(*more))]
@@ -194,6 +195,11 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(losses(tmp_path / "one")) == 6
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    one, two = (
+        [row["gradients"] for row in read_lines(tmp_path / name / "log.jsonl") if "losses" in row]
+        for name in ("one", "two")
+    )
+    assert all(a == pytest.approx(b, rel=1e-3) for a, b in zip(one, two, strict=True))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(shards, tmp_path):
@@ -485,15 +491,6 @@ def test_a_label_that_only_differs_in_spelling_is_no_negative(tmp_path):
     for sample in range(len(table)):
         text, negatives = texts.draw(sample, 0, 0)
         assert text.casefold() not in {n.casefold() for n in negatives}
-
-
-def test_gradient_norms_are_of_the_weights_that_all_losses_reach():
-    shared, own = torch.tensor([3.0, 4.0], requires_grad=True), torch.tensor([100.0], requires_grad=True)
-    norms = shared_gradient_norms({"a": (shared * shared).sum(), "b": 2 * shared.sum() + own.sum()}, [shared, own])
-    assert {name: pytest.approx(float(norm)) for name, norm in norms.items()} == {"a": 10.0, "b": 8**0.5}
-    assert shared.grad is None
-    alone = shared_gradient_norms({"a": shared.sum(), "b": own.sum()}, [shared, own])
-    assert {name: float(norm) for name, norm in alone.items()} == {"a": 0.0, "b": 0.0}
 
 
 def test_looking_at_gradients_changes_nothing_that_is_learned(shards, bert, tmp_path):
