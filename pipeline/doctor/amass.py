@@ -40,7 +40,7 @@ _REASONS: dict[str, tuple[str, str, str]] = {
     "not supported": ("packed", "encrypted or packed in another way than numpy does", _AGAIN),
     "a web page": ("web-pages", "a web page saved as .npz: the download needed a login", "log in, then " + _AGAIN),
     "cannot be read": ("unreadable", "not readable", "check the permissions and names of these"),
-    "absurd position": ("values", "with positions or turns that no person reaches", _AGAIN),
+    "absurd value": ("values", "with positions, turns or shapes that no person has", _AGAIN),
     "wrong width": ("width", "not 156 pose columns wide (SMPL+H: 52 joints x 3)", _AGAIN),
     "not in a dataset folder": (
         "layout",

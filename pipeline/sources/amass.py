@@ -29,8 +29,8 @@ MAX_FRAMES = 3_000_000
 SMPLX_WIDTH = 165
 RATE_KEYS = ("mocap_framerate", "mocap_frame_rate")
 """AMASS's own key, and the one that the SMPL-X edition and files of other making use."""
-LARGEST = {"trans": 1e4, "poses": 1e3}
-"""Metres from the origin and radians of a turn; what is beyond is another unit, or damage."""
+LARGEST = {"trans": 1e4, "poses": 1e3, "betas": 1e2, "dmpls": 1e3}
+"""Metres from the origin, radians of a turn, deviations of a shape; what is beyond is another unit, or damage."""
 
 _SMALL = 64  # entries: more than any rate, gender or person needs
 _DOWNLOAD = "download it again as 'SMPL+H G' from the AMASS site"
@@ -114,7 +114,7 @@ class MotionFile:
             dmpls: also the soft-tissue coefficients, where the file has them.
 
         Raises:
-            ItemError: damaged, wrong widths, not finite.
+            ItemError: damaged, wrong widths, not finite, beyond what any person does.
         """
         path, archive, head = self.path, self.archive, self.header
         _check_width(path, archive, "trans", head.frames, 3)
@@ -122,11 +122,8 @@ class MotionFile:
         soft = dmpls and "dmpls" in archive.names
         if soft:
             _check_width(path, archive, "dmpls", head.frames, N_DMPLS)
-        poses, trans = (_finite(path, archive, name, every) for name in ("poses", "trans"))
-        for name, values in (("poses", poses), ("trans", trans)):
-            if (largest := float(np.abs(values).max(initial=0.0))) > LARGEST[name]:
-                raise ItemError("absurd position", f"{path}: {name} holds {largest:.3g}; no motion needs that")
-        betas = _finite(path, archive, "betas").reshape(-1)[:16]
+        poses, trans = (_sane(path, archive, name, every) for name in ("poses", "trans"))
+        betas = _sane(path, archive, "betas").reshape(-1)[:16]
         return Motion(
             poses=poses,
             trans=trans,
@@ -134,7 +131,7 @@ class MotionFile:
             gender=head.gender,
             fps=head.fps,
             every=every,
-            dmpls=_finite(path, archive, "dmpls", every) if soft else None,
+            dmpls=_sane(path, archive, "dmpls", every) if soft else None,
         )
 
 
@@ -156,7 +153,7 @@ def read_motion(path: Path, *, every: int = 1, dmpls: bool = False) -> Motion:
         return file.read(every=every, dmpls=dmpls)
 
 
-def _finite(path: Path, archive: Npz, name: str, every: int = 1) -> NDArray[np.float64]:
+def _sane(path: Path, archive: Npz, name: str, every: int = 1) -> NDArray[np.float64]:
     """Each n-th row of a member, after a look at all of them: damage between the rows is damage too."""
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit float64 becomes infinite, and is refused
         array = np.asarray(archive.read(name), dtype=np.float64)
@@ -164,7 +161,10 @@ def _finite(path: Path, archive: Npz, name: str, every: int = 1) -> NDArray[np.f
     if not sound and not np.isfinite(array).all():
         frames = sorted({int(place[0]) for place in np.argwhere(~np.isfinite(np.atleast_1d(array)))})
         raise ItemError("not finite", f"{path}: {name} is not finite in {len(frames)} frames, first {frames[0]}")
-    return array[::every] if every > 1 else array
+    kept = array[::every] if every > 1 else array
+    if (largest := float(np.abs(kept).max(initial=0.0))) > LARGEST[name]:
+        raise ItemError("absurd value", f"{path}: {name} holds {largest:.3g}; no motion needs that")
+    return kept
 
 
 @contextmanager

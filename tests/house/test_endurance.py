@@ -271,7 +271,7 @@ def hostile_tree(root: Path, sentinel: Path) -> dict[str, str]:
         "rate -30": "absurd rate",
         "rate 1e9": "absurd rate",
         "rate text": "wrong type",
-        "giant": "joint too fast",
+        "giant": "absurd value",
         "objects": "Python objects inside",
         "payload in poses": "Python objects inside",
         "payload in betas": "Python objects inside",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from actionpose.errors import UserError
 from pipeline.sources import amass
 from pipeline.stages.keypoints import keypoints_file
-from tests.makers.worlds import World, write_motion
+from tests.makers.worlds import World, smooth_motion, write_motion
 
 
 def test_a_motion_file_is_opened_once(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -38,3 +39,26 @@ def test_a_file_that_is_no_motion_is_refused_by_name(world: World, tmp_path: Pat
             keypoints_file(tmp_path / name, tmp_path / "out.npz", world.config)
         assert name in error.value.message
     assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.parametrize(("metres", "reason"), [(100.0, "trans is not in metres"), (1.0, "")])
+def test_a_path_in_centimetres_is_refused(world: World, tmp_path: Path, metres: float, reason: str):
+    poses, trans = smooth_motion(240, 120.0, 0)
+    trans[:, 0] = np.linspace(0, 2.6, 240)  # a walk
+    write_motion(tmp_path / "walk_poses.npz", seconds=2, poses=poses, trans=trans * metres)
+    if not reason:
+        keypoints_file(tmp_path / "walk_poses.npz", tmp_path / "out.npz", world.config)
+        return
+    with pytest.raises(UserError, match=reason) as error:
+        keypoints_file(tmp_path / "walk_poses.npz", tmp_path / "out.npz", world.config)
+    assert "walk_poses.npz" in error.value.message
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_joint_faster_than_any_throw_is_refused_in_a_single_file_as_in_a_build(world: World, tmp_path: Path):
+    poses, trans = smooth_motion(240, 120.0, 0)
+    poses[120:, 3 * 16 + 1] += np.pi  # the left arm is elsewhere from one frame to the next
+    write_motion(tmp_path / "jump_poses.npz", seconds=2, poses=poses, trans=trans)
+    every_frame = replace(world.config, keypoints=replace(world.config.keypoints, fps=120.0))
+    with pytest.raises(UserError, match=r"jump_poses\.npz: a joint moves at \d+ m/s: wrong units or rate"):
+        keypoints_file(tmp_path / "jump_poses.npz", tmp_path / "out.npz", every_frame)
