@@ -191,7 +191,9 @@ def _outside(error: Exception) -> UserError | None:
     if error.errno is None:
         return None
     place = printable(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else "the output"
-    return UserError(f"{place}: {error.strerror or error}", HINTS.get(error.errno, "check the path and the disk"))
+    closed = error.errno in (errno.EACCES, errno.EPERM)  # where we write, `atomic_path` has said so
+    hint = "check its permissions" if closed else HINTS.get(error.errno, "check the path and the disk")
+    return UserError(f"{place}: {error.strerror or error}", hint)
 
 
 def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:

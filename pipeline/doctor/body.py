@@ -11,6 +11,7 @@ import numpy as np
 from actionpose.errors import UserError
 from actionpose.plain_npz import npz_names
 from actionpose.sniff import refuse_wrong_content
+from actionpose.walk import Unreadable, walk
 from pipeline.body.convert import recognise
 from pipeline.body.dmpls import N_DMPLS, find_dmpls, load_dmpls
 from pipeline.body.regressor import SOURCE, load_regressor, read_matrix
@@ -107,7 +108,9 @@ def _no_body(folder: Path) -> Finding:
     except UserError as error:
         if not folder.exists():
             return from_error("body", error, "missing")
-    seen = {path: what_it_is(path) for path in _candidates(folder)}
+    there = _candidates(folder)
+    seen = {place.path: (f"cannot be read: {place.reason}", False) for place in there if isinstance(place, Unreadable)}
+    seen |= {path: what_it_is(path) for path in there if isinstance(path, Path)}
     lines = [f"{path.relative_to(folder)}: {what}" for path, (what, _) in seen.items()]
     commands = (
         f"ap-data convert-model {p} --out {folder}/smplh/GENDER/model.npz" for p, (_, good) in seen.items() if good
@@ -118,9 +121,13 @@ def _no_body(folder: Path) -> Finding:
     return Finding("body", "wrong", message, next(commands, DOWNLOAD), some(lines, 4), details)
 
 
-def _candidates(folder: Path, limit: int = 20) -> list[Path]:
-    found = [p for depth in ("", "*/", "*/*/", "*/*/*/") for p in sorted(folder.glob(f"{depth}*")) if p.is_file()]
-    return [p for p in found if p.name.lower().endswith((".npz", ".pkl", ".tar.xz", ".zip"))][:limit]
+def _candidates(folder: Path, limit: int = 20) -> list[Path | Unreadable]:
+    """Files that may be bodies, those of the upper folders first, and folders that cannot be read."""
+    endings = (".npz", ".pkl", ".tar.xz", ".zip")
+    found = [p for p in walk(folder, 3) if isinstance(p, Unreadable) or p.name.lower().endswith(endings)]
+    closed = [place for place in found if isinstance(place, Unreadable)]
+    files = [path for path in found if isinstance(path, Path) and path.is_file()]
+    return [*closed, *sorted(files, key=lambda path: (len(path.parts), path))[:limit]]
 
 
 def what_it_is(path: Path) -> tuple[str, bool]:

@@ -14,7 +14,7 @@ from pipeline.doctor.babel import BabelLook, look_at_babel
 from pipeline.doctor.benchmarks import LOOKS
 from pipeline.doctor.body import look_at_body, look_at_dmpls, look_at_regressor
 from pipeline.doctor.datasets import missing_datasets
-from pipeline.doctor.finding import Finding
+from pipeline.doctor.finding import Finding, closed_places
 from pipeline.doctor.join import copies_between_splits, join, join_findings, known_datasets, wanted_datasets
 from pipeline.stages.build import NEEDS
 
@@ -81,9 +81,11 @@ def diagnose(config: DataConfig, *, out: Path, quick: bool = False, deep: bool =
     amass = babel = None
     if "amass" in paths:
         overrides = config.keypoints.rate_overrides
-        amass = look_at_amass(paths["amass"], rate_overrides=overrides, quick=quick, deep=deep)
+        with closed_places("amass", findings):
+            amass = look_at_amass(paths["amass"], rate_overrides=overrides, quick=quick, deep=deep)
     if "babel" in paths:
-        babel = look_at_babel(paths["babel"], config)
+        with closed_places("babel", findings):
+            babel = look_at_babel(paths["babel"], config)
     if amass is not None:
         findings += amass.findings
         findings += _datasets(amass, babel)
@@ -91,15 +93,20 @@ def diagnose(config: DataConfig, *, out: Path, quick: bool = False, deep: bool =
         findings += _labels(amass, babel, paths["babel"], config)
     model = None
     if "body" in paths:
-        bodies, model = look_at_body(paths["body"], _genders(amass, config))
-        findings += bodies
+        with closed_places("body", findings):
+            bodies, model = look_at_body(paths["body"], _genders(amass, config))
+            findings += bodies
     if "regressor" in paths:
-        findings.append(look_at_regressor(paths["regressor"], model))
+        with closed_places("regressor", findings):
+            findings.append(look_at_regressor(paths["regressor"], model))
     if config.inputs.dmpls or config.keypoints.dmpls:
-        findings += look_at_dmpls(config.inputs.dmpls, _genders(amass, config), model)
+        with closed_places("dmpls", findings):
+            findings += look_at_dmpls(config.inputs.dmpls, _genders(amass, config), model)
     findings += _disk(amass, babel, findings, config, out)
     benchmarks = {name: Path(value).expanduser() for name in LOOKS if (value := getattr(config.inputs, name))}
-    findings += [finding for name, place in benchmarks.items() for finding in LOOKS[name](place)]
+    for name, place in benchmarks.items():
+        with closed_places(name.removeprefix("mpi_inf_"), findings):
+            findings += LOOKS[name](place)
     absent = tuple(name for name in NEEDS["pack"] if name not in paths)
     if not findings:
         findings = [Finding(name, "missing", "not given", WHERE[name]) for name in absent]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -43,6 +44,17 @@ class Finding:
 def from_error(item: str, error: UserError, verdict: Verdict = "wrong") -> Finding:
     """A refusal of the code that will read the input is the finding."""
     return Finding(item, verdict, error.message, error.hint)
+
+
+@contextmanager
+def closed_places(item: str, findings: list[Finding]) -> Iterator[None]:
+    """A place inside that may not be read becomes a finding: it must not cost what there is to say of other inputs."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename if isinstance(error.filename, str) else "it"
+        message = f"{place} cannot be read: {error.strerror or error}"
+        findings.append(Finding(item, "wrong", message, "check its permissions"))
 
 
 def some(things: Iterable[str], limit: int = SHOWN) -> tuple[str, ...]:

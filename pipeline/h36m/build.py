@@ -12,7 +12,7 @@ from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.places import not_there
-from actionpose.walk import walk
+from actionpose.walk import Unreadable, walk
 from pipeline.h36m import motionbert, videopose3d
 from pipeline.h36m.cameras import cameras
 from pipeline.h36m.extrinsics import FORMS, read_places
@@ -100,12 +100,15 @@ def _main_file(given: Path) -> Path:
             f"{given} holds files for several builds: {', '.join(path.name for path in mains)}",
             "name one: " + " or ".join(f"--h36m {path}" for path in mains),
         )
-    pickles = (path for path in walk(given, 3) if isinstance(path, Path) and path.suffix == ".pkl")
-    if (clip := next(pickles, None)) is not None:
-        layout = layout_of(clip)
-        if layout == "clip-pickle":
-            raise UserError(f"{given}: a folder of clips ({clip.name}, …)", _ADVICE[layout])
     known = [f"{path.name} ({SENTENCES[layout]})" for path, layout in layouts.items() if layout]
+    for place in walk(given, 3):
+        if isinstance(place, Unreadable):
+            known.append(f"{place.path.relative_to(given)} (cannot be read: {place.reason})")
+        elif place.suffix == ".pkl":
+            layout = layout_of(place)
+            if layout == "clip-pickle":
+                raise UserError(f"{given}: a folder of clips ({place.name}, …)", _ADVICE[layout])
+            break
     raise UserError(
         f"{given} holds no file to start from" + (f"; there is {', '.join(known[:6])}" if known else ""),
         f"wanted: {WANTED}",

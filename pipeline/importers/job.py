@@ -23,6 +23,7 @@ import numpy as np
 from actionpose.errors import UserError
 from actionpose.files import PARTIAL, atomic_path, publish_folder, sha256_file, write_text
 from actionpose.progress import track
+from actionpose.walk import Unreadable, walk
 from pipeline.engine.item import ItemError
 from pipeline.importers.figure import Figure
 from pipeline.importers.labels import Json, LabelTable, babel_entry, babel_json, outside, sequence_ids, split_subjects
@@ -98,7 +99,7 @@ def find_files(given: Iterable[Path], *, out: Path | None = None) -> tuple[Path,
     found: dict[Path, None] = {}
     for path in given:
         if path.is_dir():
-            inside = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("._")]
+            inside = list(_motion_files(path))
             if out is not None:  # an earlier import is no source of a later one
                 inside = [p for p in inside if not p.is_relative_to(out)]
             if not inside:
@@ -109,6 +110,15 @@ def find_files(given: Iterable[Path], *, out: Path | None = None) -> tuple[Path,
         else:
             raise UserError(f"there is no {path}", "check the path")
     return tuple(found)
+
+
+def _motion_files(folder: Path) -> Iterator[Path]:
+    """Files of motion, and folders that cannot be looked into, which get a row with their reason."""
+    for place in walk(folder):
+        if isinstance(place, Unreadable):
+            yield place.path
+        elif place.suffix.lower() in SUFFIXES and not place.name.startswith("._"):
+            yield place
 
 
 def run(job: Job) -> Report:

@@ -24,6 +24,8 @@ def kind_of(path: Path) -> str:
         ItemError: something else; the message says what, and what to do.
     """
     _check_name(path)
+    if path.is_dir():  # of folders, only those come here
+        raise ItemError("cannot be read", f"{path} is a folder that cannot be looked into: check its permissions")
     head = _head(path)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text:

@@ -47,6 +47,7 @@ def test_cells_that_begin_like_formulas_are_texts(capsys: pytest.CaptureFixture[
         (OSError(28, "No space left on device", "/data/x.h5"), "the disk is full"),
         (OSError(28, "No space left on device"), "the output: No space left"),
         (PermissionError(13, "Permission denied", "train.json"), "train.json: Permission denied"),
+        (PermissionError(13, "Permission denied", "babel/train.json"), "check its permissions"),
         (OSError("14280 requested and 992 written"), "the disk is full"),
         (MemoryError(), "not enough memory"),
     ],

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.data import main
+from tests.makers.closed import close_folder
 from tests.makers.doctor import WEB_PAGE, copied, doctor, inputs, replace, screen
 from tests.makers.worlds import World, smooth_motion, write_motion
 
@@ -281,3 +282,28 @@ def test_real_motion_is_found_sound(open_mocap):
     report = doctor("--amass", open_mocap, "--babel", open_mocap / "babel", "--quick")
     assert report.status == 0
     report.expect("babel.motions", "ok", "labelled motions are here")
+
+
+@pytest.mark.parametrize(
+    ("closed", "item"),
+    [("babel", "babel"), ("body/smplh", "body"), ("h36m", "h36m"), ("amass/SSM_synced", "amass.unreadable")],
+)
+def test_a_folder_that_may_not_be_read_is_a_finding_beside_all_others(own, monkeypatch, closed, item):
+    (own / "h36m").mkdir()
+    close_folder(monkeypatch, own / closed)
+    report = doctor(*inputs(own), "--h36m", own / "h36m")
+    assert report.status == 1
+    found = report.item(item)
+    assert (found["verdict"], found["action"][:21]) == (
+        "wrong",
+        "check the permissions" if "amass" in item else "check its permissions",
+    )
+    assert report.item("amass")["verdict"] == "ok"
+    assert report.item("regressor")["item"] == "regressor"
+
+
+def test_a_closed_folder_beside_what_is_no_body_is_named(tmp_path, monkeypatch):
+    (tmp_path / "body" / "mine").mkdir(parents=True)
+    close_folder(monkeypatch, tmp_path / "body" / "mine")
+    (found,) = [row for row in doctor("--body", tmp_path / "body").data["items"] if row["item"] == "body"]
+    assert "Permission denied" in found["details"]["files"][str(tmp_path / "body" / "mine")]

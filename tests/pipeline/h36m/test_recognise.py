@@ -11,6 +11,7 @@ import pytest
 from actionpose.errors import UserError
 from pipeline.h36m.build import build_h36m, open_h36m
 from pipeline.h36m.recognise import layout_of, recognise
+from tests.makers.closed import close_folder
 from tests.makers.h36m import PICKLE, dumped, loaded, run
 
 # --- what the files are -----------------------------------------------------------------------
@@ -68,6 +69,13 @@ def test_a_folder_of_clips_is_recognised_from_its_own_and_every_folder_above(tmp
         dumped(clips / f"{number:08d}.pkl", {"data_input": np.zeros((2, 17, 3)), "data_label": np.zeros(1)})
     for folder in (clips, *clips.parents[:3]):
         assert "a folder of clips" in run("--h36m", folder, "--out", tmp_path / "o").stderr, folder
+
+
+def test_a_folder_that_may_not_be_read_is_named_where_nothing_is_found(tmp_path, monkeypatch):
+    (tmp_path / "h36m" / "closed").mkdir(parents=True)
+    close_folder(monkeypatch, tmp_path / "h36m" / "closed")
+    said = run("--h36m", tmp_path / "h36m", "--out", tmp_path / "o").stderr
+    assert "closed (cannot be read: Permission denied)" in said
 
 
 def test_files_cut_short_are_refused_wherever_they_end(demo, tmp_path):

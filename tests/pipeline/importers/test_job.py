@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from actionpose.shards import ShardSet
 from cli.data import main
 from pipeline.sources.amass import read_motion
 from tests.makers.captured import jumper, write_asf_amc, write_bvh
+from tests.makers.closed import close_folder
 from tests.makers.worlds import World
 
 LABELS = "file\tdescription\tstart\tend\n01_01\tjump, balance\n02_01\tstand\t0\t1\n02_01\tjump\t1\t1.5\n03_01\twave\n"
@@ -204,10 +206,19 @@ def test_names_that_cannot_be_written_and_pipes_are_refused(captured: Path, tmp_
     for name in (b"\xff", b"x" * 230, b"a\nb", b"a\x1b[31m", b"."):
         Path(os.fsdecode(bytes(tmp_path / "in") + b"/" + name + b".bvh")).write_bytes(content)
     (tmp_path / "in" / "loop.bvh").symlink_to("loop.bvh")
-    (tmp_path / "in" / "folder.bvh").mkdir()
+    (tmp_path / "in" / "folder.bvh").mkdir()  # a folder like others
     words = [tmp_path / "in", tmp_path / "in" / "loop.bvh", "--dry-run", "--format", "json"]
     result = json.loads(run(*words).stdout)
-    assert result["reasons"] == {"cannot be read": 3, "odd name": 5}
+    assert result["reasons"] == {"cannot be read": 2, "odd name": 5}
+
+
+def test_a_folder_that_may_not_be_read_has_its_row(captured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copytree(captured, tmp_path / "in")
+    (tmp_path / "in" / "closed").mkdir()
+    close_folder(monkeypatch, tmp_path / "in" / "closed")
+    assert run(tmp_path / "in", "--out", tmp_path / "out").exit_code == 1
+    (refused,) = [row for row in rows(tmp_path / "out") if row["file"].endswith("/closed")]
+    assert (refused["status"], refused["reason"]) == ("rejected", "cannot be read")
 
 
 def test_text_that_no_reader_expects_is_named(captured: Path, tmp_path: Path):
