@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from actionpose.characters import printable
 from actionpose.extras import needed_for
 from actionpose.files import atomic_path
 
@@ -40,9 +41,13 @@ def figure(
     with needed_for("a figure"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.text import Text
     drawn = Figure(figsize=inches, facecolor="white", layout=layout)
     FigureCanvasAgg(drawn)
     yield drawn
+    for text in drawn.findobj(Text):  # names of rows and runs, which may hold anything
+        text.set_parse_math(False)
+        text.set_text(printable(text.get_text()))
     with atomic_path(out) as aside:
         drawn.savefig(aside, dpi=dpi, format="png")
 

@@ -65,9 +65,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replace the file's content in one step (UTF-8, newlines as given)."""
+    """Replace the file's content in one step (UTF-8, newlines as given).
+
+    Names of files that are not UTF-8 are spelled out, which JSON reads as the same names again.
+    """
     with atomic_path(path) as aside:
-        aside.write_bytes(text.encode("utf-8"))
+        aside.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 _SPECIAL = {

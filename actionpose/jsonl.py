@@ -32,13 +32,16 @@ def write_json(path: Path, data: Any) -> None:
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
     """Add one row to a file; numbers that are not finite become null."""
     text = json.dumps(finite(row), ensure_ascii=False)
-    with open(path, "a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text + "\n")
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write lines, each with its newline, whole or not at all."""
-    with atomic_path(path) as aside, open(aside, "w", encoding="utf-8", newline="\n") as handle:
+    with (
+        atomic_path(path) as aside,
+        open(aside, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as handle,
+    ):
         handle.writelines(lines)
 
 

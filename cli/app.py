@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import errno
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from actionpose import extras
-from actionpose.characters import printable
+from actionpose.characters import printable, shell_word
 from actionpose.errors import UserError
 from actionpose.files import HINTS
 
@@ -135,7 +134,7 @@ class Command(click.Command):
         except click.MissingParameter as error:
             if (file := _file_after_o(given)) is None or error.param is None or error.param.name != "out":
                 raise
-            advice = f"-o changes a setting, SECTION.KEY=VALUE; where to write is --out {shlex.quote(file)}"
+            advice = f"-o changes a setting, SECTION.KEY=VALUE; where to write is --out {shell_word(file)}"
             raise click.UsageError(f"Missing option '--out'; {advice}", ctx) from None
 
     def get_short_help_str(self, limit: int = 45) -> str:
@@ -248,4 +247,4 @@ def given(value: T | None, name: str) -> T:
 
 def typed(program: str) -> list[str]:
     """The command as it was typed, word by word, quoted where a shell would need it."""
-    return [shlex.quote(part) for part in (program, *sys.argv[1:])]
+    return [shell_word(part) for part in (program, *sys.argv[1:])]

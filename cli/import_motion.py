@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from actionpose.characters import shell_word
 from cli.app import Command
 from cli.options import PathLike, dry_run_option
 from cli.output import emit, format_option, next_step, note, some_failed
@@ -155,7 +155,7 @@ def _last_line(report: Report, out: Path | None, body: Path | None, *, dry_run: 
     done = (
         f"{counts['imported']:,} takes ({counts['hours']:.2f} h) are in {out}, one line per file in {out}/import.jsonl."
     )
-    where, folder = shlex.quote(str(out)), shlex.quote(str(body)) if body else "demo"
+    where, folder = shell_word(str(out)), shell_word(str(body)) if body else "demo"
     if not labelled:
         next_step(f"{done} Next: ap-data index --amass {where}/amass --work {where}/stages")
         return

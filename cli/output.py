@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from actionpose import progress
-from actionpose.characters import json_text, printable
+from actionpose.characters import json_text, printable, shell_word
 from actionpose.config import flat
 from actionpose.files import write_text
 from actionpose.jsonl import finite
@@ -133,7 +132,7 @@ def frames_bar(frames: Iterable[int]) -> Iterable[int]:
 
 def command_line(*words: object) -> str:
     """A command to type, quoted where a shell needs it."""
-    return shlex.join(map(str, words))
+    return " ".join(shell_word(str(word)) for word in words)
 
 
 def some_failed() -> NoReturn:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.arrays import Floats
+from actionpose.characters import printable
 from actionpose.charts import INK
 from actionpose.drawing import PAPER, Strokes, add_strokes
 from actionpose.extras import needed_for
@@ -46,8 +47,9 @@ class Board:
         return 72 / UNITS_PER_INCH
 
     def text(self, x: float, y: float, text: str, size: float, colour: str = INK, **style: Any) -> Any:
-        """Text whose baseline starts at (x, y); `size` in units."""
-        return self.axis.text(x, y, text, fontsize=size * self.per_unit, color=colour, **{"zorder": 6, **style})
+        """Text whose baseline starts at (x, y); `size` in units. It is drawn as it is: a name may hold dollars."""
+        more = {"zorder": 6, "parse_math": False, **style}
+        return self.axis.text(x, y, printable(text), fontsize=size * self.per_unit, color=colour, **more)
 
     def bar(self, x: float, y: float, width: float, height: float, colour: str, *, above: float = 1.0) -> None:
         """A filled rectangle with rounded corners."""

@@ -8,7 +8,6 @@ whose contents are put together afterwards. Any other name is refused before it 
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose import isolated
+from actionpose.characters import shell_word
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, require_file
 from pipeline.body.smplh import DOWNLOAD, N_BETAS, load_body, model_kind, normalise_gender
@@ -117,7 +117,7 @@ def recognise(path: Path) -> Recognised:
         if handle.read(4) == b"PK\x03\x04":
             raise UserError(
                 f"{path} is an .npz already: there is nothing to convert",
-                f"see whether a build can use it: {shlex.join(['ap-data', 'doctor', '--body', str(path.parent)])}",
+                f"see whether a build can use it: ap-data doctor --body {shell_word(str(path.parent))}",
             )
     arrays = isolated.call("pipeline.body.convert:model_members", path)
     sizes = {name: array.shape[-1] for name, array in arrays.items() if array.ndim == 3}

@@ -8,7 +8,6 @@ Legend: V vertices (6890 in the licensed model), J = 52 joints, 459 = 51 joints 
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose.characters import shell_word
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.plain_npz import NotPlain, npz_arrays, npz_names
@@ -197,7 +197,7 @@ def model_kind(pose_features: int, n_vertices: int) -> str:
 
 def _read_members(path: Path) -> dict[str, NDArray[np.generic]]:
     pickled = (
-        f"see what it holds, without running it: ap-data convert-model {shlex.quote(str(path))} --dry-run. The SMPLH "
+        f"see what it holds, without running it: ap-data convert-model {shell_word(str(path))} --dry-run. The SMPLH "
         f"pickles of the MANO site have 10 shape coefficients where AMASS needs 16; instead of those, {DOWNLOAD}"
     )
     refuse_wrong_content(path, DOWNLOAD, pickled=pickled)

@@ -58,7 +58,7 @@ class RowSorter:
 
     def _spill(self) -> None:
         self._waiting.sort(key=_KEY)
-        handle = TemporaryFile("w+", encoding="utf-8", newline="\n", dir=self.folder)  # noqa: SIM115 (open until exit)
+        handle = TemporaryFile("w+", encoding="utf-8", errors="backslashreplace", newline="\n", dir=self.folder)  # noqa: SIM115 (open until exit)
         self._open.enter_context(handle)
         handle.writelines(f"{json.dumps(key)}\t{line}" for key, line in self._waiting)
         handle.flush()

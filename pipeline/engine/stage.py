@@ -187,7 +187,9 @@ def why_stale(stage: Stage, work_dir: Path, folder: Path | None = None) -> list[
 def _run_into(journal: Journal, stage: Stage, todo: Sequence[Item], context: Any, runner: Runner) -> None:
     outcomes = runner.run(stage.work, todo, context, journal.folder, parallel=stage.parallel)
     failed: Outcome | None = None
-    with Progress(stage.name, total=len(todo)) as progress, open(journal.path, "a", encoding="utf-8") as handle:
+    with ExitStack() as opened:
+        progress = opened.enter_context(Progress(stage.name, total=len(todo)))
+        handle = opened.enter_context(open(journal.path, "a", encoding="utf-8", errors="backslashreplace"))
         for outcome in outcomes:
             journal.append(outcome, handle)
             progress.advance()

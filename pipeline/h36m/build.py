@@ -12,7 +12,7 @@ from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import sha256_file
 from actionpose.places import not_there
-from actionpose.walk import Unreadable, walk
+from actionpose.walk import Unreadable, walk, written_name
 from pipeline.h36m import motionbert, videopose3d
 from pipeline.h36m.cameras import cameras
 from pipeline.h36m.extrinsics import FORMS, read_places
@@ -152,7 +152,7 @@ def _open_world(path: Path, cameras_file: Path | None, detections: Path | None) 
     counts = {"subjects": len(positions), "takes": takes, "frames": frames}
     files = [replace(recognise(path), counts=counts), places_file]
     seen, notes = _opened_detections(neighbours, detections, files)
-    source = path.name
+    source = written_name(path.name)
     return Opened(
         files=tuple(files),
         motions=lambda: videopose3d.motions(source, positions, places, seen),

@@ -21,6 +21,7 @@ from actionpose.errors import UserError
 from actionpose.geometry import root_relative
 from actionpose.schema import VideoFacts
 from actionpose.skeleton import BONES, N_JOINTS
+from actionpose.walk import written_name
 from pipeline.h36m.cameras import Camera, camera_named
 from pipeline.h36m.takes import action_names, screen_pose, skipped
 from pipeline.pack.benchmark import SPLITS, BenchmarkMotion, Rejected
@@ -109,7 +110,7 @@ def read_content(path: Path) -> Content:
             problems += _oddities(splits[-1])
         except (ValueError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
             raise UserError(f"{path}: {name} is not laid out as in the published file: {error}", WHERE) from error
-    return Content(name=path.name, splits=tuple(splits), problems=tuple(problems))
+    return Content(name=written_name(path.name), splits=tuple(splits), problems=tuple(problems))
 
 
 def fields_of(part: Mapping[Any, Any]) -> dict[str, Any]:

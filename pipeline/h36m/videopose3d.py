@@ -18,6 +18,7 @@ from actionpose.arrays import Array, Float32s, Floats
 from actionpose.errors import UserError
 from actionpose.schema import VideoFacts
 from actionpose.skeleton import LEFT, N_JOINTS, RIGHT
+from actionpose.walk import written_name
 from pipeline.h36m.cameras import Camera, Extrinsics, cameras, project, world_to_camera
 from pipeline.h36m.extrinsics import Places
 from pipeline.h36m.takes import action_names, screen_pose, skipped
@@ -73,7 +74,9 @@ def read_detections(path: Path) -> Detections2D:
             "use detections that were made for Human3.6M's joints, such as data_2d_h36m_cpn_ft_h36m_dbb.npz",
         )
     words = re.split(r"[^a-z0-9]+", path.stem.lower())
-    return Detections2D(file=path.name, name=next((d for d in _DETECTORS if d in words), "detected"), takes=takes)
+    return Detections2D(
+        file=written_name(path.name), name=next((d for d in _DETECTORS if d in words), "detected"), takes=takes
+    )
 
 
 def _joints_of(metadata: Mapping[str, Any]) -> tuple[int, list[list[int]], str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from actionpose.config import fingerprint
 from actionpose.geometry import pixel_to_screen
 from actionpose.schema import VideoFacts
+from actionpose.walk import written_name
 from pipeline.mpi3dhp.files import Video
 from pipeline.mpi3dhp.geometry import Kind, to_h36m
 from pipeline.mpi3dhp.published import published
@@ -75,7 +76,7 @@ def _motion(video: Video, looked: Looked, *, permute: bool, metres: bool) -> Ben
         subject=video.subject,
         split=split,
         action="",
-        source=looked.contents.path.name,
+        source=written_name(looked.contents.path.name),
         fps_stored=video.fps if video.fps > 0 else fps,
         fps_true=fps,
         pose2d=pose2d,

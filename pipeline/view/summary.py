@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import operator
 import re
-import shlex
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from actionpose.characters import shell_word
 from actionpose.errors import UserError
 from actionpose.places import not_shards, not_there
 from actionpose.shards import INDEX, read_index, summary_of
@@ -127,7 +127,7 @@ def next_command(folder: Path) -> str:
     """What these shards are for: pretraining, or fine-tuning with the recipe of their benchmark."""
     index = read_index(folder)
     summary = summary_of(index, folder)
-    data = f"--data {shlex.quote(str(folder))}"
+    data = f"--data {shell_word(str(folder))}"
     if index["kind"] != "benchmark":
         recipe = next(name for hours, name in RECIPES if summary.hours < hours)
         text = " -o text.model=FOLDER" if recipe == "pretrain" else ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 
 from actionpose.errors import UserError
-from actionpose.jsonl import append_line, placed_lines, read_lines, write_lines
+from actionpose.jsonl import append_line, placed_lines, read_lines, write_json, write_lines
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path: Path):
@@ -47,3 +49,12 @@ def test_half_a_line_in_a_complete_file_is_an_error(tmp_path: Path):
         list(placed_lines(tmp_path / "a.jsonl"))
     with pytest.raises(UserError, match="there is no file"):
         list(placed_lines(tmp_path / "b.jsonl"))
+
+
+def test_a_name_that_is_no_utf8_comes_back_as_it_was(tmp_path: Path):
+    name = os.fsdecode(b"caf\xe9.npz")
+    append_line(tmp_path / "a.jsonl", {"data": name})
+    write_json(tmp_path / "a.json", {"data": name})
+    assert read_lines(tmp_path / "a.jsonl") == [json.loads((tmp_path / "a.json").read_text())] == [{"data": name}]
+    write_lines(tmp_path / "b.jsonl", [f"{name}\n"])
+    assert (tmp_path / "b.jsonl").read_bytes() == b"caf\\udce9.npz\n"

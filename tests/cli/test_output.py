@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from actionpose.ablation.settings import AblateRecipe
+from actionpose.characters import printable
 from actionpose.config import check_key
 from actionpose.robustness.curves import RobustRecipe
 from actionpose.runs.recipe import Recipe
@@ -27,6 +30,13 @@ from tests.makers.shards import make_shards
 def test_a_command_line_comes_back_word_by_word():
     words = ["ap-data", "inspect", "my demo/ü 'x'", "--out", "a;b"]
     assert shlex.split(command_line(*words)) == words
+
+
+def test_a_shell_gives_back_the_bytes_of_a_name_that_is_no_text(tmp_path: Path):
+    for name in (b"caf\xe9 's", b"a\x1b[31m\nb", "\u202eé".encode(), b"plain"):
+        line = command_line("printf", "%s", os.fsdecode(name))
+        assert printable(line) == line
+        assert subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout == name
 
 
 @pytest.mark.parametrize("command", ["inspect", "validate"])

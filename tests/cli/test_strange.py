@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from actionpose.characters import json_text, printable, writable
 from cli.app import Command
 from cli.data import main
 from cli.output import emit
+from cli.train import main as train
+from tests.makers.shards import options, tiny
 
 STRANGE = "walk \x1b[31m\x07\x9b2J \u202eflip\ud800\0"
 
@@ -154,3 +157,22 @@ def test_no_message_advises_to_load_a_file_unsafely(world, shards, tmp_path: Pat
         done = CliRunner().invoke(program, list(map(str, words)))
         assert done.exit_code == 1, words
         assert not re.search("unsafe|allow_pickle|weights_only|Traceback|bug", done.output + done.stderr), words
+
+
+def test_no_command_falls_over_a_name_that_is_no_utf8(shards: Path, tmp_path: Path):
+    data, run = (tmp_path / os.fsdecode(b"caf\xe9 " + name) for name in (b"shards", b"run"))
+    shutil.copytree(shards, data)
+    keypoints = tmp_path / os.fsdecode(b"caf\xe9.npz")
+    with open(keypoints, "wb") as handle:
+        np.savez(handle, keypoints=np.zeros((4, 17, 3)) + np.arange(17)[:, None] * 0.1, fps=30.0)
+    steps = options(tiny("finetune.steps=1", "finetune.eval_every=0"))
+    for command, words in (
+        (main, ("inspect", data)),
+        (main, ("report", "--shards", data, "--out", tmp_path / "r.html")),
+        (main, ("preview", keypoints, "-o", keypoints.with_suffix(".png"))),
+        (train, ("finetune", *steps, "--data", data, "--out", run)),
+        (train, ("inspect", run)),
+    ):
+        done = CliRunner().invoke(command, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+    assert json.loads((run / "config.json").read_text())["data"]["folder"] == str(data.resolve())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from actionpose import charts
 from actionpose.drawing import LEFT_COLOUR, RIGHT_COLOUR, moments, skeleton
 from actionpose.errors import UserError
 from actionpose.picture.scene import Label, Person, Scene, Seen, followed
@@ -159,3 +161,16 @@ def test_a_part_of_a_scene_keeps_time_and_labels() -> None:
     ]
     with pytest.raises(UserError, match=r"lasts 0\.67 s"):
         with_input(20).cut(3.0, None)
+
+
+@pytest.mark.parametrize("name", ["$\\frac$ and $x^$", os.fsdecode(b"caf\xe9"), "a\x1b[31mb"])
+def test_a_name_is_drawn_whatever_it_holds(tmp_path: Path, name: str) -> None:
+    named = dataclasses.replace(scene(4), title=name, labels=(Label(start_s=0, end_s=0.1, text=name),))
+    show([named], tmp_path / "scene.png")
+    with charts.figure(tmp_path / "chart.png", (3, 2)) as drawn:
+        axis = drawn.subplots()
+        axis.plot([0, 1], [0, 1], label=name)
+        charts.tidy(axis, title=name)
+        axis.legend()
+    for picture in ("scene.png", "chart.png"):
+        assert read_png(tmp_path / picture).std() > 0
