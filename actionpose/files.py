@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from actionpose.errors import UserError
 
@@ -108,24 +109,36 @@ def locked_beside(folder: Path, taken: UserError) -> Iterator[None]:
         UserError: `taken`, when another process holds it; nothing can be written there.
     """
     path = folder.with_name(f".{folder.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "w")  # noqa: SIM115 (closed by the block below)
-    except OSError as error:
-        hint = HINTS.get(error.errno or 0, "choose another folder")
-        raise UserError(f"cannot write {folder}: {error.strerror}", hint) from error
-    with handle:
+    while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise taken from error
-        except OSError:
-            yield
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = open(path, "w")  # noqa: SIM115 (closed by the block below)
+        except OSError as error:
+            hint = HINTS.get(error.errno or 0, "choose another folder")
+            raise UserError(f"cannot write {folder}: {error.strerror}", hint) from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise taken from error
+            except OSError:
+                yield
+                return
+            if not _is_there(path, handle):
+                continue  # its last holder took it away after it was opened here: locking it keeps nobody out
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
             return
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+
+
+def _is_there(path: Path, handle: IO[str]) -> bool:
+    """Whether an open file is the one that stands at a path."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

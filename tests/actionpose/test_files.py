@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from actionpose.errors import UserError
-from actionpose.files import atomic_path, publish_folder, sha256_file, write_text
+from actionpose.files import atomic_path, locked_beside, publish_folder, sha256_file, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -208,3 +211,21 @@ publish_folder(Path(sys.argv[1]), Path(sys.argv[2]))
     publish_folder(partial, final)
     assert (final / "rows.jsonl").read_text() == "new"
     assert names(tmp_path) == ["stage-1234"]
+
+
+def test_who_waits_at_a_lock_that_goes_holds_the_next_one_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Between opening and locking the file, its holder ends and takes it away: another lock would be a second one."""
+    folder, taken, flock = tmp_path / "run", UserError("taken", ""), fcntl.flock
+    with ExitStack() as first:
+        first.enter_context(locked_beside(folder, taken))
+
+        def ends_meanwhile(handle: Any, how: int) -> None:
+            first.close()
+            flock(handle, how)
+
+        monkeypatch.setattr(fcntl, "flock", ends_meanwhile)
+        with locked_beside(folder, taken):
+            monkeypatch.setattr(fcntl, "flock", flock)
+            with pytest.raises(UserError, match="taken"), locked_beside(folder, taken):
+                pass
+    assert not names(tmp_path)

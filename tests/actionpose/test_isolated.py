@@ -160,15 +160,33 @@ FORGED = {
 }
 
 
-@pytest.mark.parametrize("name", FORGED)
-def test_an_answer_is_not_believed(name: str, file: Path, monkeypatch: pytest.MonkeyPatch):
-    """A child that was taken over hands back nothing but sound values."""
+def forge(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the child hand back a value that was made by hand."""
 
-    def forge(request: Any, answer: Any, limits: Limits) -> int:
-        text = json.dumps({"value": FORGED[name]}).encode()
+    def run(request: Any, answer: Any, limits: Limits) -> int:
+        text = json.dumps({"value": value}).encode()
         answer.write(bytes(8) + b"\xff" * 8 + text + len(text).to_bytes(8, "little"))
         return 0
 
-    monkeypatch.setattr(isolated, "_run", forge)
+    monkeypatch.setattr(isolated, "_run", run)
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_an_answer_is_not_believed(name: str, file: Path, monkeypatch: pytest.MonkeyPatch):
+    """A child that was taken over hands back nothing but sound values."""
+    forge(FORGED[name], monkeypatch)
     with pytest.raises(UserError, match="no sound answer"):
         call("tests.makers.readers:make_plain", file)
+
+
+@pytest.mark.parametrize(("second", "refused"), [(5, False), (6, True)])
+def test_entries_of_all_lists_of_an_answer_count_together(
+    second: int, refused: bool, file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(isolated, "MAX_ENTRIES", 12)
+    forge(["l", [["l", [1, 5]], 1, ["t", [2, second]], 1]], monkeypatch)
+    if refused:
+        with pytest.raises(UserError, match="it is too long"):
+            call("tests.makers.readers:make_plain", file)
+    else:
+        assert call("tests.makers.readers:make_plain", file) == [[1] * 5, (2,) * 5]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from actionpose.progress import Progress
 from actionpose.runs import folder as run_folder
 from actionpose.runs.kept import load_kept
 from cli.train import main
@@ -93,6 +94,25 @@ def test_pretrain_finetune_evaluate_inspect(shards, bert, tmp_path):
     assert about["state"]["step"] == 3
     assert about["results"]["1"]["mpjpe_mm"] == row["mpjpe_mm"]
     assert {"step", "mpjpe_mm", "clips_per_s", "weighted_losses"} == set(about["last"])
+
+
+def test_no_part_of_training_and_measuring_is_silent(shards, bert, tmp_path, monkeypatch):
+    """What comes before, between and after the steps says how far it is, and counts to its end."""
+    works: list[Progress] = []
+    enter = Progress.__enter__
+    monkeypatch.setattr(Progress, "__enter__", lambda self: (works.append(self), enter(self))[1])
+    given = options(tiny("pretrain.steps=2", "pretrain.eval_every=1", text=bert))
+    done = run("pretrain", "--data", str(shards), "--out", str(tmp_path / "run"), *given)
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.startswith("loading torch\n")
+    trained, works[:] = {work.what: (work.done, work.total) for work in works}, []
+    done = run("evaluate", str(tmp_path / "run"), "--data", str(shards))
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.startswith("loading torch\n")
+    measured = {work.what: (work.done, work.total) for work in works}
+    assert {"comparing labels", "measuring on held-out motions", "embedding labels"} <= trained.keys()
+    assert {"measuring", "measuring mean pose", "encoding labelled clips", "embedding labels"} <= measured.keys()
+    assert all(made == total > 0 for made, total in (*trained.values(), *measured.values()))
 
 
 def test_a_run_can_be_repeated_from_its_own_config(shards, finetuned, tmp_path):

@@ -282,6 +282,13 @@ def test_a_lead_in_from_the_rest_pose_is_left_out(tmp_path: Path):
     assert (take.first, len(take.poses), take.source_frames) == (7, 233, 240)
 
 
+def test_a_take_that_begins_in_motion_keeps_its_first_frames(tmp_path: Path):
+    person = jumper()
+    moving = replace(person, poses=person.poses[30:], trans=person.trans[30:])
+    take = import_file(write_bvh(tmp_path / "05_01.bvh", moving, "cgspeed"), FIGURE, Options())
+    assert (take.first, len(take.poses), take.source_frames) == (0, 210, 210)
+
+
 def test_every_shipped_table_names_what_a_body_needs():
     for table in tables().values():
         assert table.about

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.engine.item import ItemError
-from pipeline.importers.figure import joint_places, load_figure
+from pipeline.importers.figure import NUMBER, joint_places, load_figure
 from pipeline.importers.floor import find_floor
 from pipeline.importers.take import Imported, Options, import_file
 from pipeline.importers.verify import CheckedTake, clean_run, flights
@@ -140,3 +140,23 @@ def test_no_rate_anywhere_asks_for_one(tmp_path: Path):
         import_file(path, FIGURE, Options())
     assert import_file(path, FIGURE, Options(fps=60)).fps == 60
     assert import_file(path, FIGURE, Options(), fps=60.0).fps_from == "label table"
+
+
+def test_a_rate_that_is_given_wins_over_the_tables_and_the_tables_over_the_files(tmp_path: Path):
+    person = jumper()  # who stands: gravity says nothing of the rate
+    standing = replace(person, poses=person.poses[:55], trans=person.trans[:55])
+    path = write_bvh(tmp_path / "a.bvh", standing)
+    taken = [
+        import_file(path, FIGURE, Options(fps=given), fps=labelled)
+        for given, labelled in ((50.0, 40.0), (None, 40.0), (None, None))
+    ]
+    assert [(take.fps, take.fps_from) for take in taken] == [(50.0, "--fps"), (40.0, "label table"), (60.0, "file")]
+
+
+def test_a_person_whose_shoulders_face_backwards_is_refused(tmp_path: Path):
+    poses = jumper().poses.copy()
+    poses[:, 3 * NUMBER["spine1"] + 1] += np.pi
+    np.savez(tmp_path / "a.npz", poses=poses, trans=jumper().trans, fps=60.0)
+    with pytest.raises(ItemError, match="left hips and left shoulders are on different sides") as caught:
+        import_file(tmp_path / "a.npz", FIGURE, Options(up="z"))
+    assert caught.value.reason == "check sides"

@@ -35,3 +35,12 @@ def test_strange_instructions_are_refused_by_what_they_are(name: str):
 def test_containers_may_be_open_as_deep_as_is_said():
     check(START + b"(" * MAX_MARKS + b"t" * MAX_MARKS + b".")
     check(START + b")" + b"\x85" * (MAX_TUPLES - 1) + b".")
+
+
+@pytest.mark.parametrize(
+    "noted", [START + b"]q%c.", START + b"]r%c\x00\x00\x00.", START + b"]p%d\n."], ids=["byte", "long", "text"]
+)
+def test_the_memo_has_no_more_places_than_there_are_instructions(noted: bytes):
+    check(noted % 3)  # by the third instruction
+    with pytest.raises(Strange, match="notes its 3th instruction under 4"):
+        check(noted % 4)
