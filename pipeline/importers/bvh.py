@@ -183,7 +183,8 @@ def _frames(lines: _Lines) -> int:
         raise lines.wrong(f"'{' '.join(words)[:40]}' instead of 'Frames: N', a whole number of at least 1")
     frames = int(words[-1][:18])
     if not 1 <= frames <= MAX_FRAMES:
-        raise ItemError("absurd length", f"{lines.name} announces {frames:,} frames, not 1 to {MAX_FRAMES:,}")
+        hint = "; cut it into shorter takes" if frames else ""
+        raise ItemError("absurd length", f"{lines.name} announces {frames:,} frames, not 1 to {MAX_FRAMES:,}{hint}")
     return frames
 
 

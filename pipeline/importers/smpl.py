@@ -209,7 +209,9 @@ def _poses(members: _Members) -> tuple[Floats, str, list[str]]:
             raise ItemError("wrong width", f"{members.path.name}: root {root.shape} and body {body.shape} do not fit")
         raw = np.concatenate([root, body], axis=1)
     if len(raw) > MAX_FRAMES:
-        raise ItemError("too long", f"{members.path.name} has {len(raw):,} frames")
+        raise ItemError(
+            "too long", f"{members.path.name} has {len(raw):,} frames; cut it into takes of at most {MAX_FRAMES:,}"
+        )
     largest = float(np.linalg.norm(raw.reshape(len(raw), -1, 3), axis=2).max())
     if largest > _LARGEST_TURN:
         raise ItemError(

@@ -19,8 +19,8 @@ from pipeline.engine.item import ItemError
 
 MAX_JOINTS = 1_000
 """A figure with every finger joint has under 100."""
-MAX_FRAMES = 3_000_000
-"""Seven hours at 120 Hz, as for AMASS files."""
+MAX_FRAMES = 500_000
+"""More than an hour at 120 Hz, which takes about 2 GB of memory until it is on the body."""
 MAX_VALUES = 60_000_000
 """Half a gigabyte of channel values: an hour of a hundred-channel figure at 120 Hz."""
 MAX_NUMBER = 1e6
