@@ -117,7 +117,10 @@ def _wrong(name: str, what: str) -> ItemError:
 
 def _sections(path: Path) -> Sections:
     """Section name → its lines in words; comments left out."""
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ItemError("no skeleton", f"{path.name} cannot be read: {error.strerror or error}") from error
     check_text(path.name, content[:4096])
     text = content.decode("utf-8-sig", "replace")
     if "\0" in text or ":bonedata" not in text.lower():
