@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actionpose import plain_npz
 from actionpose.errors import UserError
 from actionpose.lift.read_arrays import read_npy, read_npz
 from actionpose.lift.result import load
-from actionpose.plain_npz import LARGEST, NotPlain, npy_array, read_plain_npz
+from actionpose.plain_npz import LARGEST, NotPlain, npy_array, npz_arrays, read_plain_npz
 from pipeline.body.regressor import read_matrix
 from pipeline.body.smplh import load_body
 from tests.makers.zips import say
@@ -119,11 +120,13 @@ CAUSES = {
         lambda p: archive(p, announced(f"({1 << 62}, {1 << 62})")),
         "which is not what is there",
     ),
+    "more than is announced": (lambda p: archive(p, announced("(1,)", data=bytes(24))), "which is not what is there"),
     "Python objects": (lambda p: archive(p, announced("(1,)", "'|O'", b"\x80\x04N.")), "Python objects"),
     "brackets without end": (lambda p: archive(p, announced("(" * 3000)), "damaged or cut short"),
     "an npz in an npz": (lambda p: archive(p, archive(p, b"").read_bytes()), "is not an array"),
     "LZMA": (lambda p: archive(p, announced("()", data=bytes(8)), zipfile.ZIP_LZMA), "not supported"),
     "PPMd": (lambda p: say(archive(p, announced("()", data=bytes(8))), "packed by PPMd"), "not supported"),
+    "patched data": (lambda p: say(archive(p, announced("()", data=bytes(8))), "patched data"), "not supported"),
     "a password": (lambda p: say(archive(p, announced("()", data=bytes(8))), "encrypted"), "encrypted"),
     "3.9 GiB": (lambda p: say(archive(p, ZEROS, zipfile.ZIP_DEFLATED), "unpacks to 3.9 GiB"), "GiB of arrays"),
 }
@@ -141,7 +144,8 @@ def test_the_true_cause_is_named_and_no_memory_taken_for_what_is_only_announced(
     text = f"{error.value.message} {error.value.hint}"
     assert str(path) in text
     assert words in text
-    assert ("damaged" in text) == (what in ("a shape of 10^12", "a shape beyond 64 bits", "brackets without end"))
+    damage = ("a shape of 10^12", "a shape beyond 64 bits", "more than is announced", "brackets without end")
+    assert ("damaged" in text) == (what in damage)
     assert "allow_pickle" not in text
     assert not taken
 
@@ -151,6 +155,7 @@ def test_the_true_cause_is_named_and_no_memory_taken_for_what_is_only_announced(
     [
         (announced("(17, 10000000000)"), "which is not what is there"),
         (announced("(17, 6890)", data=bytes(800)), "which is not what is there"),
+        (announced("(17, 10)", data=bytes(1368)), "which is not what is there"),
         (announced(f"({1 << 62}, {1 << 62})"), "which is not what is there"),
         (announced("(1,)", "'|O'", b"\x80\x04N."), "Python objects"),
     ],
@@ -171,6 +176,14 @@ def test_an_array_of_terabytes_that_are_there_is_not_read(tmp_path):
         handle.truncate((1 << 40) + path.stat().st_size)  # a hole: it takes no room on the disk
     with pytest.raises(NotPlain, match=f"up to {LARGEST / 2**30:.1f} GiB"):
         npy_array(path)
+
+
+def test_members_that_are_small_each_but_too_much_together_are_not_read(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "many.npz", **{name: np.zeros(50_000) for name in "abcd"})
+    monkeypatch.setattr(plain_npz, "_SPARE", 1_000_000)  # two of them
+    with pytest.raises(NotPlain, match="GiB of arrays; up to"):
+        npz_arrays(tmp_path / "many.npz")
+    assert npz_arrays(tmp_path / "many.npz", wanted="ab").keys() == {"a", "b"}
 
 
 def test_memory_that_is_not_there_is_called_that(tmp_path, monkeypatch):

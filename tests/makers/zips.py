@@ -6,6 +6,7 @@ from pathlib import Path
 
 FIELDS = {
     "encrypted": (6, 8, b"\1\0"),
+    "patched data": (6, 8, b"\x20\0"),
     "packed by PPMd": (8, 10, b"\x62\0"),
     "unpacks to 3.9 GiB": (22, 24, b"\x99\x99\x99\xf9"),
 }
