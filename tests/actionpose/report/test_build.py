@@ -25,6 +25,7 @@ from actionpose.runs.results import pretraining_gains, read_run
 from actionpose.runs.seeds import Change
 from actionpose.schema import Summary, Transitions
 from actionpose.shards import ShardSet
+from tests.makers.places import ROOT
 from tests.makers.walker import make_shards
 
 NASTY = 'wave <script>alert("1")</script> & sit'
@@ -453,3 +454,15 @@ def test_long_curves_are_thinned_but_keep_their_mean() -> None:
     values = np.linspace(3, 1, 5000)
     drawn = line_chart([Series(name="a", colour=0, steps=range(5000), values=values)], x_label="s", label="l")
     assert drawn.count("L") <= 300
+
+
+def test_no_run_has_the_colour_of_a_side_of_the_body():
+    css = (ROOT / "actionpose" / "picture" / "assets" / "page.css").read_text(encoding="utf-8")
+    found = re.findall(r"--(\w+): #(\w{6})", css)
+    for theme in (found[: len(found) // 2], found[len(found) // 2 :]):  # light, dark
+        colours = {name: np.array([int(code[k : k + 2], 16) for k in (0, 2, 4)]) for name, code in theme}
+        runs = [name for name in colours if re.fullmatch(r"s\d", name)]
+        assert len(runs) == 6
+        for run in runs:
+            for side in ("left", "right"):
+                assert np.linalg.norm(colours[run] - colours[side]) > 60, (run, side)
