@@ -21,6 +21,7 @@ from actionpose.errors import UserError
 from actionpose.jsonl import read_lines
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs import train as training
+from actionpose.runs.folder import held_run
 from actionpose.runs.init import with_encoder_of_init
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
@@ -31,6 +32,7 @@ from actionpose.train.tasks import FinetuneTask, PretrainTask
 from actionpose.train.trainer import Trainer
 from tests.makers.places import ROOT
 from tests.makers.shards import edit, make_shards, options, tiny
+from tests.makers.trees import tree
 
 PROGRAM = [sys.executable, "-m", "cli.train"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -366,6 +368,16 @@ def test_an_occupied_folder_is_refused_with_advice(shards, tmp_path):
     train("finetune", recipe("finetune.steps=1"), shards, tmp_path / "used")
     with pytest.raises(UserError, match="--resume"):
         train("finetune", recipe("finetune.steps=1"), shards, tmp_path / "used")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_that_another_training_writes_is_refused(shards, tmp_path, resume):
+    if resume:
+        train("finetune", recipe("finetune.steps=1"), shards, tmp_path / "run")
+    before = tree(tmp_path)
+    with held_run(tmp_path / "run"), pytest.raises(UserError, match="another training writes"):
+        train("finetune", recipe("finetune.steps=2"), shards, tmp_path / "run", resume=resume)
+    assert tree(tmp_path) == before
 
 
 def test_a_time_budget_ends_a_run_that_can_continue(shards, tmp_path):
