@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +53,18 @@ def test_any_failure_of_a_reader_is_one_sentence_with_the_files_name(file: Path,
     assert time.monotonic() - begun < 30
 
 
+def test_a_reader_that_never_ends_costs_the_processor_time_it_may_have(file: Path):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    with pytest.raises(UserError, match="takes more than 1 seconds"):
+        call("tests.makers.readers:loop", file, limits=replace(SMALL, seconds=1))
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 3.5  # starting it included
+
+
 @pytest.mark.parametrize("closed", [(0,), (0, 1, 2)])
 def test_a_file_is_read_whichever_streams_are_closed(file: Path, closed: tuple[int, ...]):
     code = f"""
 import os
+from dataclasses import replace
 from pathlib import Path
 for number in {closed}:
     os.close(number)
@@ -67,6 +77,7 @@ os._exit(len(call("tests.makers.readers:make_plain", Path({str(file)!r}))))
 def test_a_limit_of_the_machine_is_not_blamed_on_the_file(file: Path):
     code = f"""
 import resource
+from dataclasses import replace
 from pathlib import Path
 from actionpose.errors import UserError
 from actionpose.isolated import call
@@ -128,6 +139,18 @@ def test_values_may_be_nested_40_deep_and_no_deeper(file: Path):
     assert len(str(call("tests.makers.readers:make_nested", file, 40))) == 82
     with pytest.raises(UserError, match="nested more than 40 deep"):
         call("tests.makers.readers:make_nested", file, 41)
+
+
+def test_an_array_that_is_listed_often_is_handed_over_once(file: Path):
+    arrays = call("tests.makers.readers:make_shared", file)
+    assert len(arrays) == 1000
+    assert arrays[999][-1] == (1 << 21) - 1
+
+
+def test_numbers_have_at_most_128_bits(file: Path):
+    assert call("tests.makers.readers:make_number", file, 128) == (1 << 128) - 1
+    with pytest.raises(UserError, match="it holds a number of 129 bits"):
+        call("tests.makers.readers:make_number", file, 129)
 
 
 @pytest.mark.parametrize("status", [1, 99, 100, 199, 255])

@@ -81,6 +81,16 @@ def make_nested(path: Path, depth: int) -> list[Any]:
     return value
 
 
+def make_number(path: Path, bits: int) -> int:
+    """The largest number of so many bits."""
+    return (1 << bits) - 1
+
+
+def make_shared(path: Path) -> list[np.ndarray]:
+    """One array of 16 MB, a thousand times."""
+    return [np.arange(1 << 21, dtype=np.float64)] * 1000
+
+
 def start_another(path: Path) -> int:
     """Start a process that would outlive the reader; its id."""
     if (pid := os.fork()) == 0:

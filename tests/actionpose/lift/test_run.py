@@ -295,6 +295,9 @@ def test_joined_joints_start_and_end_where_the_seen_ones_are():
     off = path.copy()
     off[~seen] += (0.3, -0.2, 0.1)  # what the model has for hidden joints lies elsewhere, and moves alike
     assert join(off, seen, seconds) == pytest.approx(path, abs=1e-9)
+    drifts = path.copy()  # and it may come nearer, or go away, over a gap
+    drifts[10:20, 3] += np.linspace((0.3, -0.2, 0.1), (-0.1, 0.4, 0.0), 10)
+    assert join(drifts, seen, seconds)[:25, 3] == pytest.approx(path[:25, 3], abs=1e-9)
     off[25:, 4, 0] = off[25, 4, 0]  # the model stands still: the joint coasts on, and no further than it may
     joined = join(off, seen, seconds)
     assert (np.diff(joined[24:, 4, 0]) > 0).all()

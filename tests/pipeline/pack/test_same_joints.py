@@ -91,3 +91,12 @@ def test_one_bad_video_does_not_condemn_a_split_and_a_bad_split_is_named():
 def test_frames_that_show_nothing_are_no_evidence():
     assert verdict(distances(np.zeros((5, N_JOINTS, 2)), camera_poses(5))) == ""
     assert verdict(distances(np.zeros((0, N_JOINTS, 2)), np.zeros((0, N_JOINTS, 3)))) == ""
+
+
+@pytest.mark.parametrize(("after", "believed"), [(0.11, False), (0.09, True)])
+def test_an_exchange_is_believed_when_it_halves_the_distance(after: float, believed: bool):
+    names = (*EXCHANGES, *TURNED)
+    found = {"scale": 1.0, "": 0.2}
+    found |= {f"{kind}{name}": 0.2 for name in names for kind in ("as is: ", "all: ", "")}
+    found |= {"elbows and wrists exchanged": after, "all: elbows and wrists exchanged": after}
+    assert ("better with elbows and wrists exchanged" in verdict(found)) == believed

@@ -13,8 +13,9 @@ START = pickle.PROTO + b"\x04"
 STRANGE = {
     "a memo of a billion places": (START + b"]r\xff\xff\xff?.", "notes its 3th instruction"),
     "the same, as text": (b"]p1073741823\n.", "notes its 2th instruction"),
-    "containers in containers": (START + b"(" * (MAX_MARKS + 1) + b"t" * (MAX_MARKS + 1) + b".", "nested too deeply"),
+    "containers in containers": (START + b"(" * (MAX_MARKS + 1) + b"l" * (MAX_MARKS + 1) + b".", "nested too deeply"),
     "tuples in tuples": (START + b")" + b"\x85" * (MAX_TUPLES + 1) + b".", "nested too deeply"),
+    "tuples in tuples, with a list between": (START + b")" + b"\x85(l0" * (MAX_TUPLES + 1) + b".", "nested too deeply"),
     "a class and a call in one": (b"(ios\nsystem\n.", "has the instruction b'i'"),
     "a call of what lies below": (b"(c__main__\nA\no.", "has the instruction b'o'"),
     "a name for the one who loads": (b"Pname\n.", "has the instruction b'P'"),

@@ -153,6 +153,18 @@ def test_each_slip_in_a_table_breaks_its_check(check: str, column: str, change: 
     assert check in broken(edit(folder, **{column: change(values)}))
 
 
+@pytest.mark.parametrize(("ends", "starts", "sound"), [(1, 0, True), (0, 3, False), (999, 3, False), (3, 999, False)])
+def test_a_border_of_a_transition_lies_in_its_clip(ends: int, starts: int, sound: bool, tmp_path: Path):
+    folder = make_shards(tmp_path)
+    columns = {"kind": "transition", "border_a": ends, "border_b": starts}
+    with h5py.File(folder / "train-00000.h5") as file:
+        others = [
+            values[1:] for values in (file["pairs/kind"].asstr()[:].tolist(), *[[0] * len(file["pairs/clip"])] * 2)
+        ]
+    changed = {f"pairs__{name}": [value, *rest] for (name, value), rest in zip(columns.items(), others, strict=True)}
+    assert ("borders" in broken(edit(folder, **changed))) != sound
+
+
 @pytest.mark.parametrize(
     ("check", "table", "column", "value"),
     [
