@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from pipeline.body.regressor import load_regressor
 from pipeline.body.smplh import load_body
 from pipeline.config import KeypointConfig, PackConfig, ProjectConfig, RunOptions
 from pipeline.engine.manifest import ClipRow, MotionRow, PairRow, ViewRow, read_rows
+from pipeline.pack import motions
 from pipeline.stages.build import Build
 from tests.makers.places import ROOT
 from tests.makers.trees import tree
@@ -263,3 +267,21 @@ def test_times_of_files_decide_nothing_and_their_contents_all(tmp_path):
     changed = Build(world.config, tmp_path / "stages", tmp_path / "shards").run("index")["index"]
     assert changed.fresh
     assert changed.content != first.content or changed.failures
+
+
+def test_shards_are_never_published_while_one_of_them_failed(world, tmp_path, monkeypatch):
+    honest = motions.write_shard
+
+    def on_a_small_disk(path: Path, **given: Any) -> Any:
+        if "val" in path.name:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return honest(path, **given)
+
+    out = tmp_path / "shards"
+    with monkeypatch.context() as patched:
+        patched.setattr(motions, "write_shard", on_a_small_disk)
+        with pytest.raises(UserError, match=r"pack: 1 of \d+ items failed, so nothing is published"):
+            Build(world.config, tmp_path / "stages", out).run()
+    assert not out.exists()
+    Build(world.config, tmp_path / "stages", out).run()
+    assert {"train", "val"} <= {str(split) for split in ShardSet(out).motions["split"]}
