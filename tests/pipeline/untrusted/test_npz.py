@@ -170,6 +170,19 @@ def changed_directory(path: Path, at: int, value: bytes) -> None:
     path.write_bytes(content)
 
 
+def test_a_size_that_header_and_directory_agree_on_takes_no_memory_that_the_packed_bytes_cannot_fill(tmp_path):
+    head = npy_header("<f8", "(100000000,)")
+    path = write_zip(tmp_path / "a.npz", [("a.npy", head + bytes(4000))], zipfile.ZIP_DEFLATED)
+    changed_directory(path, 24, struct.pack("<I", len(head) + 800_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(NpzError, match="cut short"):
+            read_all(path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("what", "at", "value"),
     [
