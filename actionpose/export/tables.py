@@ -6,7 +6,9 @@ Shape letters: T frames.
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -67,6 +69,8 @@ def write_c3d(clip: Clip, path: Path) -> tuple[str, ...]:
     points = np.ones((4, 17, len(clip.frame)))
     points[:3] = MILLIMETRES * clip.poses.transpose(2, 1, 0)
     file["data"]["points"] = points
-    with atomic_path(path) as aside:
-        file.write(str(aside))
+    with TemporaryDirectory() as scratch, atomic_path(path) as aside:
+        plain = Path(scratch, "clip.c3d")  # the library opens no file whose name is not UTF-8
+        file.write(str(plain))
+        shutil.copyfile(plain, aside)
     return clip.notes

@@ -22,13 +22,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 
 from actionpose.errors import UserError
 from actionpose.files import atomic_folder, sha256_file, write_text
 from actionpose.jsonl import write_json
 from actionpose.places import not_a_run
+from actionpose.walk import written_name
 
 SCHEMA = "actionpose-checkpoint"
 VERSION = 1
@@ -248,7 +249,8 @@ def _load(path: Path, meta: Mapping[str, Any]) -> dict[str, Tensor]:
     if sha256_file(path) != meta["files"].get(path.name):
         raise UserError(f"{path} is damaged: its checksum differs from the one in {META}", advice)
     try:
-        tensors = load_file(path)
+        # The library opens no file whose name is not UTF-8.
+        tensors = load_file(path) if written_name(path) == str(path) else load(path.read_bytes())
     except SafetensorError as error:
         raise UserError(f"{path} is damaged: {error}", advice) from error
     check_finite(path, tensors)

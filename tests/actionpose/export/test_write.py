@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,16 @@ def test_c3d_comes_back(tmp_path: Path):
     known = np.isfinite(expected(result)).all(axis=-1)
     assert np.abs(points[..., :3][known] - 1000 * expected(result)[known]).max() < 0.01
     assert (points[..., 3][~known] < 0).all()  # residual of what was not reconstructed
+
+
+@pytest.mark.parametrize("suffix", [".c3d", ".trc", ".csv"])
+def test_a_name_that_is_no_utf8_is_written(tmp_path: Path, suffix: str):
+    if suffix == ".c3d":
+        pytest.importorskip("ezc3d")
+    for name in ("o", os.fsdecode(b"caf\xe9")):
+        export_clip(hidden_ankle(), tmp_path / f"{name}{suffix}")
+    one, other = (path.stat().st_size for path in tmp_path.iterdir())
+    assert abs(one - other) < 30  # a TRC file holds its own name
 
 
 def hidden_ankle() -> Lifted:

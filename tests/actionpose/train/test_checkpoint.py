@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -43,6 +44,16 @@ def test_weights_and_optimizer_come_back_bit_for_bit(tmp_path):
         m(torch.ones(2, 4)).sum().backward()
         o.step()
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_a_run_whose_name_is_no_utf8_is_read_again(tmp_path):
+    model, optimizer = trained()
+    run = tmp_path / os.fsdecode(b"caf\xe9")
+    save(run, model, optimizer, 3)
+    found = checkpoint.latest(run)
+    assert all(torch.equal(weight, model.state_dict()[name]) for name, weight in found.weights().items())
+    other, fresh = trained(steps=0)
+    found.restore_optimizer(fresh, other)
 
 
 def test_meta_is_readable_and_says_where_training_stood(tmp_path):
