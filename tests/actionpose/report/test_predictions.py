@@ -142,3 +142,22 @@ def test_the_report_plays_without_complaint_and_fits(page: Page, report: Path, w
     assert all(a != b for a, b in zip(after, before, strict=True))
     assert page.run("document.documentElement.scrollWidth") <= width
     assert page.problems == []
+
+
+COLOURED = """[...document.querySelectorAll('.player canvas')].map((canvas) => {
+  const {width, height} = canvas, {data} = canvas.getContext('2d').getImageData(0, 0, width, height), rows = [];
+  for (let i = 0; i < data.length; i += 4) {
+    const [r, g, b, a] = data.subarray(i, i + 4);
+    if (a > 128 && Math.max(r, g, b) - Math.min(r, g, b) > 60) rows.push(Math.floor(i / 4 / width));
+  }
+  return [height, rows.length ? (rows.at(-1) - rows[0] + 1) / height : 0];
+})"""
+"""Height of each canvas, and the share of it from the first to the last row that has the colour of a side."""
+
+
+def test_figures_fill_their_canvases(page: Page, report: Path) -> None:
+    page.open(report, width=1280)
+    found: Any = page.run(COLOURED)
+    shares = [share for height, share in found if height > 200]  # what is lower are curves
+    assert len(shares) == 8
+    assert min(shares) > 0.5
