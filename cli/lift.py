@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actionpose.errors import UserError
+from actionpose.progress import waiting
 from actionpose.version import toolkit_version
 from cli.app import Group, given, version_option
 from cli.options import PathLike, option_group
@@ -341,10 +342,12 @@ def export(what: Path | None, out: Path, person: int | None) -> None:
     if suffix not in SUFFIXES:
         raise click.UsageError(f"'{out.name}' has no ending that is known; there are {', '.join(SUFFIXES)}")
     if suffix in MODELS:
+        loading("torch")
         from actionpose.export.network import write_onnx, write_pt2
         from actionpose.lift.source import open_model
 
-        notes = (write_onnx if suffix == ".onnx" else write_pt2)(open_model(what), out)
+        with waiting(f"exporting {what or 'the shipped model'}"):
+            notes = (write_onnx if suffix == ".onnx" else write_pt2)(open_model(what), out)
     elif what is None:
         raise click.UsageError(f"'{out.name}' is a format of clips; name a result of `ap-lift run`")
     else:

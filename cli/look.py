@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actionpose.progress import waiting
 from cli.app import Command
 from cli.options import PathLike, data_config, input_options, split_output
 from cli.output import command_line, emit, format_option, frames_bar, next_step, note, say
@@ -174,7 +175,8 @@ def report(shards: Path, runs: tuple[Path, ...], out: Path, title: str | None, d
 
     names = ", ".join(run.resolve().name for run in runs)
     where = f"{shards.resolve().parent.name}/{shards.resolve().name}"
-    summary = build_report(shards, runs, out, title or (f"{names} on {where}" if names else where), demo=demo)
+    with waiting(f"drawing {out}"):
+        summary = build_report(shards, runs, out, title or (f"{names} on {where}" if names else where), demo=demo)
     say(summary_text(summary))
     for line in summary.notes:
         note(f"note: {line}")

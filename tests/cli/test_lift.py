@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from actionpose import progress
+from actionpose.export import network
 from benchmarks import detector_files as files
 from cli.lift import main
 from tests.makers.filmed import camera_pose, filmed, untrained_run
@@ -127,3 +130,16 @@ def test_the_picture_is_refused_before_anything_is_lifted(model: Path, clip: Pat
     assert not (tmp_path / "o.npz").exists()
     wrong = typed("view", clip, "-o", tmp_path / "o.html")
     assert (wrong.exit_code, "is not a result of `ap-lift run`" in wrong.stderr) == (1, True)
+
+
+def test_a_model_is_not_exported_in_silence(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def slowly(source: Any, out: Path) -> list[str]:
+        time.sleep(0.3)
+        return ["largest difference 0 mm"]
+
+    monkeypatch.setattr(network, "write_pt2", slowly)
+    monkeypatch.setattr(progress, "FIRST_S", 0.05)
+    done = typed("export", model, "-o", tmp_path / "m.pt2")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.startswith("loading torch\n")
+    assert f"exporting {model}: 0s so far\n" in done.stderr
