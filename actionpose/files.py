@@ -92,6 +92,7 @@ def require_file(path: str | os.PathLike[str], hint: str = "check the path") -> 
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
+        hint = "check its permissions" if isinstance(error, PermissionError) else hint
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}", hint) from error
     for is_one, what in _SPECIAL.items():
         if is_one(status.st_mode):

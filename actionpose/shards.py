@@ -292,6 +292,8 @@ class ShardSet:
                 }
             if self._spans:
                 check_spans(tables, row["frames"])
+        except PermissionError as error:
+            raise UserError(f"cannot read {path}: Permission denied", "check its permissions") from error
         except _DAMAGE as error:
             raise UserError(f"{path} is damaged: {error}", "delete the folder and build it again") from error
         self._offsets.append(offsets)

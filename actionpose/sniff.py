@@ -53,6 +53,7 @@ def first_bytes(path: Path, count: int = _HEAD, hint: str = "check the path") ->
         with open(path, "rb") as handle:
             return handle.read(count)
     except OSError as error:
+        hint = "check its permissions" if isinstance(error, PermissionError) else hint
         raise UserError(f"cannot read {path}: {error.strerror or error}", hint) from error
 
 

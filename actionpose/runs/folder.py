@@ -135,7 +135,9 @@ def read_config(run: Path) -> dict[str, Any]:
         return dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise not_a_run(run) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"cannot read {run / CONFIG}: {error.strerror}", "check its permissions") from error
+    except ValueError as error:
         raise UserError(
             f"{run / CONFIG} is damaged: {error}", "evaluate one of its checkpoints by its folder"
         ) from error

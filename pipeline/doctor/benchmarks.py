@@ -148,7 +148,8 @@ def _refused(found: mpi3dhp.Found) -> list[Finding]:
     """Refusals, those with the same reason together; they stop a build that lacks a split."""
     by_reason: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for path, error in found.refused:
-        by_reason[error.message.replace(str(path), "").strip(), error.hint].append(path)
+        reason = error.message.replace(f"cannot read {path}", "cannot be read").replace(str(path), "").strip()
+        by_reason[reason, error.hint].append(path)
     stops = found.splits != {"train", "test"}
     findings = []
     for (reason, hint), paths in by_reason.items():

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -374,3 +375,13 @@ def test_an_index_says_what_it_is_in_words(folder: Path):
     assert [row["file"] for row in index["shards"]] == ["train-00000.h5", "train-00001.h5"]
     assert index["shards"][0]["sha256"].startswith("sha256:")
     assert sum(row["frames"] for row in index["shards"]) == 159
+
+
+def test_a_shard_that_may_not_be_read_is_not_called_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def closed(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Unable to synchronously open file")  # h5py's words
+
+    monkeypatch.setattr(h5py, "File", closed)
+    with pytest.raises(UserError, match=r"cannot read .*\.h5: Permission denied") as error:
+        ShardSet(folder)
+    assert error.value.hint == "check its permissions"  # and nobody deletes what is whole

@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from actionpose.errors import UserError
-from actionpose.sniff import content_of, refuse_wrong_content, sniff
+from actionpose.sniff import content_of, first_bytes, refuse_wrong_content, sniff
 from cli.data import main as ap_data
 from cli.train import main as ap_train
+from tests.makers.closed import close_folder
 from tests.makers.shards import make_benchmark
 
 
@@ -100,3 +101,12 @@ def test_a_git_lfs_pointer_is_called_one_by_every_command(name, words, bert, wor
     assert done.exit_code == 1, done.stderr
     assert "LFS" in done.stderr
     assert str(folder / name) in " ".join(done.stderr.split())
+
+
+def test_what_may_not_be_read_is_not_to_be_got_again(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed" / "model.npz").write_bytes(b"PK")
+    close_folder(monkeypatch, tmp_path / "closed")
+    with pytest.raises(UserError, match=r"cannot read .*model\.npz: Permission denied") as error:
+        first_bytes(tmp_path / "closed" / "model.npz", hint="download it again")
+    assert error.value.hint == "check its permissions"

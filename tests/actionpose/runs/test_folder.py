@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actionpose.errors import UserError
-from actionpose.runs.folder import held_run
+from actionpose.runs.folder import held_run, read_config
 from tests.makers.places import ROOT
 
 
@@ -32,3 +32,13 @@ with held_run(Path({str(tmp_path / "run")!r})):
     with held_run(tmp_path / "run"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def closed(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    with pytest.raises(UserError, match=r"cannot read .*config\.json: Permission denied") as error:
+        read_config(tmp_path)
+    assert error.value.hint == "check its permissions"
