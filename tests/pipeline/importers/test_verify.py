@@ -112,6 +112,13 @@ def test_a_far_floor_is_kept_with_a_warning_unless_asked_otherwise(tmp_path: Pat
     assert np.abs(imported(tmp_path, raised, floor="keep").trans - raised.trans).max() < 1e-3
 
 
+@pytest.mark.parametrize("height", [40.0, -40.0])
+def test_a_person_who_hardly_travels_but_stands_far_from_the_floor_is_in_another_unit(tmp_path: Path, height: float):
+    person = jumper()
+    with pytest.raises(ItemError, match="the path is not in metres"):
+        imported(tmp_path, replace(person, trans=person.trans + np.array([0, 0, height])))
+
+
 def test_flips_cut_a_take_to_its_longest_run(tmp_path: Path):
     person = jumper()
     poses = person.poses.copy()
