@@ -306,6 +306,15 @@ def test_joined_joints_start_and_end_where_the_seen_ones_are():
     assert (join(off, hidden, seconds) == off).all()
 
 
+def test_a_joint_that_the_model_stops_later_keeps_its_speed_until_then():
+    seconds = np.arange(30) / 30.0
+    path = np.zeros((30, 17, 3))
+    path[:, :, 0] = np.minimum(seconds, 24 / 30)[:, None]  # 1 m/s, then nothing
+    seen = np.ones((30, 17), bool)
+    seen[20:, 3] = False
+    assert join(path, seen, seconds) == pytest.approx(path, abs=1e-9)
+
+
 def test_prediction_continues_after_the_last_frame(source: LiftModel):
     result = lift(CLIP, source, fps=30, predict=0.4)
     assert result.frame_index.tolist() == list(range(52))
