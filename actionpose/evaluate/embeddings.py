@@ -207,7 +207,9 @@ def what_it_learned(model: ActionPose, recipe: MeasureSettings, shards: ShardSet
     except UserError:  # shards of held-out clips alone: nothing to learn from
         return found
     encoders = probed_encoders(model, recipe, runtime)
-    known, asked = (clip_features(encoders, some, recipe, runtime) for some in (train, clips))
+    known, asked = (
+        _with_mean(clip_features(encoders, some, recipe, runtime), recipe.pose.joints) for some in (train, clips)
+    )
     if model.text is not None:
         names = [name for name in ("statistics", "token") if name in encoders]
         found["ridge"] = {
@@ -224,11 +226,21 @@ def probed_encoders(model: ActionPose, recipe: MeasureSettings, runtime: Runtime
     """What straight lines are fitted to: the token, and what can be had without it."""
     encoders: dict[str, Encode] = {"statistics": pose_statistics}
     if recipe.pose.class_token:
-        encoders |= {"token": token(model), "token_mean": token(model, mean=True)}
+        encoders["token"] = token(model)
     if recipe.pose.class_token and recipe.eval.baselines:
         seed_all(recipe.run.seed)
         encoders["untrained"] = token(ActionPose(recipe.pose).eval().to(runtime.device))
     return encoders
+
+
+def _with_mean(features: Mapping[str, Floats], joints: int) -> dict[str, Floats]:
+    """With the token averaged over its joints beside the token: a mean of what is there, not another pass."""
+    found: dict[str, Floats] = {}
+    for name, rows in features.items():
+        found[name] = rows
+        if name == "token":
+            found["token_mean"] = rows.reshape(len(rows), joints, -1).mean(axis=1)
+    return found
 
 
 Known = tuple[Floats, Sequence[Sequence[str]]]

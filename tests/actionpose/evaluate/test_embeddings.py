@@ -196,6 +196,15 @@ def test_a_model_that_knows_scores_everything_and_one_that_does_not_stays_at_cha
     assert embeddings.mean_recall(found) == 100
 
 
+def test_the_mean_over_joints_is_that_of_the_token_that_was_computed(folder):
+    chosen = recipe().value
+    model = ActionPose(chosen.pose).eval()
+    clips = embeddings.labelled_clips(ShardSet(folder), chosen.data)
+    encoders = {"token": embeddings.token(model), "mean": embeddings.token(model, mean=True)}
+    found = embeddings._with_mean(embeddings.clip_features(encoders, clips, chosen, CPU), chosen.pose.joints)
+    np.testing.assert_allclose(found["token_mean"], found["mean"], atol=1e-6)
+
+
 def test_measuring_a_pretrained_run_reports_search_naming_and_probe_with_baselines(folder, bert, tmp_path):
     more = ("pretrain.steps=4", "eval.baselines=true")
     resolved = recipe(*more, text=bert)
