@@ -108,7 +108,7 @@ class CorruptConfig:
         shares(
             self, "masks_from", "finetune_share", "noise_spread", "certain", "joint_rate", "frame_rate", "swap_sides"
         )
-        shares(self, "frame_rate", *(masks := ("share_random", "share_part", "share_window")))
+        shares(self, *(masks := ("share_random", "share_part", "share_window")))
         if sum(getattr(self, name) for name in masks) > 1 + 1e-9:
             raise ValueError(f"{', '.join(f'{name}={getattr(self, name)}' for name in masks)} add up to more than 1")
         if self.swap_frames < 1:

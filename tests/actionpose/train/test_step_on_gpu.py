@@ -134,6 +134,7 @@ def test_draws_compile_to_the_same_words():
     assert torch.equal(torch.compile(draw, fullgraph=True, backend="aot_eager")(ids), draw(ids))
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")  # a graph's constants stay
 def test_corruption_compiles_without_breaks():
     def both(pose: torch.Tensor, valid: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         done = corrupt(pose, valid, ids, CorruptConfig(), seed=1, epoch=2)
