@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from actionpose.arrays import Floats
-from actionpose.report.svg import SERIES_CLASSES, Series, absent, legend, line_chart, scatter, text
+from actionpose.report.svg import SERIES_CLASSES, Series, absent, html_table, legend, line_chart, scatter, text
 from actionpose.runs.kept import Kept
 from actionpose.runs.results import Run
 
@@ -24,7 +24,7 @@ AXES = {
     "confidence": "confidence",
     "rate": "frame rate, times the trained one",
 }
-"""Curve of `ap-train robustness` → label of its axis; body parts have no order to draw a line through."""
+"""Curve of `ap-train robustness` → label of its axis; body parts have no order to draw a line through, and a table."""
 
 
 def embedding_section(runs: Sequence[Run]) -> str:
@@ -70,20 +70,39 @@ def flat_map(features: Floats) -> tuple[Floats, str]:
 def robustness_section(runs: Sequence[Run]) -> str:
     """Error against how much worse the input is, of every run that was measured so."""
     rows: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    parts: dict[str, dict[str, float]] = {}
     for run in runs:
         for row in run.robustness:
             if row["curve"] in AXES:
                 point = (float(row["amount"]), float(row["mpjpe_mm"]))
                 rows.setdefault(str(row["curve"]), {}).setdefault(run.name, []).append(point)
-    if not rows:
+            elif row["curve"] == "part":
+                parts.setdefault(str(row["level"]), {})[run.name] = float(row["mpjpe_mm"])
+    if not rows and not parts:
         return absent("No run was measured on degraded input: `ap-train robustness RUN --data SHARDS` adds its curves.")
-    names = list(dict.fromkeys(name for of_run in rows.values() for name in of_run))
+    names = list(
+        dict.fromkeys(name for of_run in [*map(list, rows.values()), *map(list, parts.values())] for name in of_run)
+    )
     figures = []
     for curve, of_run in rows.items():
         series = [_series(name, names.index(name), points) for name, points in of_run.items()]
         chart = line_chart(series, x_label=AXES[curve], label=f"MPJPE against {AXES[curve]}")
         figures.append(f"<figure><h3>MPJPE, mm: {text(AXES[curve])}</h3>{chart}</figure>")
-    return f'{legend(names)}<div class="charts">{"".join(figures)}</div>'
+    charts = f'{legend(names)}<div class="charts">{"".join(figures)}</div>' if figures else ""
+    return charts + (_part_table(parts, names) if parts else "")
+
+
+def _part_table(parts: dict[str, dict[str, float]], names: Sequence[str]) -> str:
+    """Errors with a body part hidden, a row for each part."""
+    head = ["MPJPE, mm, with this hidden", *map(text, names)]
+    rows = [
+        [
+            "nothing" if part == "clean" else text(part),
+            *(f"{of_run[name]:.1f}" if name in of_run else "" for name in names),
+        ]
+        for part, of_run in parts.items()
+    ]
+    return html_table(head, rows, numeric=range(1, len(head)))
 
 
 def _series(name: str, colour: int, points: list[tuple[float, float]]) -> Series:

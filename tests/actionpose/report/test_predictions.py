@@ -38,6 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for run, error, masks in zip(made, (50.0, WITH, WITHOUT), (True, False, False), strict=True):
         save_kept(kept_clips(error, masks=masks, seed=int(error)), run / "clips.npz")
     curve = [{"curve": "noise", "amount": a, "mpjpe_mm": 40 + 10 * a, "level": str(a)} for a in (0, 1, 2)]
+    curve += [{"curve": "part", "amount": 1, "mpjpe_mm": 71.26, "level": "arms"}]
     (made[1] / "robustness").mkdir()
     (made[1] / "robustness" / "robustness.json").write_text(json.dumps({"rows": curve}))
     return made
@@ -118,6 +119,7 @@ def test_curves_of_degraded_input_are_drawn(report: Path) -> None:
     section = report.read_text().partition('<section id="robustness">')[2].partition("</section>")[0]
     assert "joint noise, times the detector" in section
     assert "<path" in section
+    assert '<td>arms</td><td class="num">71.3</td>' in section  # parts have no order: a table
 
 
 def test_a_map_keeps_groups_apart() -> None:
