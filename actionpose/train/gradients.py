@@ -38,6 +38,8 @@ class SharedGradients:
         """
         found = self._of_loss.values()
         shared = [at for at, every in enumerate(zip(*found, strict=True)) if all(g is not None for g in every)]
+        if not shared:
+            return {name: torch.zeros(()) for name in self._of_loss}
         return {name: average(_flat(gradients, shared)).norm() for name, gradients in self._of_loss.items()}
 
 
@@ -48,5 +50,4 @@ def _sum(old: Tensor | None, new: Tensor | None) -> Tensor | None:
 
 
 def _flat(gradients: Sequence[Tensor | None], places: Sequence[int]) -> Tensor:
-    flat = [found.flatten().float() for at in places if (found := gradients[at]) is not None]
-    return torch.cat(flat) if flat else torch.zeros(1)
+    return torch.cat([found.flatten().float() for at in places if (found := gradients[at]) is not None])
