@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -252,5 +253,5 @@ def test_report_of_shards_alone_is_one_page(shards, tmp_path, monkeypatch):
     result = run("report", "--shards", shards, "--out", tmp_path / "report.html")
     assert result.exit_code == 0, result.output
     assert "5 motions" in result.stdout
-    assert "report.html: 0s so far" in result.stderr  # drawing many runs takes longer than a person waits
+    assert re.search(r"report\.html: \d+s so far", result.stderr)  # drawing many runs takes longer than a person waits
     assert "<html" in (tmp_path / "report.html").read_text()

@@ -14,6 +14,7 @@ from actionpose.picture.player import write_page
 from actionpose.picture.scene import Person, Scene
 from tests.actionpose.picture.test_pictures import with_input
 from tests.makers.browser import Page, browser
+from tests.makers.patience import until
 from tests.makers.walker import walking
 
 SIZES = [(1280, False), (1280, True), (390, False), (390, True)]
@@ -44,8 +45,7 @@ def test_the_page_plays_without_complaint_and_fits(page: Page, file: Path, width
     page.problems.clear()
     page.open(file, width=width, dark=dark)
     before = page.run("document.querySelector('.slider').value")
-    time.sleep(0.5)
-    assert page.run("document.querySelector('.slider').value") != before
+    until(lambda: page.run("document.querySelector('.slider').value") != before)
     assert page.run("document.documentElement.scrollWidth") <= width
     page.run("pick = document.querySelector('.pick'); pick.value = 1; pick.dispatchEvent(new Event('change'))")
     assert page.run("document.documentElement.scrollWidth") <= width

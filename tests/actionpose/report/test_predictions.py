@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tests.actionpose.report.test_build import Page as Source
 from tests.actionpose.report.test_build import embedded, result, write_run
 from tests.makers.browser import Page, browser
 from tests.makers.kept import kept_clips
+from tests.makers.patience import until
 from tests.makers.walker import make_shards
 
 WITH, WITHOUT = 40.0, 60.0
@@ -138,10 +138,10 @@ def test_the_report_plays_without_complaint_and_fits(page: Page, report: Path, w
     page.open(report, width=width, dark=dark)
     players: Any = page.run("document.querySelectorAll('.player').length")
     assert players == 3
-    before = page.run("[...document.querySelectorAll('.slider')].map((s) => s.value)")
-    time.sleep(1.0)
-    after = page.run("[...document.querySelectorAll('.slider')].map((s) => s.value)")
-    assert all(a != b for a, b in zip(after, before, strict=True))
+    values = "[...document.querySelectorAll('.slider')].map((s) => s.value)"
+    before = page.run(values)
+    for i in range(players):
+        until(lambda i=i: page.run(values)[i] != before[i])
     assert page.run("document.documentElement.scrollWidth") <= width
     assert page.problems == []
 
