@@ -135,9 +135,8 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> di
 
 
 def _prune(root: Path, keep: int) -> None:
-    folders = sorted(path for path in root.glob("step_*") if path.is_dir())
     named = {_pointer(root, name) for name in ("latest", "best")}
-    for path in folders[:-keep]:
+    for path in _by_step(root)[:-keep]:
         if path.name not in named:
             shutil.rmtree(path)
 
@@ -146,6 +145,12 @@ def _prune(root: Path, keep: int) -> None:
 
 
 _NAME = re.compile(r"step_\d{1,18}")
+
+
+def _by_step(root: Path) -> list[Path]:
+    """The checkpoint folders, oldest first; a million steps have a digit more than others, so names do not sort."""
+    folders = (path for path in root.glob("step_*") if _NAME.fullmatch(path.name) and path.is_dir())
+    return sorted(folders, key=lambda path: int(path.name.removeprefix("step_")))
 
 
 def _pointer(root: Path, name: str) -> str | None:
@@ -163,8 +168,8 @@ def latest(run: Path) -> Checkpoint | None:
     named = _pointer(root, "latest")
     if named and (root / named / META).is_file():
         return read(root / named)
-    # A copied run may lack the pointer; names sort by step.
-    folders = sorted(path for path in root.glob("step_*") if (path / META).is_file())
+    # A copied run may lack the pointer.
+    folders = [path for path in _by_step(root) if (path / META).is_file()]
     return read(folders[-1]) if folders else None
 
 

@@ -106,6 +106,16 @@ def test_a_run_without_its_pointer_is_still_found(tmp_path):
     assert checkpoint.latest(tmp_path / "nothing") is None
 
 
+def test_the_newest_is_the_one_of_most_steps_beyond_a_million_too(tmp_path):
+    model, optimizer = trained()
+    for step in (999_980, 999_990, 1_000_000, 1_000_010):
+        save(tmp_path, model, optimizer, step)
+    folders = {p.name for p in (tmp_path / "checkpoints").glob("step_*")}
+    assert folders == {"step_1000000", "step_1000010"}
+    (tmp_path / "checkpoints/latest").unlink()
+    assert checkpoint.latest(tmp_path).step == 1_000_010
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors"])
 def test_one_wrong_byte_is_noticed(tmp_path, name):
     model, optimizer = trained()
