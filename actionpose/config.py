@@ -114,7 +114,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return None
         return _convert(next(a for a in args if a is not type(None)), value, where)
     if origin is Literal:
-        if value not in args:
+        if not any(value == choice and type(value) is type(choice) for choice in args):  # 1 is not True
             raise UserError(f"{where} cannot be {value!r}", "choose from " + ", ".join(map(str, args)))
         return value
     if origin in (tuple, list):

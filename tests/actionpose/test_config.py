@@ -34,6 +34,7 @@ class Inner:
     depth: int = setting(5, "how deep; the paper says five")
     ratio: float = setting(0.1, "a share")
     mode: Literal["fast", "mesh"] = setting("fast", "which way")
+    graph: Literal["auto", True, False] = setting("auto", "a word or a switch")
     limit: int | None = setting(None, "none: no limit")
 
 
@@ -181,6 +182,7 @@ def test_an_override_is_read_or_refused_and_never_half_read(key: str, raw: str):
         ([], "[inner]\nmodde = 'fast'", "'modde'", "did you mean 'mode'"),
         ([], "veiws = []", "'veiws'", "did you mean 'views'"),
         (["inner.mode=slow"], "", "cannot be 'slow'", "fast, mesh"),
+        (["inner.graph=1"], "", "cannot be 1", "auto, True, False"),
         (["inner.depth=2.5"], "", "whole number, not 2.5", ""),
         (["inner.depth=true"], "", "whole number, not True", ""),
         (["on=1"], "", "true or false, not 1", ""),
