@@ -28,7 +28,7 @@ COLUMNS = (
     "hidden_mm", "hidden_clean_mm",
 )  # fmt: skip
 
-SAME = ("clip_frames", "views", "centre", "scale", "detections", "detection_seed")
+SAME = ("clip_frames", "views", "centre", "scale", "camera", "detections", "detection_seed")
 """Settings of `data` that decide what a model is shown; runs that are compared must agree on them."""
 
 

@@ -311,14 +311,18 @@ def test_several_runs_meet_the_same_input_and_one_label_is_averaged(runs, folder
     assert (out / "robustness.png").is_file()
 
 
-def test_what_cannot_be_compared_is_refused(runs, folder, tmp_path):
-    other = tmp_path / "short"
-    short = tiny("finetune.steps=1", "finetune.eval_every=0", "data.clip_frames=16", "data.stride=8")
-    assert run("finetune", "--data", str(folder), "--out", str(other), *options(short)).exit_code == 0
-    two = [str(runs[0]), str(other)]
+@pytest.mark.parametrize("other", [("data.clip_frames=16", "data.stride=8"), ("data.camera.random=true",)])
+def test_runs_that_were_shown_other_input_are_not_compared(runs, folder, tmp_path, other):
+    settings = tiny("finetune.steps=1", "finetune.eval_every=0", *other)
+    assert run("finetune", "--data", str(folder), "--out", str(tmp_path / "other"), *options(settings)).exit_code == 0
+    two = [str(runs[0]), str(tmp_path / "other")]
     done = run("robustness", *two, "--data", str(folder), "--out", str(tmp_path / "x"), *QUICK)
     assert done.exit_code == 1
-    assert "clip_frames" in done.stderr
+    assert other[0].partition("=")[0] in done.stderr
+
+
+def test_a_folder_that_holds_something_else_is_refused(runs, folder, tmp_path):
+    two = [str(path) for path in runs]
     assert run("robustness", *two, "--data", str(folder)).exit_code == 2
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
