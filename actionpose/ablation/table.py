@@ -170,7 +170,7 @@ def write_table(grid: Grid, outcome: GridProgress) -> dict[str, Any]:
         "rows": {row.name: leaves_out(row) for row in grid.rows},
         "settings": {row.name: differs_by(row) for row in grid.rows},
         "reading": grid.config.reading,
-        "conditions": _conditions(outcome.results),
+        "conditions": common_conditions(outcome.results),
         "table": table,
         "cells": cells,
         "missing": outcome.missing,
@@ -195,12 +195,14 @@ def _cell(found: Mapping[str, Any]) -> dict[str, Any]:
     return about | {k: v for k, v in numbers.items() if v is not None}
 
 
-def _conditions(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def common_conditions(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The conditions of all measurements; a list where they differ."""
     common: dict[str, Any] = {}
     for key in CONDITIONS:
         values = {json.dumps(row[key]): row[key] for row in results if key in row}
         if values:
-            common[key] = next(iter(values.values())) if len(values) == 1 else sorted(values)
+            first, *others = values.values()
+            common[key] = [first, *others] if others else first
     return common
 
 

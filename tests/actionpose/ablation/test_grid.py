@@ -21,7 +21,7 @@ from actionpose import charts
 from actionpose.ablation import grid as ablation
 from actionpose.ablation.folder import cells_of
 from actionpose.ablation.settings import ROWS, AblateConfig, AblateRecipe, rows_of
-from actionpose.ablation.table import markdown, over_seeds, terminal_rows
+from actionpose.ablation.table import common_conditions, markdown, over_seeds, terminal_rows
 from actionpose.config import flat, resolve, to_dict
 from actionpose.data.samples import DataConfig, pair_samples
 from actionpose.errors import UserError
@@ -569,6 +569,11 @@ def test_a_metric_that_not_all_cells_have_is_left_out():
     assert "p_mpjpe_mm" not in table[0]
     assert table[1]["mpjpe_mm_change"] == 1.0
     assert table[1]["mpjpe_mm_lower"] == 0
+
+
+def test_conditions_that_differ_between_cells_are_listed_as_they_are():
+    cells = [{"split": "val", "frames": 90}, {"split": "val", "frames": 120}, {"split": "val", "frames": 90}]
+    assert common_conditions(cells) == {"split": "val", "frames": [90, 120]}
 
 
 def test_cells_of_a_folder_that_is_no_grid_are_refused(tmp_path):
