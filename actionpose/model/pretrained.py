@@ -201,5 +201,7 @@ def _fitting(state: Mapping[str, Tensor], encoder: PoseEncoder) -> str:
         made_with = config_of(state)
     except (IndexError, KeyError, ValueError, ZeroDivisionError):  # shapes that no encoder has
         made_with = {}
+    if (slots := made_with.pop("max_frames", have.slots)) != have.slots:
+        made_with["max_frames"] = slots * have.frame_step
     change = [f"-o pose.{key}={value:g}" for key, value in made_with.items() if value != getattr(have, key)]
     return "this file was made with: " + " ".join(change) if change else "the file is incomplete or of another version"

@@ -104,6 +104,14 @@ def test_another_size_is_explained_with_the_settings_that_fit(published, tmp_pat
     }
 
 
+@pytest.mark.parametrize(("max_frames", "advice"), [(27, None), (9, "-o pose.max_frames=27")])
+def test_the_length_that_fits_is_named_in_frames_and_not_in_every_third(published, tmp_path, max_frames, advice):
+    torch.save(published, tmp_path / "w.bin")  # of 9 slots
+    with pytest.raises(UserError) as caught:
+        load_pose_weights(encoder(dim_feat=32, max_frames=max_frames, frame_step=3), tmp_path / "w.bin")
+    assert advice in caught.value.hint if advice else "max_frames" not in caught.value.hint
+
+
 def test_tensors_too_few_or_too_many_are_named(published, tmp_path):
     short = {n: t for n, t in published.items() if n != "norm.bias"} | {"extra.weight": torch.zeros(1)}
     torch.save(short, tmp_path / "w.bin")
