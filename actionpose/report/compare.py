@@ -148,10 +148,10 @@ def _joints(by_joint: Mapping[str, Floats]) -> str:
     bars = [Bar(label=JOINT_NAMES[j].replace("_", " "), count=round(float(first[j]), 1)) for j in order]
     change = ""
     if others:
-        worst = max(order, key=lambda j: float(others[0][j] - first[j]))
+        widest = max(order, key=lambda j: abs(float(others[0][j] - first[j])))
         change = (
-            f'<p class="note">The largest difference: {text(JOINT_NAMES[worst].replace("_", " "))}, '
-            f"{first[worst]:.0f} against {others[0][worst]:.0f} mm.</p>"
+            f'<p class="note">The largest difference: {text(JOINT_NAMES[widest].replace("_", " "))}, '
+            f"{first[widest]:.0f} against {others[0][widest]:.0f} mm.</p>"
         )
     name = next(iter(by_joint))
     return f"<figure><h3>Error by joint, {text(name)}, mm</h3>{bar_rows(bars)}{change}</figure>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ import pytest
 
 from actionpose.errors import UserError
 from actionpose.report.build import build_report
-from actionpose.report.compare import pairing
+from actionpose.report.compare import error_charts, pairing
 from actionpose.report.learned import flat_map
 from actionpose.runs.kept import load_kept, save_kept
 from actionpose.runs.results import read_run
+from actionpose.skeleton import JOINT_NAMES
 from tests.actionpose.report.test_build import Page as Source
 from tests.actionpose.report.test_build import embedded, result, write_run
 from tests.makers.browser import Page, browser
@@ -55,6 +57,15 @@ def report(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page() -> Iterator[Page]:
     with browser() as found:
         yield found
+
+
+def test_the_joint_of_the_largest_difference_is_named_whichever_run_is_worse_there(runs: list[Path]) -> None:
+    two = pairing([read_run(run) for run in runs[1:]])
+    assert two is not None
+    off = np.zeros((17, 3))
+    off[JOINT_NAMES.index("head"), 0] = 900.0
+    far = dataclasses.replace(two, kept=dataclasses.replace(two.kept, predicted=two.kept.predicted + off))
+    assert "The largest difference: head" in error_charts(far)
 
 
 def test_what_was_kept_comes_back_to_the_millimetre(tmp_path: Path) -> None:
