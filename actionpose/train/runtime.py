@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
@@ -22,6 +23,10 @@ from actionpose.errors import UserError
 
 B = TypeVar("B", bound=Mapping[str, Any])
 """A batch, of whichever kind."""
+
+PATIENCE = timedelta(hours=6)
+"""How long a process waits for the others, which the first one keeps waiting while it evaluates: NCCL's own ten minutes
+are less than that takes on large test sets. `torchrun` ends all of them at once when one fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +162,8 @@ def start(config: RunConfig) -> Iterator[Runtime]:
     if config.deterministic != torch.are_deterministic_algorithms_enabled():  # seconds: it imports torch's compiler
         torch.use_deterministic_algorithms(config.deterministic, warn_only=False)
     if world > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=world)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, rank=rank, world_size=world, timeout=PATIENCE)
     try:
         shared = f"; {world} processes share each batch" if world > 1 else ""
         count = torch.get_num_threads()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 from actionpose.errors import UserError
 from actionpose.train.runtime import RunConfig, Runtime, seed_all, start
@@ -61,6 +63,15 @@ def test_one_process_averages_and_agrees_with_itself():
     assert tensor.tolist() == [1, 1, 1]
     assert runtime.any(True)
     assert not runtime.any(False)
+
+
+def test_processes_wait_longer_than_an_evaluation_takes(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **given: asked.update(given))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with start(RunConfig(device="cpu")):
+        assert asked["timeout"] >= timedelta(hours=1)
 
 
 def test_evaluation_computes_in_full_float32_and_puts_the_setting_back():
