@@ -132,12 +132,15 @@ def read_config(run: Path) -> dict[str, Any]:
         UserError: not a run folder, or damaged.
     """
     try:
-        return dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
+        found = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or not {"command", "recipe"} <= found.keys():
+            raise ValueError("it states no command or no recipe")
+        return found
     except FileNotFoundError as error:
         raise not_a_run(run) from error
     except OSError as error:
         raise UserError(f"cannot read {run / CONFIG}: {error.strerror}", "check its permissions") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{run / CONFIG} is damaged: {error}", "evaluate one of its checkpoints by its folder"
         ) from error

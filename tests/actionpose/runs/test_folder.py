@@ -10,6 +10,7 @@ import pytest
 
 from actionpose.errors import UserError
 from actionpose.runs.folder import held_run, read_config
+from actionpose.runs.results import read_run
 from tests.makers.places import ROOT
 
 
@@ -32,6 +33,14 @@ with held_run(Path({str(tmp_path / "run")!r})):
     with held_run(tmp_path / "run"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '"finetune"', "{}", '{"command": "finetune"}', "[" * 100_000])
+def test_a_config_that_says_something_else_is_damaged(tmp_path: Path, content: str):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"config\.json is damaged"):
+        read_config(tmp_path)
+    assert any("is damaged" in note for note in read_run(tmp_path).notes)
 
 
 def test_a_run_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
