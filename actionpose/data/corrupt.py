@@ -134,6 +134,14 @@ def masks_only(config: CorruptConfig, share: float) -> CorruptConfig:
     return dataclasses.replace(config, noise=False, swap_sides=0.0, masks_from=0.0, **shares)
 
 
+def longest_window(config: CorruptConfig, frames: int) -> int:
+    """The most frames in a row that are hidden in a clip of so many frames (`_window_mask`)."""
+    longest = config.window_max
+    if config.window_of:
+        longest = (2 * longest * frames + config.window_of) // (2 * config.window_of)
+    return min(longest, frames - 1)
+
+
 class Corrupted(NamedTuple):
     """What corruption gives back.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from actionpose.data.corrupt import longest_window
 from actionpose.errors import UserError
 from actionpose.geometry import SCREEN_PER_METRE
 from actionpose.lift.shipped import shipped
@@ -83,7 +84,7 @@ def open_model(path: Path | None, device: torch.device | str = "cpu", *, with_te
         frames=frames,
         fps=fps,
         unit=H36M_PER_METRE if benchmark else SCREEN_PER_METRE,
-        longest_gap=min(recipe.corrupt.window_max, frames // 2) / fps,
+        longest_gap=min(longest_window(recipe.corrupt, frames), frames // 2) / fps,
         says=f"{name or path}: {command}, step {found.step}; windows of {frames} frames at {fps:g} frames a second",
         temperature=recipe.loss.temperature,
         facts={

@@ -21,6 +21,7 @@ from actionpose.data.corrupt import (
     _masked,
     add_noise,
     corrupt,
+    longest_window,
 )
 from actionpose.skeleton import BODY_PARTS, FLIP_ORDER, LEFT, RIGHT
 
@@ -307,6 +308,7 @@ def test_windows_hide_the_same_share_of_a_clip_of_any_length(frames):
     hidden = masked[..., 0].sum(dim=1).double()
     shortest, longest = (round(frames * share / 243) for share in (30, 80))
     assert (int(hidden.min()), int(hidden.max())) == (max(shortest, 1), longest)
+    assert longest_window(ONLY_WINDOW, frames) == longest
     assert hidden.mean().item() / frames == pytest.approx(55 / 243, abs=0.02)
 
 
@@ -317,6 +319,7 @@ def test_windows_of_243_frames_are_the_papers_and_absolute_ones_stay_an_option()
     assert torch.equal(draw_mask(valid, key, ONLY_WINDOW)[0], draw_mask(valid, key, absolute)[0])
     short = draw_mask(valid[:, :31], key, absolute)[0][..., 0].sum(dim=1)
     assert short.min() == short.max() == 30  # why it is not the default
+    assert (longest_window(absolute, 31), longest_window(absolute, 243)) == (30, 80)
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,11 @@ def test_a_detector_that_skips_frames_leaves_no_gaps(source: LiftModel):
     assert np.isfinite(some.poses_3d).all()
 
 
+def test_a_model_bridges_no_more_than_the_longest_window_that_hid_its_clips_in_training(source: LiftModel):
+    assert source.frames == 27
+    assert source.longest_gap * source.fps == 9  # 80 of 243 frames, in a clip of 27
+
+
 def test_long_gaps_split_and_short_ones_are_masked(source: LiftModel):
     long = filmed(camera_pose(200, wave=True), "coco-17")
     kept = np.r_[0:60, 66:100, 160:200]
