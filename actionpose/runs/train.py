@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ from actionpose.train import checkpoint, log
 from actionpose.train.left import Chore
 from actionpose.train.runtime import Runtime, seed_all, start
 from actionpose.train.schedule import StageConfig
-from actionpose.train.tasks import FinetuneTask, PretrainTask
+from actionpose.train.tasks import FinetuneTask, PretrainTask, thinned_lengths
 from actionpose.train.trainer import Measured, Trainer
 
 Command = Literal["pretrain", "finetune"]
@@ -164,7 +165,8 @@ def train(
         loader = Loader(assemble, workers=recipe.run.workers, start=recipe.run.worker_start, pin=on_gpu)
         trainer = Trainer(
             task=task, model=model, loader=loader, stage=stage, run=recipe.run, runtime=runtime, folder=out,
-            about=about, validate=_validation(recipe, shards, model, runtime, stage),
+            about=about, counted=partial(thinned_lengths, step=recipe.pose.frame_step, seed=recipe.run.seed),
+            validate=_validation(recipe, shards, model, runtime, stage),
             settle=settling(recipe, table, model, runtime),
             finish=finishing(recipe, table, model, texts, runtime),
         )  # fmt: skip

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actionpose.arrays import Ints
 from actionpose.data import rng
 from actionpose.data.batch import Batch
 from actionpose.data.corrupt import CorruptConfig, corrupt
@@ -144,13 +145,26 @@ def thinned(batch: Batch, step: int, seed: int) -> Batch:
         return batch
     valid_BT = batch["valid"]
     count_B = valid_BT.sum(dim=1)
-    key_B = rng.keys(seed, int(batch["epoch"]), batch["sample_id"])
-    phase_B = rng.integer(key_B, PHASE_STREAM, count_B.clamp(max=step))
+    phase_B = _phases(count_B, batch["sample_id"], step, seed, int(batch["epoch"]))
     frame_BS, valid_BS = thin(count_B, valid_BT.shape[1], step, phase_B)
     clip_B1 = torch.arange(len(count_B), device=count_B.device)[:, None]
     pose2d, pose3d = batch["pose2d"][clip_B1, frame_BS], batch["pose3d"][clip_B1, frame_BS]
     ragged = batch["padded"] or valid_BT.shape[1] % step != 0
     return {**batch, "pose2d": pose2d, "pose3d": pose3d, "valid": valid_BS, "padded": ragged}
+
+
+def _phases(count_B: Tensor, sample_id_B: Tensor, step: int, seed: int, epoch: int) -> Tensor:
+    """The first frame that is taken of each clip, (B,) int64."""
+    return rng.integer(rng.keys(seed, epoch, sample_id_B), PHASE_STREAM, count_B.clamp(max=step))
+
+
+def thinned_lengths(lengths: Ints, sample_id: Ints, epoch: int, *, step: int, seed: int) -> Ints:
+    """How many frames `thinned` leaves of clips of these lengths, (B,)."""
+    if step == 1:
+        return lengths
+    count_B = torch.from_numpy(lengths)
+    left_B = count_B - _phases(count_B, torch.from_numpy(sample_id), step, seed, epoch)
+    return (-(-left_B // step)).numpy()
 
 
 def attended(batch: Batch) -> Tensor | None:

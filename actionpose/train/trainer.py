@@ -91,6 +91,7 @@ class Trainer:
         runtime: device and processes.
         folder: the run folder.
         about: recipe, data and versions, for checkpoints.
+        counted: (lengths, ids, epoch) → how many frames of each sample the losses are means over; all by default.
         validate: measures the model, in evaluation mode; None: there is nothing to measure on.
         settle: puts the model in order for use, before it is measured and after the last step, in evaluation mode, in
             every process.
@@ -108,12 +109,13 @@ class Trainer:
         runtime: Runtime,
         folder: Path,
         about: Mapping[str, Any],
+        counted: Callable[[Ints, Ints, int], Ints] = lambda lengths, ids, epoch: lengths,
         validate: Chore[Measured] | None = None,
         settle: Chore[None] | None = None,
         finish: Chore[None] | None = None,
     ) -> None:
         check_batch(stage, runtime.world, len(loader.assemble.table))
-        self.task, self.model, self.loader = task, model, loader
+        self.task, self.model, self.loader, self.counted = task, model, loader, counted
         self.validate, self.settle, self.finish = validate, settle, finish
         self.stage, self.run, self.runtime, self.folder, self.about = stage, run, runtime, folder, about
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -182,7 +184,8 @@ class Trainer:
             raw = self.runtime.move(next(parts))
             self.meter.wait_s += time.monotonic() - asked
             batch = self.loader.assemble.finish(raw)
-            batch["weights"] = self.weights(part, ids)
+            if len(part) < len(ids):
+                batch["weights"] = self.weights(part, ids)
             batch["progress"] = state.step / self.total
             with self.runtime.autocast():
                 losses, report = self.task(batch)
@@ -230,7 +233,7 @@ class Trainer:
         all parts hold equally many.
         """
         lengths, count = self.loader.assemble.table.length, self.stage.accumulate * self.runtime.world
-        mine, whole = lengths[part], lengths[ids]
+        mine, whole = (self.counted(lengths[some], some, self.state.epoch) for some in (part, ids))
         shares = {
             "frames": (mine.sum(), whole.sum()),
             "pairs": ((mine - 1).sum(), (whole - 1).sum()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from actionpose.model.frame_step import thin
 from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 from actionpose.runs.recipe import Recipe
 from actionpose.train.losses import LossConfig
-from actionpose.train.tasks import FinetuneTask, thinned
+from actionpose.train.tasks import FinetuneTask, thinned, thinned_lengths
 
 
 def encoder(step: int, *, token: bool = True, frames: int = 12) -> PoseEncoder:
@@ -90,6 +91,13 @@ def test_a_thinned_batch_holds_matching_frames_and_a_valid_one_of_every_clip():
     torch.testing.assert_close(out["pose3d"], out["pose2d"] + 100)
     assert out["valid"].any(dim=1).all()
     assert (out["pose2d"][:, :, 0, 0].diff(dim=1)[out["valid"][:, 1:]] == 3).all()
+
+
+def test_the_frames_that_are_left_are_counted_without_the_clips():
+    counts = [10, 7, 2, 1, 9, 8] * 6
+    left = thinned(batch_of(10, counts, epoch=2), 3, seed=5)["valid"].sum(dim=1).numpy()
+    counted = thinned_lengths(np.array(counts), np.arange(len(counts)), 2, step=3, seed=5)
+    assert counted.tolist() == left.tolist()
 
 
 def test_phases_differ_between_clips_and_epochs_and_repeat_for_the_same_ones():

@@ -120,8 +120,8 @@ def test_accumulated_parts_take_the_same_steps_as_whole_batches(tmp_path):
 UNEVEN = (48, 9, 30, 17, 41, 12, 23, 36)
 
 
-@pytest.mark.parametrize("parts", [2, 4, 8])
-def test_parts_of_unequal_length_have_the_gradient_of_the_whole_batch(tmp_path, monkeypatch, parts):
+@pytest.mark.parametrize(("parts", "frame_step"), [(2, 1), (4, 1), (8, 1), (4, 4)])
+def test_parts_of_unequal_length_have_the_gradient_of_the_whole_batch(tmp_path, monkeypatch, parts, frame_step):
     shards = make_shards(tmp_path / "uneven", lengths=UNEVEN)
     seen: dict[str, list[torch.Tensor]] = {}
 
@@ -136,7 +136,7 @@ def test_parts_of_unequal_length_have_the_gradient_of_the_whole_batch(tmp_path, 
         with monkeypatch.context() as patched:
             patched.setattr(Averaging, "finish", spy)
             common = ("finetune.steps=1", "finetune.batch=8", "finetune.eval_every=0", "loss.lambda_scale=0.5")
-            longer = ("data.clip_frames=48", "pose.max_frames=48")
+            longer = ("data.clip_frames=48", "pose.max_frames=48", f"pose.frame_step={frame_step}")
             train("finetune", recipe(*common, *longer, *more), shards, tmp_path / name)
         return steps[0]
 
