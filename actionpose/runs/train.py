@@ -172,6 +172,8 @@ def train(
         )  # fmt: skip
         if runtime.main and found is None:
             write_config(out, about, recipe, resolved.origins)
+            if trainer.log.path.is_file():  # of an attempt that ended before its first checkpoint
+                trainer.log.trim(-1)
             if texts is not None:
                 trainer.log.event("labels", step=0, count=len(texts.vocabulary), spread=check_labels(model, texts))
         return _fit(trainer, found, command, out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -356,6 +357,16 @@ def test_resuming_a_finished_run_changes_nothing(shards, tmp_path):
     assert made["finished"]
     after = weights(tmp_path / "run")
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_begins_its_log_anew(shards, tmp_path):
+    settings = recipe("finetune.steps=2", "finetune.eval_every=0", "run.log_every=1")
+    train("finetune", settings, shards, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    train("finetune", settings, shards, tmp_path / "run", resume=True)
+    rows = read_lines(tmp_path / "run/log.jsonl")
+    assert [row["step"] for row in rows if "losses" in row] == [1, 2]
+    assert [row["event"] for row in rows if "event" in row] == ["start", "end"]
 
 
 def test_an_occupied_folder_is_refused_with_advice(shards, tmp_path):
