@@ -80,10 +80,8 @@ def measure_robustness(
     progress = Progress(f"{len(wanted)} levels", total=sum(map(len, batches)), unit="window")
     with runtime.exact(), torch.inference_mode(), progress:
         for ids in batches:
-            batch = assemble(ids, 0)
-            clean = _Clip.of(table, batch, ids)
-            clean = dataclasses.replace(clean, seed=config.seed, flip_tta=recipe.eval.flip_tta)
-            _measure_batch(lift, clean, wanted, sums, detect, runtime, recipe.data)
+            clip = _clip_of(table, assemble(ids, 0), ids, seed=config.seed, flip_tta=recipe.eval.flip_tta)
+            _measure_batch(lift, clip, wanted, sums, detect, runtime, recipe.data)
             progress.advance(len(ids))
     rows = []
     for level, total in zip(wanted, sums, strict=True):
@@ -113,32 +111,27 @@ class _Clip:
     sample_id: Tensor
     counted: Tensor
     unit: Tensor
-    seed: int = 0
-    flip_tta: bool = True
-
-    @staticmethod
-    def of(table: ScoredTable, batch: Batch, ids: NDArray[np.int64]) -> _Clip:
-        valid = batch["valid"]
-        counted = torch.zeros_like(valid)
-        unit = torch.ones(valid.shape, dtype=torch.float64)
-        for row, sample in enumerate(ids.tolist()):
-            frames, places = table.counted(sample)
-            counted[row, places] = True
-            units = frame_units(table, int(table.motion[sample]), frames).reshape(-1)
-            unit[row, places] = torch.from_numpy(np.broadcast_to(units, places.shape).copy())
-        return _Clip(
-            pose2d=batch["pose2d"],
-            pose3d=batch["pose3d"],
-            valid=valid,
-            sample_id=batch["sample_id"],
-            counted=counted,
-            unit=unit,
-        )
+    seed: int
+    flip_tta: bool
 
     @property
     def key(self) -> Tensor:
         """What the random choices for a clip depend on."""
         return rng.keys(self.seed, 0, self.sample_id)
+
+
+def _clip_of(table: ScoredTable, batch: Batch, ids: NDArray[np.int64], *, seed: int, flip_tta: bool) -> _Clip:
+    counted = torch.zeros_like(batch["valid"])
+    unit = torch.ones(counted.shape, dtype=torch.float64)
+    for row, sample in enumerate(ids.tolist()):
+        frames, places = table.counted(sample)
+        counted[row, places] = True
+        units = frame_units(table, int(table.motion[sample]), frames).reshape(-1)
+        unit[row, places] = torch.from_numpy(np.broadcast_to(units, places.shape).copy())
+    return _Clip(
+        pose2d=batch["pose2d"], pose3d=batch["pose3d"], valid=batch["valid"], sample_id=batch["sample_id"],
+        counted=counted, unit=unit, seed=seed, flip_tta=flip_tta,
+    )  # fmt: skip
 
 
 def _measure_batch(
