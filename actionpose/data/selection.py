@@ -49,12 +49,10 @@ def select_motions(shards: ShardSet, config: Choice) -> NDArray[np.bool_]:
         UserError: a subject that is not there, or nothing left.
     """
     motions = shards.motions
-    keep = np.ones(len(motions["start"]), dtype=bool)
-    aside = put_aside(shards, config.dev_share)
-    if config.split == DEV and config.dev_share:
-        keep &= aside
-    elif config.split:
-        keep &= (motions["split"] == config.split) & ~aside
+    aside, of_dev = put_aside(shards, config.dev_share), config.split == DEV and config.dev_share > 0
+    keep = aside if of_dev else ~aside
+    if config.split and not of_dev:
+        keep &= motions["split"] == config.split
         if not keep.any():
             found = ", ".join(f"{name} ({count} motions)" for name, count in Counter(motions["split"]).items())
             raise UserError(

@@ -151,6 +151,7 @@ def to_measure(shards: ShardSet, data: DataConfig, config: EvalConfig) -> DataCo
     there = set(shards.motions["split"])
     return dataclasses.replace(
         data,
+        dev_share=data.dev_share if config.split else 0.0,  # all splits are all people
         split="test" if config.split == "val" and "val" not in there and "test" in there else config.split,
         subjects_include=config.subjects_include,
         subjects_exclude=config.subjects_exclude,

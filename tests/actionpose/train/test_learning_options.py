@@ -15,6 +15,7 @@ from actionpose.data.corrupt import CorruptConfig, Mask, corrupt, masks_only
 from actionpose.data.samples import DataConfig, motion_samples
 from actionpose.data.selection import select_motions
 from actionpose.errors import UserError
+from actionpose.evaluate.lifting import EvalConfig, to_measure
 from actionpose.runs import train as training
 from actionpose.runs.recipe import Recipe
 from actionpose.shards import ShardSet
@@ -159,6 +160,14 @@ def test_people_put_aside_are_measured_on_and_never_learned_from(shards):
     assert chosen(shards, split="val", dev_share=0.66) == chosen(
         shards, split="val"
     )  # held-out people stay as they are
+
+
+def test_people_put_aside_are_not_learned_from_with_all_splits_either_but_measured_with_all(shards):
+    data = DataConfig(split="", dev_share=0.66)
+    aside, everyone = chosen(shards, split="dev", dev_share=0.66), chosen(shards, split="")
+    assert chosen(shards, split="", dev_share=0.66) == everyone - aside
+    found = ShardSet(shards)
+    assert select_motions(found, to_measure(found, data, EvalConfig(split=""))).all()
 
 
 def test_a_larger_share_holds_the_people_of_a_smaller_one(shards):
