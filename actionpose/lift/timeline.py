@@ -122,19 +122,20 @@ def to_grid(track: Track, rate: float, step: float) -> TimeGrid:
         count += 1  # one frame beyond, so that the last detection lies between two
     at = start + np.arange(count) / rate
     bridge = max(BRIDGED_S, 1.5 * step) + 1e-6
+    when = np.minimum(at, end)  # a grid frame beyond the last detection holds it
     points, confidence = np.zeros((count, 17, 2)), np.zeros((count, 17))
     for joint in range(17):
         seen = track.confidence[:, joint] > 0
         if seen.any():
             _sample(
-                track.seconds[seen], track.points[seen, joint], track.confidence[seen, joint], at, bridge, rate,
+                track.seconds[seen], track.points[seen, joint], track.confidence[seen, joint], when, bridge,
                 points[:, joint], confidence[:, joint],
             )  # fmt: skip
     return TimeGrid(seconds=at, points=points, confidence=confidence)
 
 
 def _sample(
-    seconds: Floats, points: Floats, sure: Floats, at: Floats, bridge: float, rate: float, out: Floats, out_sure: Floats
+    seconds: Floats, points: Floats, sure: Floats, at: Floats, bridge: float, out: Floats, out_sure: Floats
 ) -> None:
     """One joint at the grid's times: as it is where one falls on a detection, else between its two neighbours."""
     right = np.searchsorted(seconds, at - 1e-6)
@@ -142,8 +143,7 @@ def _sample(
     right = np.clip(right, 0, len(seconds) - 1)
     hit = np.abs(seconds[right] - at) < 1e-6
     left = np.where(hit, right, left)
-    # The grid may reach less than one step beyond the last detection, which then stays where it was.
-    outside = (at < seconds[0] - 1e-6) | (at > seconds[-1] + 1.0 / rate)
+    outside = (at < seconds[0] - 1e-6) | (at > seconds[-1] + 1e-6)
     usable = ~outside & (seconds[right] - seconds[left] <= bridge)
     span = seconds[right] - seconds[left]
     share = np.where(span > 0, (at - seconds[left]) / np.maximum(span, 1e-12), 0.0).clip(0.0, 1.0)

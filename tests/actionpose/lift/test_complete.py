@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from actionpose.lift.complete import NOT_SEEN, Stretch, lay_out
-from actionpose.lift.timeline import Track
+from actionpose.lift.timeline import Track, to_grid
 
 FPS = 30.0
 
@@ -35,6 +36,17 @@ def test_a_person_is_predicted_after_the_last_detection_and_not_into_a_gap_at_wh
     assert not early.predicted.any()
     assert late.frame.tolist() == list(range(40, 56))
     assert np.flatnonzero(late.predicted).tolist() == [10, 11, 12, 13, 14, 15]
+
+
+@pytest.mark.parametrize("rate", [30.0, 25.0, 50.0])
+def test_a_joint_is_masked_as_soon_as_it_is_hidden_and_the_last_detection_is_held(rate):
+    person = track(*range(20))
+    person.confidence[11:, 4] = 0.0
+    grid = to_grid(person, rate, 1 / FPS)
+    last = person.seconds[10]
+    assert (grid.confidence[:, 4] > 0).tolist() == (grid.seconds < last + 1e-6).tolist()
+    assert (grid.confidence[:, 5] == 1).all()
+    assert grid.seconds[-1] >= person.seconds[-1] - 1e-6
 
 
 def test_frames_that_a_detector_skips_on_purpose_are_neither_filled_nor_predicted():
