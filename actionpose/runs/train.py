@@ -22,7 +22,7 @@ from actionpose.evaluate.embeddings import aligned, held_out_clips, in_words, me
 from actionpose.evaluate.lifting import held_out, score, summarise
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pretrained import read_pose_state
-from actionpose.model.text_encoder import MINILM, label_spread
+from actionpose.model.text_encoder import MINILM, TextReader, in_parts, label_spread
 from actionpose.progress import say, track
 from actionpose.runs.folder import held_run, open_run, write_config
 from actionpose.runs.init import check_init, load_init, with_encoder_of_init
@@ -157,7 +157,7 @@ def train(
             model.pose.compile_blocks()
         model.pose.bf16_stream = recipe.run.precision == "bf16-stream"
         detect = detector(recipe.data) if command == "finetune" else None
-        read_texts = model.text.reader(texts.spellings()) if model.text is not None and texts is not None else None
+        read_texts = _text_reader(model, texts) if texts is not None else None
         assemble = Assembler(
             table=table, seed=recipe.run.seed, texts=texts, read_texts=read_texts, detect=detect,
             round_to=GPU_FRAMES if on_gpu else 1,
@@ -206,6 +206,16 @@ def build(
         Texts(table, recipe.loss.negatives, by_frequency=recipe.loss.negatives_by == "frequency") if aligned else None
     )
     return model, PretrainTask(model, recipe.corrupt, recipe.loss, seed), texts
+
+
+def _text_reader(model: ActionPose, texts: Texts) -> TextReader:
+    """What makes the text encoder's input; a frozen encoder embeds all texts first, which takes minutes for many."""
+    assert model.text is not None
+    spellings = texts.spellings()
+    if model.text.config.frozen:
+        for part in in_parts(spellings):
+            model.text.remember(part)
+    return model.text.reader(spellings)
 
 
 def warn_of_unread_token(depth: int) -> None:

@@ -76,6 +76,15 @@ def test_a_log_line_holds_losses_rate_speed_waiting_and_time_left(shards, tmp_pa
     assert all(word in lines[0] for word in ("MPJPE", "mm", "clips/s", "left"))
 
 
+def test_embedding_the_labels_by_a_frozen_text_model_shows_how_far_it_is(shards, bert, tmp_path, monkeypatch):
+    shown = []
+    honest = training.in_parts
+    monkeypatch.setattr(training, "in_parts", lambda texts: shown.extend(texts) or honest(texts))
+    more = ("pretrain.steps=1", "pretrain.eval_every=0", "text.frozen=true")
+    train(shards, tmp_path / "run", *more, command="pretrain", text=bert)
+    assert set(ShardSet(shards).pairs["text"]) <= set(shown)
+
+
 def test_resuming_keeps_the_best_so_far(shards, tmp_path, monkeypatch):
     errors = iter([50.0, 90.0, 70.0, 40.0])
     honest = training.summarise
