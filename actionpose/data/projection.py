@@ -9,6 +9,7 @@ Shape suffixes: B clips, T frames, J joints.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -111,6 +112,12 @@ def _mirror_rows(pose_BTJ3: Tensor, flipped_B: Tensor) -> Tensor:
         np.take(rows[clip], _FLIP_COLUMNS, axis=1, out=out[clip], mode="clip")
         np.negative(out[clip, :, ::3], out=out[clip, :, ::3])
     return torch.from_numpy(out).view(pose_BTJ3.shape)
+
+
+def both_ways(lift: Callable[[Tensor], Tensor], pose2d_BTJ3: Tensor) -> Tensor:
+    """Mean of what a lifter gives for clips and, mirrored back, for their mirror images, (B, T, J, 3) (MotionBERT)."""
+    everyone = torch.ones(len(pose2d_BTJ3), dtype=torch.bool, device=pose2d_BTJ3.device)
+    return (lift(pose2d_BTJ3) + mirror(lift(mirror(pose2d_BTJ3, everyone)), everyone)) / 2
 
 
 def zoomed(pose2d: Tensor, pose3d: Tensor, unit_mm: Tensor, factor_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from actionpose.arrays import Ints
 from actionpose.config import at_least, setting
 from actionpose.data.batches import Assembler, Detect
-from actionpose.data.projection import mirror
+from actionpose.data.projection import both_ways
 from actionpose.data.samples import DataConfig, Row, SampleTable, sample_table
 from actionpose.data.selection import select_motions
 from actionpose.data.windows import Scored
@@ -182,11 +182,7 @@ def lift_batch(lift: Lift, pose2d: Tensor, valid: Tensor, runtime: Runtime, *, f
     do. Subtracting joint 0 instead would spread the model's error there over all joints.
     """
     pose2d, valid = pose2d.to(runtime.device), valid.to(runtime.device)
-    pose3d = lift(pose2d, valid)
-    if flip_tta:
-        everyone = torch.ones(len(pose2d), dtype=torch.bool, device=pose2d.device)
-        pose3d = (pose3d + mirror(lift(mirror(pose2d, everyone), valid), everyone)) / 2
-    pose3d = pose3d.clone()
+    pose3d = both_ways(lambda clips: lift(clips, valid), pose2d) if flip_tta else lift(pose2d, valid).clone()
     pose3d[:, :, ROOT] = 0
     return pose3d.cpu()
 

@@ -21,11 +21,12 @@ import torch
 from numpy.typing import NDArray
 
 from actionpose.arrays import Float32s
+from actionpose.data.windows import window_starts
 from actionpose.lift.actions import open_with_heads
 from actionpose.lift.result import Lifted
 from actionpose.lift.run import Keypoints, lift
 from actionpose.lift.source import LiftModel, device_of, open_model
-from actionpose.lift.windows import blend_weight, windows_over
+from actionpose.lift.windows import blend_weight
 from actionpose.model.action_pose import ActionPose
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 from actionpose.version import toolkit_version
@@ -159,12 +160,14 @@ class Model:
     def _device(self) -> torch.device:
         return next(self._source.model.parameters()).device
 
-    def _cut(self, frames: int) -> list[tuple[int, int]]:
-        return windows_over(frames, self.frames, max(1, self.frames // 2))
-
     def _windows(self, clips: Sequence[Float32s], run: Any) -> list[tuple[int, int, NDArray[np.float64]]]:
         """(clip, first frame, result) of every window, in batches; a result with frames is cut to the window's."""
-        plan = [(n, *window) for n, clip in enumerate(clips) for window in self._cut(len(clip))]
+        size = self.frames
+        plan = [
+            (number, start, min(size, len(clip)))
+            for number, clip in enumerate(clips)
+            for start in window_starts(len(clip), size, max(1, size // 2))
+        ]
         plan.sort(key=lambda row: row[2])  # windows of similar length share a batch, so that little is padded
         results = []
         for first in range(0, len(plan), BATCH):

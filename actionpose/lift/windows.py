@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from actionpose.arrays import Floats
 from actionpose.data.place import to_metres, to_model
-from actionpose.data.projection import mirror
+from actionpose.data.projection import both_ways
+from actionpose.data.windows import window_starts
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import TimeGrid
 from actionpose.progress import Progress
@@ -30,21 +32,13 @@ class Window:
     length: int
 
 
-def windows_over(frames: int, size: int, stride: int) -> list[tuple[int, int]]:
-    """(start, length) of windows every `stride` frames, the last aligned to the end; a short clip is one window."""
-    if frames <= size:
-        return [(0, frames)]
-    starts = list(range(0, frames - size, stride))
-    return [(start, size) for start in (*starts, frames - size)]
-
-
 def plan_windows(grids: Sequence[TimeGrid], size: int, stride: int) -> list[Window]:
     """Windows over all stretches in which anything is seen, long ones first so that batches hold little padding."""
     plan = [
-        Window(stretch=number, start=start, length=length)
+        Window(stretch=number, start=start, length=min(size, len(grid.seconds)))
         for number, grid in enumerate(grids)
-        for start, length in windows_over(len(grid.seconds), size, stride)
-        if (grid.confidence[start : start + length] > 0).any()
+        for start in window_starts(len(grid.seconds), size, stride)
+        if (grid.confidence[start : start + size] > 0).any()
     ]
     return sorted(plan, key=lambda window: -window.length)
 
@@ -74,7 +68,9 @@ def lift_grids(
     with Progress("lifting", total=len(plan), unit="window", shown=progress) as bar, torch.inference_mode():
         for first in range(0, len(plan), batch):
             some = plan[first : first + batch]
-            lifted = lift_batch(source, *window_batch(some, grids, sizes, source), flip=flip)
+            x_BTJ3, valid_BT = window_batch(some, grids, sizes, source)
+            lift = partial(source.model.lift, valid_BT=valid_BT)
+            lifted = both_ways(lift, x_BTJ3) if flip else lift(x_BTJ3)
             metres = to_metres(lifted.double().cpu().numpy(), source.unit)
             for window, pose in zip(some, metres, strict=True):
                 part = slice(window.start, window.start + window.length)
@@ -109,13 +105,3 @@ def window_batch(
     x_BTJ3 = torch.from_numpy(pose2d).to(device)
     valid_BT = None if valid.all() else torch.from_numpy(valid).to(device)
     return x_BTJ3, valid_BT
-
-
-def lift_batch(source: LiftModel, x_BTJ3: Tensor, valid_BT: Tensor | None, *, flip: bool) -> Tensor:
-    """The model's answer, (B, T, J, 3) screen units; with `flip` the mean with the mirrored input's, mirrored back."""
-    straight = source.model.lift(x_BTJ3, valid_BT)
-    if not flip:
-        return straight
-    everyone = torch.ones(len(x_BTJ3), dtype=torch.bool, device=x_BTJ3.device)
-    other = source.model.lift(mirror(x_BTJ3, everyone), valid_BT)
-    return (straight + mirror(other, everyone)) / 2
