@@ -71,9 +71,7 @@ def placed_lines(
         raise UserError(f"there is no file {path}", hint) from error
 
 
-def appended_lines(
-    path: Path, *, hint: str = "take the damaged line out, or begin again in another folder"
-) -> Iterator[dict[str, Any]]:
+def appended_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a file that grows line by line; none when it is not there.
 
     A process killed while it wrote leaves half a line at the end, which is dropped.
@@ -89,7 +87,7 @@ def appended_lines(
             if incomplete is not None:
                 raise incomplete
             try:
-                row = _object(path, number, line, hint)
+                row = _object(path, number, line, "take the damaged line out, or begin again in another folder")
             except UserError as error:
                 incomplete = error
                 continue

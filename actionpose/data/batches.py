@@ -1,7 +1,7 @@
 """From samples to batches: an order that only (seed, epoch) decides, and the arrays of one batch.
 
 Frames are cut from the mapped shards and padded by repeating the last one. What the network sees is made of them
-(`screen`) where the batch is by then: on the GPU, if there is one.
+(`projection`) on the device that the batch is on by then: the GPU, if there is one.
 
 Shape suffixes: B clips, T frames of the longest clip in the batch, J joints.
 """

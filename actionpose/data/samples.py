@@ -1,7 +1,7 @@
 """Which samples there are: windows over the clips and motions of a shard folder, with their cameras and texts.
 
 A sample is a span of mapped frames seen from one view. Nothing is read here beyond the shards' tables; frames
-are cut when a batch is put together (`batching`). A sample's number in the table is its identity: all randomness
+are cut when a batch is put together (`batches`). A sample's number in the table is its identity: all randomness
 is keyed on it, so the same shards and the same settings always give the same samples.
 """
 
@@ -217,18 +217,13 @@ def pair_samples(shards: ShardSet, config: DataConfig) -> SampleTable:
     return sample_table(shards, config, _pair_rows(shards, config, wanted))
 
 
-def motion_samples(shards: ShardSet, config: DataConfig, *, stride: int | None = None) -> SampleTable:
-    """Samples for fine-tuning and evaluation: windows over whole motions, per view, without texts.
-
-    Args:
-        shards: of either kind.
-        config: filters, window length and stride.
-        stride: instead of the configured one, and without the limit on windows; `clip_frames` for evaluation.
+def motion_samples(shards: ShardSet, config: DataConfig) -> SampleTable:
+    """Samples for fine-tuning: windows over whole motions, per view, without texts.
 
     Raises:
         UserError: a filter that leaves nothing or names what is not there.
     """
-    return sample_table(shards, config, _motion_rows(shards, config, select_motions(shards, config), stride))
+    return sample_table(shards, config, _motion_rows(shards, config, select_motions(shards, config)))
 
 
 def _pair_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_]) -> Iterator[Row]:
@@ -256,12 +251,12 @@ def _pair_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_]) 
                 yield motion, start + at, length, gap_at - at, gap, pair, heading, length
 
 
-def _motion_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_], stride: int | None) -> Iterator[Row]:
+def _motion_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_]) -> Iterator[Row]:
     size, motions = config.clip_frames, shards.motions
     ids = np.flatnonzero(wanted)
     lengths: list[int] = (motions["stop"] - motions["start"])[ids].tolist()
-    if config.cut == "cover" or stride is not None:
-        starts = ((k, window_starts(n, size, stride or config.stride)) for k, n in enumerate(lengths) if n)
+    if config.cut == "cover":
+        starts = ((k, window_starts(n, size, config.stride)) for k, n in enumerate(lengths) if n)
         windows = [(k, at, min(size, lengths[k])) for k, many in starts for at in many]
         stretched = False
     else:

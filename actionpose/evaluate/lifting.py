@@ -290,13 +290,17 @@ def summarise(scores: Scores, table: ScoredTable) -> Result:
     )
 
 
-def mean_pose_lift(table: SampleTable, limit: int = 512) -> Lift:
+AVERAGED = 512
+"""Clips that the mean pose is a mean over, evenly spread."""
+
+
+def mean_pose_lift(table: SampleTable) -> Lift:
     """A lifter that knows nothing of its input: the mean root-relative pose of some of the table's clips.
 
     The same pose for every view, so for front and side views it is a person seen from neither: the error anyone
     beats who looks at the 2D.
     """
-    ids = np.unique(np.linspace(0, len(table) - 1, min(limit, len(table))).astype(np.int64))
+    ids = np.unique(np.linspace(0, len(table) - 1, min(AVERAGED, len(table))).astype(np.int64))
     total, frames = np.zeros((N_JOINTS, 3)), 0
     assemble = Assembler(table=table, augment=False)
     for at in range(0, len(ids), 32):

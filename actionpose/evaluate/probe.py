@@ -19,9 +19,7 @@ PENALTY = 0.01
 STEPS = 200
 
 
-def linear_probe(
-    train_NF: Floats, true_NU: Flags, test_MF: Floats, test_true_MU: Flags, *, penalty: float = PENALTY
-) -> Naming:
+def linear_probe(train_NF: Floats, true_NU: Flags, test_MF: Floats, test_true_MU: Flags) -> Naming:
     """Learn categories from some clips, name them on others.
 
     Args:
@@ -29,13 +27,12 @@ def linear_probe(
         true_NU: bool, their categories, at least one each; a clip with several teaches each an equal share.
         test_MF: features of held-out clips.
         test_true_MU: bool, their categories, at least one each; any of them counts.
-        penalty: on the squared weights.
     """
     shift, scale = train_NF.mean(axis=0), train_NF.std(axis=0)
     scale = np.where(scale > 1e-12, scale, np.inf)  # what never changes says nothing
     learn, ask = (torch.from_numpy((x - shift) / scale).double() for x in (train_NF, test_MF))
     target = torch.from_numpy(true_NU / true_NU.sum(axis=1, keepdims=True)).double()
-    weight, bias = fit(learn, target, penalty)
+    weight, bias = fit(learn, target, PENALTY)
     return naming((ask @ weight + bias).numpy(), test_true_MU)
 
 

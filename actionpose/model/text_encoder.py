@@ -269,12 +269,11 @@ def in_parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
             progress.advance(len(part))
 
 
-def label_spread(embedding_UE: Tensor, *, what: str = "the text encoder") -> float:
+def label_spread(embedding_UE: Tensor) -> float:
     """Mean cosine distance between different phrases' embeddings, with a warning when it is next to nothing.
 
     Args:
         embedding_UE: one row per distinct phrase, at least two.
-        what: named in the warning.
 
     Returns:
         0 when all phrases look the same, around 0.1 to 1 in a healthy encoder.
@@ -288,8 +287,8 @@ def label_spread(embedding_UE: Tensor, *, what: str = "the text encoder") -> flo
     spread = max(0.0, 1.0 - float(mean_cosine))
     if spread < MIN_SPREAD:
         warnings.warn(
-            f"{what} gives nearly the same vector for every label (spread {spread:.4f}), so labels cannot teach "
-            "anything; set text.pooling=mean, keep more text.layers, or unfreeze it",
+            f"the text encoder gives nearly the same vector for every label (spread {spread:.4f}), so labels cannot "
+            "teach anything; set text.pooling=mean, keep more text.layers, or unfreeze it",
             stacklevel=2,
         )
     return spread
