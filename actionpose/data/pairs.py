@@ -116,6 +116,5 @@ def pairs(
         UserError: no shard folder, shards without labels, or a setting that does not exist or fit.
     """
     opened = shards if isinstance(shards, ShardSet) else ShardSet(Path(shards))
-    fitting = {"stride": max(1, settings["clip_frames"] // 3)} if "clip_frames" in settings else {}
-    config = from_dict(DataConfig, {"detections": "clean", **fitting, **settings}, where="pairs")
+    config = from_dict(DataConfig, {"detections": "clean", **settings}, where="pairs")
     return TextMotionPairs(pair_samples(opened, config), augment=augment, seed=seed)

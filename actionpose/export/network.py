@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def write_pt2(source: LiftModel, path: Path) -> tuple[str, ...]:
     """
     program = trace(source)
     module = program.module()
-    worst = _worst(source, lambda pose2d, valid: module(pose2d, valid))
+    worst = _worst(source, module)
     with atomic_path(path) as aside:
         torch.export.save(program, aside, extra_files={"actionpose.json": json.dumps(_facts(source, worst))})
     return (f"largest difference to the model: {worst:.2g} mm",)
@@ -117,7 +117,7 @@ def _quiet() -> Iterator[None]:
             logging.disable(level)
 
 
-def _worst(source: LiftModel, other: object) -> float:
+def _worst(source: LiftModel, other: Callable[[Tensor, Tensor], Tensor]) -> float:
     """Largest distance of a joint, mm, over clips of several numbers and lengths.
 
     Raises:
@@ -129,7 +129,7 @@ def _worst(source: LiftModel, other: object) -> float:
         pose2d, valid = _sample(clips, frames, seed)
         with torch.inference_mode():
             expected = source.model.cpu().lift(pose2d, valid)
-            found = other(pose2d, valid)  # type: ignore[operator]
+            found = other(pose2d, valid)
         away = torch.linalg.vector_norm(found - expected, dim=-1)[valid]
         worst = max(worst, 1000.0 * float(away.max()) / source.unit)
     if not worst <= WORST_MM:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
@@ -81,11 +82,10 @@ def embed(found: Detections, source: LiftModel, options: LiftOptions) -> Embedde
             parts.append(source.model.embed_pose(x_BTJ3, valid_BT).double().cpu().numpy())
             progress.advance(len(some))
     order = sorted(range(len(plan)), key=lambda number: (plan[number].stretch, plan[number].start))
-    features = np.concatenate(parts)[order] if parts else np.zeros((0, 1))
     windows = [plan[number] for number in order]
     return Embedded(
         source=found.source,
-        features=features,
+        features=np.concatenate(parts)[order],
         person=np.array([ready.stretches[w.stretch].track.person for w in windows], dtype=np.int64),
         start_s=np.array([ready.grids[w.stretch].seconds[w.start] for w in windows]),
         end_s=np.array([_end(ready, w) for w in windows]),
@@ -152,7 +152,7 @@ def name_actions(embedded: Embedded, source: LiftModel, labels: Sequence[str]) -
     for person in dict.fromkeys(embedded.person.tolist()):
         mine = embedded.person == person
         steps, cosine_SU = over_time(embedded, mine, embedded.features[mine] @ text_UD.T)
-        share_SU = softmax(cosine_SU / source.temperature)
+        share_SU = softmax(cosine_SU / source.temperature, axis=1)
         best = share_SU.argmax(axis=1)
         borders = np.flatnonzero((np.diff(best) != 0) | (np.diff(steps) > 1.5 * STEP_S)) + 1
         for part in np.split(np.arange(len(steps)), borders):
@@ -193,12 +193,6 @@ def embed_texts(source: LiftModel, texts: Sequence[str]) -> Floats:
     """(U, D) of unit length."""
     with torch.inference_mode():
         return source.model.embed_text(list(texts)).double().cpu().numpy()
-
-
-def softmax(logits: Floats) -> Floats:
-    """Shares over the last axis."""
-    power = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return power / power.sum(axis=-1, keepdims=True)
 
 
 def search(clips: Iterable[Embedded], source: LiftModel, text: str, top: int) -> list[dict[str, Any]]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from actionpose.arrays import Floats
 from actionpose.charts import SOFT
 from actionpose.drawing import moments, skeleton
-from actionpose.lift.actions import Embedded, embed_texts, softmax
+from actionpose.lift.actions import Embedded, embed_texts
 from actionpose.lift.source import LiftModel
 from actionpose.picture.board import Board
 from actionpose.picture.panels import STRONG, TINTS, shortened

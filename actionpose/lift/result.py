@@ -6,7 +6,6 @@ for both axes: pixels where the input was in pixels or the picture's size is kno
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -17,14 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionpose.arrays import Floats
+from actionpose.arrays import Flags, Floats
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, require_file, write_text
 from actionpose.lift.read_json import load_json
 from actionpose.plain_npz import NotPlain, npz_arrays
 from actionpose.skeleton import JOINT_NAMES, PARENTS
-
-Flags = NDArray[np.bool_]
 
 CAMERA = "camera: x right, y down, z away from the camera"
 FORMATS = ("npz", "json", "motionbert")
@@ -137,13 +134,12 @@ def save(lifted: Lifted, path: Path, format: str | None = None) -> None:
     if format == "json":
         write_text(path, json.dumps(_plain(as_dict(lifted)), ensure_ascii=False) + "\n")
         return
-    members: dict[str, Any] = {}
-    for name, value in as_dict(lifted).items():
-        members[name] = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **members)
-    with atomic_path(path) as aside:
-        aside.write_bytes(buffer.getvalue())
+    members: dict[str, Any] = {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+        for name, value in as_dict(lifted).items()
+    }
+    with atomic_path(path) as aside, open(aside, "wb") as handle:
+        np.savez_compressed(handle, **members)
 
 
 def as_dict(lifted: Lifted) -> dict[str, Any]:
@@ -213,7 +209,7 @@ def model_of(path: Path) -> Path | None:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's types; numbers that are not finite become null, floats keep seven digits."""
+    """JSON's types; numbers that are not finite become null, floats keep nine digits."""
     if isinstance(value, np.ndarray):
         return _plain(value.tolist()) if value.dtype.kind == "f" else value.tolist()
     if isinstance(value, Mapping):

@@ -69,9 +69,7 @@ def _face(found: Detections, layout: Layout) -> list[str]:
     sure = found.confidence[:, [nose, left_eye, right_eye, left, right]].min(axis=1) > 0.5
     x = found.points[sure, :, 0]
     eyes, shoulders = x[:, left_eye] - x[:, right_eye], x[:, left] - x[:, right]
-    inside = (x[:, nose] - x[:, left_eye]) * (
-        x[:, nose] - x[:, right_eye]
-    ) < 0  # the nose between the eyes: a face seen
+    inside = (x[:, nose] - x[:, left_eye]) * (x[:, nose] - x[:, right_eye]) < 0  # the nose between the eyes
     wide = np.abs(shoulders) > 3 * np.abs(eyes)
     judged = inside & wide
     against = (eyes * shoulders < 0)[judged]

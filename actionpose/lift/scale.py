@@ -84,9 +84,8 @@ def known_length(height_m: float | None, bone: str | None) -> tuple[Known, str]:
         known = Known(metres=height_m)
         return known, known.says
     if bone is None:
-        return Known(
-            metres=ASSUMED_HEIGHT
-        ), f"assumed: an adult of {ASSUMED_HEIGHT:g} m; give the height for true metres"
+        says = f"assumed: an adult of {ASSUMED_HEIGHT:g} m; give the height for true metres"
+        return Known(metres=ASSUMED_HEIGHT), says
     ends, _, length = bone.partition("=")
     a, dash, b = ends.strip().partition("-")
     try:

@@ -89,7 +89,6 @@ class Understood:
         picture: unit and direction of the coordinates.
         fps: frames a second.
         tracks: the people to lift.
-        followed: whether people were followed by likeness.
         verdicts: what was found out, for people.
         warnings: what looks wrong.
     """

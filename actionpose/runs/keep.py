@@ -71,15 +71,11 @@ def keep_clips(
 
 def _lift(model: ActionPose, pose2d_BTJ3: torch.Tensor, batch: Batch, recipe: Recipe, runtime: Runtime) -> Floats:
     """(B, T, J, 3) millimetres."""
-    parts = []
-    with torch.inference_mode(), runtime.exact():
-        for at in range(0, len(pose2d_BTJ3), recipe.eval.batch):
-            part = slice(at, at + recipe.eval.batch)
-            found = lift_batch(
-                model.lift, pose2d_BTJ3[part], batch["valid"][part], runtime, flip_tta=recipe.eval.flip_tta
-            )
-            parts.append(found.double().numpy() * batch["unit_mm"][part].double().cpu().numpy()[:, None, None, None])
-    return np.concatenate(parts)
+    size, flip = recipe.eval.batch, recipe.eval.flip_tta
+    inputs = zip(pose2d_BTJ3.split(size), batch["valid"].split(size), strict=True)
+    with runtime.exact():
+        lifted = torch.cat([lift_batch(model.lift, pose2d, valid, runtime, flip_tta=flip) for pose2d, valid in inputs])
+    return (lifted.double() * batch["unit_mm"].cpu().double()[:, None, None, None]).numpy()
 
 
 def _masked(model: ActionPose, batch: Batch, row: int, length: int, recipe: Recipe, runtime: Runtime) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def _fit(trainer: Trainer, found: checkpoint.Checkpoint | None, command: Command
     log.say(f"{len(table)} samples, {trainer.total} steps of {trainer.stage.batch}, {parameters:,} parameters to train")
     if found is None:
         log.say(f"starting from {trainer.about['recipe']['init']['pose'] or 'random weights'}")
-    if found is not None:
+    else:
         log.say(f"resuming after step {found.step} of {found.path}")
     begun, first = time.monotonic(), trainer.state.step
     log.event("start", step=first, time=time.strftime("%Y-%m-%dT%H:%M:%S%z"), why=trainer.runtime.why)

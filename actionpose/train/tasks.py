@@ -215,22 +215,17 @@ class TextSimilarity(nn.Module):
     """Similarity of texts under the untrained text encoder, by mean of tokens.
 
     It must not be the encoder in training: that one could make all texts similar and so its own targets
-    flat. Each distinct text is encoded once in the life of the task.
+    flat. Frozen, it encodes each distinct text once.
     """
 
     def __init__(self, encoder: TextEncoder) -> None:
         super().__init__()
         config = dataclasses.replace(encoder.config, pooling="mean", frozen=True)
         self.encoder = TextEncoder(copy.deepcopy(encoder.bert), encoder.tokenizer, config)
-        self._known: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def forward(self, rows: Sequence[Sequence[str]]) -> Tensor:
         """Cosine of each text with the first of its row: (B, N), 1 in the first column."""
-        fresh = list(dict.fromkeys(text for row in rows for text in row if text not in self._known))
-        if fresh:
-            with torch.autocast(device_type=next(self.parameters()).device.type, enabled=False):
-                unit = F.normalize(self.encoder(fresh), dim=-1)
-            self._known.update(zip(fresh, unit, strict=True))
-        table = torch.stack([torch.stack([self._known[text] for text in row]) for row in rows])
-        return torch.einsum("bnd,bd->bn", table, table[:, 0])
+        text_BNE = self.encoder([text for row in rows for text in row]).unflatten(0, (len(rows), -1))
+        unit_BNE = F.normalize(text_BNE, dim=-1)
+        return torch.einsum("bne,be->bn", unit_BNE, unit_BNE[:, 0])
