@@ -14,10 +14,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from actionpose import isolated
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.detections import Detections, clean, frames_of
-from actionpose.plain_npz import LARGEST, NotPlain, npy_array, npz_arrays, npz_names
+from actionpose.plain_npz import NotPlain, npy_array, npz_arrays, npz_names
+from actionpose.shard_checks import own_member
 
 KEYPOINT_KEYS = ("keypoints", "keypoints_2d", "poses_2d", "pose2d", "poses2d", "kpts", "kps", "landmarks", "joints_2d")
 SCORE_KEYS = ("scores", "confidence", "keypoint_scores", "score", "conf", "visibility")
@@ -83,11 +85,6 @@ def _projected(members: dict[str, Any], source: str) -> Detections:
     found = from_members({**members, "pose2d": views[0]}, source, "views of ap-data project-2d")
     found.notes.append(f"of {len(views)} views the first is read")
     return found
-
-
-def _small_enough(size: int, path: Path) -> None:
-    if size > LARGEST:
-        raise UserError(f"{path} holds {size / 2**30:.0f} GiB; keypoints are read up to 4 GiB", "split the film")
 
 
 # --- arrays to detections ---------------------------------------------------------------------
@@ -233,11 +230,11 @@ def _videopose3d(path: Path, objects: Objects | None) -> Detections:
     return found
 
 
-def read_sleap(path: Path) -> Detections:
-    """SLEAP's analysis HDF5: tracks (P, 2, K, T), node_names, point_scores (P, K, T).
+def sleap_members(path: Path) -> dict[str, Any]:
+    """What is read of SLEAP's analysis HDF5; called in a child process.
 
     Raises:
-        UserError: damaged, or another HDF5 file.
+        UserError: damaged, another HDF5 file, or one whose data stand elsewhere.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -246,13 +243,21 @@ def read_sleap(path: Path) -> Detections:
                     f"{path} is HDF5, but not SLEAP's analysis file (it holds {', '.join(list(file)[:5])})",
                     "SLEAP: File, Export Analysis HDF5. DeepLabCut: give its .csv file",
                 )
-            tracks = file["tracks"]
-            _small_enough(int(np.prod(tracks.shape, dtype=object)) * 8, path)
-            values = np.asarray(tracks[()], dtype=np.float64)
-            names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in file["node_names"][()])
-            scores = np.asarray(file["point_scores"][()]) if "point_scores" in file else None
+            wanted = [name for name in ("tracks", "node_names", "point_scores") if name in file]
+            return {name: own_member(file, name)[()] for name in wanted}
     except (OSError, RuntimeError, KeyError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is not a readable HDF5 file: {error}", "export it again") from error
+
+
+def read_sleap(path: Path) -> Detections:
+    """SLEAP's analysis HDF5: tracks (P, 2, K, T), node_names, point_scores (P, K, T).
+
+    Raises:
+        UserError: damaged, or another HDF5 file.
+    """
+    found = isolated.call("actionpose.lift.read_arrays:sleap_members", path)
+    values, scores = np.asarray(found["tracks"], dtype=np.float64), found.get("point_scores")
+    names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in np.ravel(found["node_names"]).tolist())
     if values.ndim != 4 or values.shape[1] != 2 or values.shape[2] != len(names):
         raise UserError(f"{path}: tracks of shape {values.shape} for {len(names)} nodes", "export it again")
     people, _, joints, frames = values.shape
@@ -260,7 +265,7 @@ def read_sleap(path: Path) -> Detections:
     fits = scores is not None and scores.shape == (people, joints, frames)
     confidence = scores.transpose(2, 0, 1).reshape(frames * people, joints) if fits and scores is not None else None
     cleaned, confidence, notes = clean(points, confidence, str(path))
-    found = Detections(
+    detections = Detections(
         source=str(path),
         kind="SLEAP analysis HDF5",
         frame=np.repeat(np.arange(frames, dtype=np.int64), people),
@@ -270,4 +275,4 @@ def read_sleap(path: Path) -> Detections:
         names=names,
         notes=[note for note in notes if "finite" not in note],  # SLEAP writes NaN for whatever is not there
     )
-    return found.seen()
+    return detections.seen()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -348,6 +349,21 @@ def pickled(p: Path) -> Path:
     return save(p / "x.npy", lambda f: np.save(f, np.array([{"a": 1}], dtype=object), allow_pickle=True))
 
 
+def sleap_elsewhere(p: Path) -> Path:
+    sleap(p).rename(p / "other.h5")
+    with h5py.File(p / "x.h5", "w") as file:
+        file["node_names"] = np.array([name.encode() for name in COCO_17])
+        file["tracks"] = h5py.ExternalLink("other.h5", "tracks")
+    return p / "x.h5"
+
+
+def sleap_without_end(p: Path) -> Path:
+    with h5py.File(sleap(p), "a") as file:
+        del file["point_scores"]
+        file.create_dataset("point_scores", (1, 17, 10**10), chunks=(1, 17, 1024), dtype="f8")  # a few bytes of disk
+    return p / "s.h5"
+
+
 def nobody(p: Path) -> Path:
     return save(p / "json", lambda f: files.write_openpose(f, np.zeros((3, 25, 3))))
 
@@ -370,6 +386,8 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a picture": (lambda p: save(p / "x.json", lambda f: f.write_bytes(b"\x89PNG\r\n\x1a\n")), "is a picture"),
     "a film": (lambda p: save(p / "x.mp4", lambda f: f.write_bytes(b"\0\0\0\x20ftypisom")), "is a film"),
     "a pickle": (lambda p: save(p / "x.pkl", lambda f: f.write_bytes(b"\x80\x04\x95")), "is a pickle"),
+    "HDF5 that leads elsewhere": (sleap_elsewhere, "tracks is a link to elsewhere"),
+    "HDF5 that fills the memory": (sleap_without_end, "GiB of memory"),
     "a web page": (lambda p: save(p / "x.json", lambda f: f.write_text("<!DOCTYPE html>")), "is a web page"),
     "another JSON": (lambda p: write_json(p / "x.json", {"name": "x", "version": 2}), "no keypoints that are known"),
     "another table": (lambda p: save(p / "x.csv", lambda f: f.write_text("a,b\n1,2\n")), "neither DeepLabCut's nor"),
