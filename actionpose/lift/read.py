@@ -14,7 +14,7 @@ from actionpose.lift.detections import Detections, frames_of
 from actionpose.lift.read_arrays import Objects, read_npy, read_npz, read_sleap
 from actionpose.lift.read_json import load_json, openpose_people, read_json
 from actionpose.lift.read_tables import read_table
-from actionpose.sniff import first_bytes
+from actionpose.sniff import content_of, first_bytes, refuse_no_data
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 OPENPOSE_ENDING = "_keypoints.json"
@@ -70,15 +70,12 @@ def _refuse(head: bytes, path: Path) -> None:
         raise UserError(f"{path} is a picture", DETECT_FIRST)
     if any(mark in head[:64] for mark in _FILMS) or head[:4] == b"\x1a\x45\xdf\xa3":
         raise UserError(f"{path} is a film", DETECT_FIRST)
-    if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
+    if content_of(head) == "pickle":
         raise UserError(
             f"{path} is a pickle, and opening one runs whatever is in it",
             "save the arrays plainly: numpy.savez('keypoints.npz', keypoints=..., scores=...)",
         )
-    if head.startswith(b"version https://git-lfs"):
-        raise UserError(f"{path} is a pointer of Git LFS, not the file", "run git lfs pull")
-    if head.lstrip()[:1] == b"<":
-        raise UserError(f"{path} is a web page or XML, not keypoints", "download it again")
+    refuse_no_data(path, "give the detector's own file")
     if b"\0" in head:
         raise UserError(f"{path} is not a known keypoint file", "docs/lift.md lists those that are")
 
