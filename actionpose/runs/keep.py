@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from actionpose.arrays import Floats
+from actionpose.arrays import Floats, Ints
 from actionpose.data.batch import Batch
 from actionpose.data.batches import Assembler, detector
+from actionpose.data.windows import source_frames
 from actionpose.errors import UserError
 from actionpose.evaluate.embeddings import clip_features, held_out_clips, token
-from actionpose.evaluate.lifting import ScoredTable, lift_batch
+from actionpose.evaluate.lifting import ScoredTable, frame_units, lift_batch
+from actionpose.evaluate.protocols import frames_of
 from actionpose.model.action_pose import ActionPose
 from actionpose.runs.kept import Kept
 from actionpose.runs.recipe import Recipe
@@ -45,10 +48,9 @@ def keep_clips(
     """
     ids = np.unique(np.linspace(0, len(table) - 1, min(CLIPS, len(table))).round().astype(np.int64))
     batch = runtime.move(Assembler(table=table, detect=detector(recipe.data), augment=False)(ids, 0))
-    predicted = _lift(model, batch["pose2d"], batch, recipe, runtime)
-    lengths = table.length[ids]
+    lengths, unit = table.length[ids], _units(table, ids, batch["valid"].shape[1])
+    predicted = _lift(model, batch["pose2d"], batch["valid"], recipe, runtime) * unit
     whole = [(np.arange(length), row) for row, length in enumerate(lengths.tolist())]
-    unit = batch["unit_mm"].double().cpu().numpy()[:, None, None, None]
     seen = np.where(
         batch["pose2d"][..., 2:].cpu().numpy() > 0, batch["pose2d"][..., :2].double().cpu().numpy() * unit, np.nan
     )
@@ -58,7 +60,8 @@ def keep_clips(
         for name, values in (("predicted", predicted), ("target", target), ("seen", seen))
     }
     if masks:
-        poses |= _masked(model, batch, int(lengths.argmax()), int(lengths.max()), recipe, runtime)
+        longest = int(lengths.argmax())
+        poses |= _masked(model, batch, longest, unit[longest, : lengths[longest]], recipe, runtime)
     return Kept(
         about=about,
         clip=np.array([_name(table, int(sample)) for sample in ids]),
@@ -69,31 +72,41 @@ def keep_clips(
     )
 
 
-def _lift(model: ActionPose, pose2d_BTJ3: torch.Tensor, batch: Batch, recipe: Recipe, runtime: Runtime) -> Floats:
-    """(B, T, J, 3) millimetres."""
+def _units(table: ScoredTable, ids: Ints, frames: int) -> Floats:
+    """Millimetres per screen unit of each frame, (B, T, 1, 1), as evaluation scores it; 1 in padding."""
+    unit = np.ones((len(ids), frames, 1, 1))
+    for row, sample in enumerate(ids.tolist()):
+        motion, length = int(table.motion[sample]), int(table.length[sample])
+        whole, _ = frames_of(table.shards, motion)
+        source = source_frames(int(table.offset[sample]), int(table.span[sample]), length, whole)
+        unit[row, :length] = frame_units(table, motion, source)
+    return unit
+
+
+def _lift(model: ActionPose, pose2d_BTJ3: Tensor, valid_BT: Tensor, recipe: Recipe, runtime: Runtime) -> Floats:
+    """(B, T, J, 3) screen units."""
     size, flip = recipe.eval.batch, recipe.eval.flip_tta
-    inputs = zip(pose2d_BTJ3.split(size), batch["valid"].split(size), strict=True)
+    inputs = zip(pose2d_BTJ3.split(size), valid_BT.split(size), strict=True)
     with runtime.exact():
-        lifted = torch.cat([lift_batch(model.lift, pose2d, valid, runtime, flip_tta=flip) for pose2d, valid in inputs])
-    return (lifted.double() * batch["unit_mm"].cpu().double()[:, None, None, None]).numpy()
+        parts = [lift_batch(model.lift, pose2d, valid, runtime, flip_tta=flip) for pose2d, valid in inputs]
+    return torch.cat(parts).double().numpy()
 
 
-def _masked(model: ActionPose, batch: Batch, row: int, length: int, recipe: Recipe, runtime: Runtime) -> dict[str, Any]:
+def _masked(
+    model: ActionPose, batch: Batch, row: int, unit_T11: Floats, recipe: Recipe, runtime: Runtime
+) -> dict[str, Any]:
     """The paper's Figure 4: predictions of one clip whose beginning, middle or end is hidden."""
+    length = len(unit_T11)
     size = max(1, round(HIDDEN_SHARE * length))
     starts = np.array([0, (length - size) // 2, length - size], dtype=np.int64)
     hidden = batch["pose2d"][row].repeat(len(starts), 1, 1, 1)
     for number, start in enumerate(starts.tolist()):
         hidden[number, start : start + size] = 0.0
-    same: Any = {
-        **batch,
-        "valid": batch["valid"][[row] * len(starts)],
-        "unit_mm": batch["unit_mm"][[row] * len(starts)],
-    }
+    valid_MT = batch["valid"][[row] * len(starts)]
     return {
         "masked_clip": row,
         "masked_frames": np.stack([starts, starts + size], axis=1),
-        "masked": _lift(model, hidden, same, recipe, runtime)[:, :length],
+        "masked": _lift(model, hidden, valid_MT, recipe, runtime)[:, :length] * unit_T11,
     }
 
 
