@@ -64,8 +64,9 @@ COLUMNS: dict[str, dict[str, type]] = {
 """Table → column → type. `list` and `dict` columns are stored as JSON text.
 
 `motions.start/stop` are rows of `pose3d`; `clips.start/stop` count from the motion's first frame, and the
-frames [gap_start, gap_stop) inside a clip are left out (equal when nothing is). `pairs.border_a/border_b` are
-the frames, counted from the clip's first, where A ends and B starts. Headings are radians (`geometry`).
+frames [gap_start, gap_stop), counted from the clip's first, are left out (equal when nothing is).
+`pairs.border_a/border_b` are the frames, counted from the clip's first, where A ends and B starts. Headings are radians
+(`geometry`).
 """
 
 

@@ -350,10 +350,10 @@ class ShardSet:
     def clip_frames(self, clip: int, name: str = "pose3d") -> Float32s:
         """Frames of one clip, (n, 17, 3) float32, without its gap if it has one."""
         row = {key: int(self.clips[key][clip]) for key in ("motion", "start", "stop", "gap_start", "gap_stop")}
-        frames = self.motion_frames(row["motion"], name)
+        frames = self.motion_frames(row["motion"], name)[row["start"] : row["stop"]]
         if row["gap_start"] == row["gap_stop"]:
-            return frames[row["start"] : row["stop"]]
-        return np.concatenate([frames[row["start"] : row["gap_start"]], frames[row["gap_stop"] : row["stop"]]])
+            return frames
+        return np.concatenate([frames[: row["gap_start"]], frames[row["gap_stop"] :]])
 
     def clip_lengths(self) -> Ints:
         """Frames in each clip, gaps taken out, (clips,)."""

@@ -234,7 +234,7 @@ def _pair_rows(shards: ShardSet, config: DataConfig, wanted: NDArray[np.bool_]) 
         if not wanted[motion] or frames < 1:
             continue
         start, heading = int(clips["start"][clip]), float(clips["heading"][clip])
-        gap_at = int(clips["gap_start"][clip]) - start
+        gap_at = int(clips["gap_start"][clip])
         gap = int(clips["gap_stop"][clip] - clips["gap_start"][clip])
         if frames > size and config.transitions == "centre" and pairs["kind"][pair] == "transition":
             borders = (int(pairs["border_a"][pair]), int(pairs["border_b"][pair])) if gap == 0 else (gap_at, gap_at)

@@ -176,7 +176,11 @@ def _phases(shards: ShardSet, pair: int, label: str, frames: int) -> tuple[Label
     """Of a transition: the action before, the transition, the action after."""
     if not is_transition(str(shards.pairs["kind"][pair]), label):
         return ()
-    borders = [min(int(shards.pairs[name][pair]), frames) for name in ("border_a", "border_b")]
+    clip = int(shards.pairs["clip"][pair])
+    gap = int(shards.clips["gap_start"][clip]), int(shards.clips["gap_stop"][clip])
+    # Where the frames between are left out, B follows A at once.
+    places = (gap[0], gap[0]) if gap[0] != gap[1] else (shards.pairs[name][pair] for name in ("border_a", "border_b"))
+    borders = [min(int(place), frames) for place in places]
     marks = [0, *borders, frames]
     texts = (str(shards.pairs["text_a"][pair]), label, str(shards.pairs["text_b"][pair]))
     return tuple(

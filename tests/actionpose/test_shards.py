@@ -206,7 +206,7 @@ def test_a_gap_is_left_out_of_its_clip(tmp_path: Path):
         tmp_path, kind="motion-text", fps=30, views=[], shards=[row], summary=Summary(), provenance={}, licence=""
     )
     found = ShardSet(tmp_path)
-    assert_array_equal(found.clip_frames(1), np.concatenate([frames[1][2:10], frames[1][15:22]]))
+    assert_array_equal(found.clip_frames(1), np.concatenate([frames[1][2:12], frames[1][17:22]]))
     assert found.clip_lengths().tolist() == [5, 15]
     assert len(found.clip_frames(1)) == found.clip_lengths()[1]
 
