@@ -30,7 +30,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from actionpose.arrays import Array, Float32s, Ints
+from actionpose.arrays import Array, Float32s, Float64s, Ints
 from actionpose.config import fingerprint
 from actionpose.errors import UserError
 from actionpose.files import atomic_path, require_file, sha256_file
@@ -354,6 +354,12 @@ class ShardSet:
         if row["gap_start"] == row["gap_stop"]:
             return frames
         return np.concatenate([frames[: row["gap_start"]], frames[row["gap_stop"] :]])
+
+    @cached_property
+    def rates(self) -> Float64s:
+        """(motions,) frames a second as stored; of motion with text, `fps_true` is the source's, before resampling."""
+        true: Float64s = self.motions["fps_true"]
+        return true if self.kind == "benchmark" else np.full(len(true), self.fps)
 
     def clip_lengths(self) -> Ints:
         """Frames in each clip, gaps taken out, (clips,)."""

@@ -169,7 +169,7 @@ def summarise(scores: Scores, shards: ShardSet, protocol: Protocol, *, views: Se
 
 
 def _fast(scores: Scores, shards: ShardSet) -> dict[str, Any]:
-    fast = scores.stride * shards.motions["fps_true"][scores.motion] > FAST_MM_S
+    fast = scores.stride * shards.rates[scores.motion] > FAST_MM_S
     return {
         "mpjpe_mm": _float(scores.error[fast]),
         "p_mpjpe_mm": _float(scores.aligned[fast]),
@@ -195,10 +195,9 @@ def _mean(
     }
     if view is None:
         step, bend = every[scores.velocity_motion], every[scores.acceleration_motion]
-        fps = shards.motions["fps_true"]
         velocity, acceleration = scores.velocity[step], scores.acceleration[bend]
         means["velocity_mm"] = _float(velocity)
-        means["velocity_mm_s"] = _float(velocity * fps[scores.velocity_motion[step]])
+        means["velocity_mm_s"] = _float(velocity * shards.rates[scores.velocity_motion[step]])
         means["acceleration_mm"] = _float(acceleration)
     means |= {name: _float(getattr(scores, name)[frame]) for name in protocol.extra}
     return {**means, "frames": int(frame.sum())}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from actionpose.evaluate.protocols import PROTOCOLS
 from actionpose.evaluate.scoring import score_video, summarise
 from actionpose.shards import ShardSet
 from actionpose.skeleton import JOINT_NAMES
+from tests.makers.shards import edit, make_benchmark, make_shards
 
 WRIST, KNEE = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("left_knee")
 
@@ -46,3 +48,18 @@ def test_a_result_has_the_error_of_its_fast_frames(shards):
     result = summarise(type(parts[0]).joined(parts), found, PROTOCOLS["orthographic"])
     assert result.fast == {"mpjpe_mm": 5.0, "p_mpjpe_mm": result.fast["p_mpjpe_mm"], "frames": 10}
     assert result.fast["p_mpjpe_mm"] > 0
+
+
+def test_speeds_are_those_of_the_stored_frames_whatever_rate_the_source_had(tmp_path):
+    folder = make_shards(tmp_path / "shards", lengths=(30,) * 8)
+    edit(folder, motions__fps_true=[120.0] * 8)
+    found = ShardSet(folder)
+    slow, faster = video({WRIST: 60.0}), video({WRIST: 61.0})
+    result = summarise(score_video(faster, slow, np.arange(6), motion=0), found, PROTOCOLS["orthographic"])
+    assert found.fps == 30
+    assert result.fast is not None
+    assert result.fast["frames"] == 0
+    assert result.velocity_mm == pytest.approx(1 / 17)
+    assert result.velocity_mm_s == pytest.approx(30 / 17)
+    benchmark = ShardSet(make_benchmark(tmp_path / "benchmark", "h36m-b"))
+    assert set(benchmark.rates) == {50.0}
