@@ -12,7 +12,6 @@ import torch
 
 from actionpose.data.corrupt import longest_window
 from actionpose.errors import UserError
-from actionpose.geometry import SCREEN_PER_METRE
 from actionpose.lift.shipped import shipped
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.pose_encoder import PoseConfig
@@ -74,7 +73,7 @@ def open_model(path: Path | None, device: torch.device | str = "cpu", *, with_te
     recipe = recipe_of(found)
     data = found.meta.get("data", {})
     benchmark = data.get("kind") == "benchmark"
-    fps = _fps(data, benchmark)
+    fps, unit = _fps(data, benchmark), H36M_PER_METRE if benchmark else recipe.data.scale
     frames = min(recipe.data.clip_frames, recipe.pose.max_frames)
     command = found.meta.get("command", "training")
     name = found.meta.get("name")  # the shipped model has one, and its place means nothing elsewhere
@@ -83,7 +82,7 @@ def open_model(path: Path | None, device: torch.device | str = "cpu", *, with_te
         path=path,
         frames=frames,
         fps=fps,
-        unit=H36M_PER_METRE if benchmark else SCREEN_PER_METRE,
+        unit=unit,
         longest_gap=min(longest_window(recipe.corrupt, frames), frames // 2) / fps,
         says=f"{name or path}: {command}, step {found.step}; windows of {frames} frames at {fps:g} frames a second",
         temperature=recipe.loss.temperature,
@@ -96,7 +95,7 @@ def open_model(path: Path | None, device: torch.device | str = "cpu", *, with_te
             "trained_on": data.get("fingerprint"),
             "window": frames,
             "fps": fps,
-            "screen_units_per_metre": H36M_PER_METRE if benchmark else SCREEN_PER_METRE,
+            "screen_units_per_metre": unit,
         },
     )
 

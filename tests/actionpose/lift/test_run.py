@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from actionpose.lift.result import as_dict, load, save
 from actionpose.lift.run import lift, lift_detections
 from actionpose.lift.sanity import check_result
 from actionpose.lift.scale import stature
-from actionpose.lift.source import LiftModel
+from actionpose.lift.source import LiftModel, open_model
 from actionpose.lift.timeline import make_track
 from actionpose.lift.understand import LiftOptions, understand
 from actionpose.skeleton import JOINT_NAMES
@@ -142,6 +143,16 @@ def test_a_detector_that_skips_frames_leaves_no_gaps(source: LiftModel):
 def test_a_model_bridges_no_more_than_the_longest_window_that_hid_its_clips_in_training(source: LiftModel):
     assert source.frames == 27
     assert source.longest_gap * source.fps == 9  # 80 of 243 frames, in a clip of 27
+
+
+def test_a_model_is_shown_people_at_the_scale_that_it_was_trained_at(run_folder: Path, tmp_path: Path):
+    shutil.copytree(run_folder, tmp_path / "run")
+    meta = next((tmp_path / "run").rglob("meta.json"))
+    content = json.loads(meta.read_text())
+    content["recipe"]["data"]["scale"] = 0.5
+    meta.write_text(json.dumps(content))
+    found = open_model(tmp_path / "run")
+    assert (found.unit, found.facts["screen_units_per_metre"]) == (0.5, 0.5)
 
 
 def test_long_gaps_split_and_short_ones_are_masked(source: LiftModel):
