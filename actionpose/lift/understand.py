@@ -133,7 +133,7 @@ def understand(found: Detections, options: LiftOptions, model_fps: float) -> Und
 
 def _rate(found: Detections, options: LiftOptions, model_fps: float) -> tuple[float, str]:
     if options.fps is not None:
-        return float(options.fps), "as asked"
+        return float(options.fps), "as asked" + ("" if found.seconds is None else ", not by the times in the file")
     if found.fps is not None:
         return found.fps, "the file says so"
     if found.seconds is not None and len(np.unique(found.frame)) > 1:
@@ -157,7 +157,7 @@ def _people(found: Detections, known: Understood, options: LiftOptions) -> None:
             "come first: (frames, people, joints, 3)"
         )
     chosen = _choose(ranks, options, known, followed=found.track is None)
-    seconds = found.seconds if found.seconds is not None else found.frame / known.fps
+    seconds = found.frame / known.fps if found.seconds is None or options.fps is not None else found.seconds
     for person in chosen:
         mine = people.track == person
         track, notes = make_track(person, found.frame[mine], seconds[mine], points[mine], confidence[mine])

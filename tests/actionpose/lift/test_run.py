@@ -245,6 +245,14 @@ def test_frames_that_are_mixed_up_are_noticed(source: LiftModel):
     assert result.timestamps[-1] == pytest.approx(33 * 39 / 1000)
 
 
+def test_a_rate_that_is_given_wins_over_times_in_the_file(source: LiftModel):
+    timed = detections(CLIP, np.arange(40), seconds=np.arange(40) / 25)
+    assert lift_detections(timed, source, LiftOptions()).timestamps[-1] == pytest.approx(39 / 25)
+    given = lift_detections(timed, source, LiftOptions(fps=30))
+    assert given.timestamps[-1] == pytest.approx(39 / 30)
+    assert "30 frames a second: as asked, not by the times in the file" in given.verdicts
+
+
 # --- any length -------------------------------------------------------------------------------
 
 
