@@ -69,6 +69,9 @@ frames [gap_start, gap_stop), counted from the clip's first, are left out (equal
 (`geometry`).
 """
 
+TRANSITION_PREFIX = "transit from "
+"""What texts of transitions begin with: `transit from A to B`."""
+
 
 Counts = dict[str, int]
 """Name → how many."""

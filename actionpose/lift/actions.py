@@ -23,9 +23,10 @@ from actionpose.lift.detections import Detections
 from actionpose.lift.source import LiftModel, open_model
 from actionpose.lift.understand import LiftOptions, Prepared, prepare
 from actionpose.lift.windows import Window, blend_weight, plan_windows, window_batch
-from actionpose.model.remembered_texts import RememberedTexts
+from actionpose.model.frozen_text import FrozenTextEncoder
 from actionpose.progress import Progress
 from actionpose.runs.evaluate import recipe_of
+from actionpose.schema import TRANSITION_PREFIX
 from actionpose.train import checkpoint
 
 STRIDE = 4
@@ -103,9 +104,9 @@ def known_labels(source: LiftModel) -> list[str]:
     Raises:
         UserError: it brings none.
     """
-    if not isinstance(source.model.text, RememberedTexts):
+    if not isinstance(source.model.text, FrozenTextEncoder):
         raise UserError(f"no labels are given, and {source.path} brings none", "--labels 'walk,sit down', or a file")
-    return list(source.model.text.texts)
+    return [text for text in source.model.text.texts if not text.startswith(TRANSITION_PREFIX)]
 
 
 def read_labels(labels: str) -> list[str]:
@@ -256,8 +257,8 @@ def open_with_heads(path: Path | None, device: str) -> tuple[LiftModel, str]:
         UserError: no text branch anywhere.
     """
     own = open_model(path, device, with_text=True)
-    if isinstance(own.model.text, RememberedTexts):
-        return own, f"{len(own.model.text.texts)} actions known without a text model"
+    if isinstance(own.model.text, FrozenTextEncoder):
+        return own, f"{len(own.model.text.texts)} phrases known without a text model"
     if own.model.pose_pool is not None:
         return own, "the run's own text branch"
     path = own.path

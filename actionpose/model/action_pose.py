@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actionpose.config import at_least, setting
+from actionpose.model.frozen_text import FrozenTextEncoder
 from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 from actionpose.model.text_encoder import TextConfig, TextEncoder, load_text_encoder
 
@@ -185,7 +186,7 @@ class ActionPose(nn.Module):
         pose_config: PoseConfig,
         text_config: TextConfig | None = None,
         pooling_config: PoolingConfig | None = None,
-        text_encoder: TextEncoder | None = None,
+        text_encoder: TextEncoder | FrozenTextEncoder | None = None,
     ) -> None:
         """Build the parts.
 
@@ -202,7 +203,7 @@ class ActionPose(nn.Module):
         super().__init__()
         self.pose = PoseEncoder(pose_config)  # first, so that its start does not depend on what reading a text draws
         if text_encoder is None and text_config is not None and text_config.model:
-            text_encoder = load_text_encoder(text_config)
+            text_encoder = FrozenTextEncoder(text_config) if text_config.frozen else load_text_encoder(text_config)
         self.text = text_encoder
         self.pose_pool: PosePool | None = None
         self.text_pool: TextPool | None = None

@@ -65,11 +65,11 @@ class TextReader:
     Attributes:
         tokenizer: called with a list of strings as Hugging Face tokenizers are.
         max_tokens: kept per phrase.
-        rows: of a frozen encoder: where its table has each phrase; None where phrases are encoded anew in each step.
+        rows: where a table of a frozen encoder has each phrase; None where phrases are encoded anew in each step.
     """
 
-    tokenizer: Any
-    max_tokens: int
+    tokenizer: Any = None
+    max_tokens: int = 0
     rows: Mapping[str, int] | None = None
 
     def __call__(self, texts: Sequence[str]) -> dict[str, Tensor]:
@@ -88,10 +88,8 @@ class TextEncoder(nn.Module):
     Args:
         bert: a BERT body without pooler: `bert(input_ids=, attention_mask=).last_hidden_state`.
         tokenizer: called with a list of strings as Hugging Face tokenizers are.
-        config: pooling, length and whether it learns.
+        config: pooling and length.
     """
-
-    table_VE: Tensor
 
     def __init__(self, bert: nn.Module, tokenizer: Any, config: TextConfig) -> None:
         super().__init__()
@@ -99,54 +97,24 @@ class TextEncoder(nn.Module):
         self.tokenizer = tokenizer
         self.config = config
         self.dim: int = bert.config.hidden_size  # type: ignore[union-attr,assignment]
-        self._rows: dict[str, int] = {}
-        self.register_buffer("table_VE", torch.empty(0, self.dim), persistent=False)
-        if config.frozen:
-            self.requires_grad_(False)
-            self.eval()
-
-    def train(self, mode: bool = True) -> TextEncoder:
-        """A frozen encoder stays in evaluation mode, so that its dropout never acts."""
-        return super().train(mode and not self.config.frozen)
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """Embed phrases, each as given (see `ActionPose.embed_text` for repeats): (N, E) float32."""
-        read = self.reader(texts)(texts)
-        return self.encode({name: value.to(self.table_VE.device) for name, value in read.items()})
+        device = next(self.parameters()).device
+        return self.encode({name: value.to(device) for name, value in self.reader()(texts).items()})
 
     def reader(self, texts: Sequence[str] = ()) -> TextReader:
-        """What makes `encode`'s input of phrases; of a frozen encoder, of these phrases and those it met before."""
-        if self.config.frozen:
-            self.remember(texts)
-        return TextReader(self.tokenizer, self.config.max_tokens, self._rows if self.config.frozen else None)
-
-    def remember(self, texts: Sequence[str]) -> None:
-        """Encode phrases once: a frozen encoder gives the same every time.
-
-        Each phrase goes alone: padding changes the last digits, and they must not depend on which batch came first.
-        In full precision also while training in bf16, so that evaluation sees the same digits.
-        """
-        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
-        if not new:
-            return
-        device, alone = self.table_VE.device, TextReader(self.tokenizer, self.config.max_tokens)
-        with torch.no_grad(), torch.autocast(device_type=device.type, enabled=False):
-            vectors = [self._pooled(*(part.to(device) for part in alone([text]).values())) for text in new]
-        self.table_VE = torch.cat([self.table_VE, *vectors])
-        self._rows |= {text: len(self._rows) + at for at, text in enumerate(new)}
+        """What makes `encode`'s input of phrases, these or any others."""
+        return TextReader(self.tokenizer, self.config.max_tokens)
 
     def encode(self, read: Mapping[str, Tensor]) -> Tensor:
         """(U, E) float32 of what a `TextReader` made of U phrases, on the encoder's device."""
-        if self.config.frozen:
-            return self.table_VE.index_select(0, read["text_rows"])
-        return self._pooled(read["text_ids"], read["text_mask"])
-
-    def _pooled(self, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
-        hidden_NLE = self.bert(input_ids=ids_NL, attention_mask=mask_NL).last_hidden_state.float()
+        ids_UL, mask_UL = read["text_ids"], read["text_mask"]
+        hidden_ULE = self.bert(input_ids=ids_UL, attention_mask=mask_UL).last_hidden_state.float()
         if self.config.pooling == "cls":
-            return hidden_NLE[:, 0]
-        weight = mask_NL.unsqueeze(-1).to(hidden_NLE.dtype)
-        return (hidden_NLE * weight).sum(dim=1) / weight.sum(dim=1)
+            return hidden_ULE[:, 0]
+        weight = mask_UL.unsqueeze(-1).to(hidden_ULE.dtype)
+        return (hidden_ULE * weight).sum(dim=1) / weight.sum(dim=1)
 
 
 def load_text_encoder(config: TextConfig) -> TextEncoder:

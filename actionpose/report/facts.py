@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionpose.picture.scene import Label, Person, Scene
-from actionpose.schema import Summary
+from actionpose.schema import TRANSITION_PREFIX, Summary
 from actionpose.shards import ShardSet
 
 WINDOW = 243
@@ -20,7 +20,6 @@ WINDOW = 243
 
 N_CLIPS = 8
 MAX_CLIP_FRAMES = 400
-TRANSITION_PREFIX = "transit from "
 
 
 @dataclass(frozen=True, kw_only=True)

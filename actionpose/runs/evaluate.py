@@ -20,9 +20,8 @@ from actionpose.evaluate.predictions import Recorder, about_predictions, write_p
 from actionpose.evaluate.result import Result
 from actionpose.jsonl import append_line
 from actionpose.model.action_pose import ActionPose
+from actionpose.model.frozen_text import FrozenTextEncoder
 from actionpose.model.pretrained import weight_differences
-from actionpose.model.remembered_texts import RememberedTexts
-from actionpose.model.text_encoder import TextEncoder
 from actionpose.progress import say
 from actionpose.runs.folder import CONFIG, RESULTS
 from actionpose.runs.keep import keep_clips
@@ -42,24 +41,27 @@ def load_model(found: checkpoint.Checkpoint, *, with_text: bool = False) -> Acti
     recipe, weights = recipe_of(found), found.weights()
     check_network(found.path, recipe, weights)
     with_text = with_text and any(name.startswith("text_pool.") for name in weights)
-    encoder = _remembered(found, recipe, weights) if with_text else None
+    encoder = _saved_texts(found, recipe, weights) if with_text else None
     model = ActionPose(recipe.pose, recipe.text if with_text else None, recipe.pooling, encoder)
-    wanted = model.state_dict()
-    own = {name: tensor for name, tensor in weights.items() if name in wanted}
-    if lines := weight_differences(own, wanted):
+    own = {name: tensor for name, tensor in weights.items() if with_text or name.startswith("pose.")}
+    skipped = "text." if isinstance(model.text, FrozenTextEncoder) else " "  # it compares its vectors itself
+    kept, wanted = ({k: v for k, v in s.items() if not k.startswith(skipped)} for s in (own, model.state_dict()))
+    if lines := weight_differences(kept, wanted):
         raise UserError(f"{found.path} does not fit its own recipe: {lines[0]}", "use another checkpoint of the run")
     model.load_state_dict(own)
     return model.eval()
 
 
-def _remembered(found: checkpoint.Checkpoint, recipe: Recipe, weights: Mapping[str, Tensor]) -> TextEncoder | None:
-    """What stands in for the text encoder of a model that travels without it; None where the run has its own."""
-    if "text.table_VE" not in weights:
+def _saved_texts(
+    found: checkpoint.Checkpoint, recipe: Recipe, weights: Mapping[str, Tensor]
+) -> FrozenTextEncoder | None:
+    """The frozen text encoder's vectors that were saved with the weights; None where there are none."""
+    vectors, texts = weights.get("text.table_VE"), found.meta.get("texts")
+    if vectors is None:
         return None
-    texts, dim = found.meta.get("texts"), weights["text.table_VE"].shape[1]
-    if not isinstance(texts, list) or len(texts) != len(weights["text.table_VE"]):
+    if not isinstance(texts, list) or vectors.ndim != 2 or len(texts) != len(vectors):
         raise UserError(f"{found.path} is damaged: its texts and their vectors do not match", "use another copy of it")
-    return RememberedTexts(texts, dim, recipe.text)
+    return FrozenTextEncoder(recipe.text, texts, vectors)
 
 
 def evaluate(

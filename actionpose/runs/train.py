@@ -21,6 +21,7 @@ from actionpose.errors import UserError
 from actionpose.evaluate.embeddings import aligned, held_out_clips, in_words, mean_recall
 from actionpose.evaluate.lifting import held_out, score, summarise
 from actionpose.model.action_pose import ActionPose
+from actionpose.model.frozen_text import FrozenTextEncoder
 from actionpose.model.pretrained import read_pose_state
 from actionpose.model.text_encoder import MINILM, TextReader, in_parts, label_spread
 from actionpose.progress import say, track
@@ -165,9 +166,9 @@ def train(
         loader = Loader(assemble, workers=recipe.run.workers, start=recipe.run.worker_start, pin=on_gpu)
         trainer = Trainer(
             task=task, model=model, loader=loader, stage=stage, run=recipe.run, runtime=runtime, folder=out,
-            about=about, counted=partial(thinned_lengths, step=recipe.pose.frame_step, seed=recipe.run.seed),
-            validate=_validation(recipe, shards, model, runtime, stage),
-            settle=settling(recipe, table, model, runtime),
+            about=about, notes=partial(_saved_texts, model),
+            counted=partial(thinned_lengths, step=recipe.pose.frame_step, seed=recipe.run.seed),
+            validate=_validation(recipe, shards, model, runtime, stage), settle=settling(recipe, table, model, runtime),
             finish=finishing(recipe, table, model, texts, runtime),
         )  # fmt: skip
         if runtime.main and found is None:
@@ -211,11 +212,14 @@ def build(
 def _text_reader(model: ActionPose, texts: Texts) -> TextReader:
     """What makes the text encoder's input; a frozen encoder embeds all texts first, which takes minutes for many."""
     assert model.text is not None
-    spellings = texts.spellings()
-    if model.text.config.frozen:
-        for part in in_parts(spellings):
-            model.text.remember(part)
-    return model.text.reader(spellings)
+    for part in in_parts(texts.spellings()):
+        model.text.reader(part)
+    return model.text.reader()
+
+
+def _saved_texts(model: ActionPose) -> dict[str, Any]:
+    """The phrases whose vectors are saved in place of a frozen text encoder, for `meta.json`."""
+    return {"texts": list(model.text.texts)} if isinstance(model.text, FrozenTextEncoder) else {}
 
 
 def warn_of_unread_token(depth: int) -> None:

@@ -24,6 +24,7 @@ from actionpose.data.batch import Batch
 from actionpose.data.corrupt import CorruptConfig, corrupt
 from actionpose.model.action_pose import ActionPose
 from actionpose.model.frame_step import thin
+from actionpose.model.frozen_text import FrozenTextEncoder
 from actionpose.model.text_encoder import TextEncoder
 from actionpose.skeleton import ROOT
 from actionpose.train import losses
@@ -218,10 +219,12 @@ class TextSimilarity(nn.Module):
     flat. Frozen, it encodes each distinct text once.
     """
 
-    def __init__(self, encoder: TextEncoder) -> None:
+    def __init__(self, encoder: TextEncoder | FrozenTextEncoder) -> None:
         super().__init__()
         config = dataclasses.replace(encoder.config, pooling="mean", frozen=True)
-        self.encoder = TextEncoder(copy.deepcopy(encoder.bert), encoder.tokenizer, config)
+        live = encoder.live() if isinstance(encoder, FrozenTextEncoder) else encoder
+        untrained = TextEncoder(copy.deepcopy(live.bert), live.tokenizer, config)
+        self.encoder = FrozenTextEncoder(config, encoder=untrained)
 
     @torch.no_grad()
     def forward(self, rows: Sequence[Sequence[str]]) -> Tensor:

@@ -91,6 +91,7 @@ class Trainer:
         runtime: device and processes.
         folder: the run folder.
         about: recipe, data and versions, for checkpoints.
+        notes: what else checkpoints say, asked for whenever one is written.
         counted: (lengths, ids, epoch) → how many frames of each sample the losses are means over; all by default.
         validate: measures the model, in evaluation mode; None: there is nothing to measure on.
         settle: puts the model in order for use, before it is measured and after the last step, in evaluation mode, in
@@ -109,6 +110,7 @@ class Trainer:
         runtime: Runtime,
         folder: Path,
         about: Mapping[str, Any],
+        notes: Callable[[], Mapping[str, Any]] = dict,
         counted: Callable[[Ints, Ints, int], Ints] = lambda lengths, ids, epoch: lengths,
         validate: Chore[Measured] | None = None,
         settle: Chore[None] | None = None,
@@ -117,7 +119,8 @@ class Trainer:
         check_batch(stage, runtime.world, len(loader.assemble.table))
         self.task, self.model, self.loader, self.counted = task, model, loader, counted
         self.validate, self.settle, self.finish = validate, settle, finish
-        self.stage, self.run, self.runtime, self.folder, self.about = stage, run, runtime, folder, about
+        self.stage, self.run, self.runtime, self.folder = stage, run, runtime, folder
+        self.about, self.notes = about, notes
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=True)
         self.averaging = Averaging(self.parameters, runtime)
@@ -380,8 +383,8 @@ class Trainer:
         if self.runtime.main:
             state = dataclasses.asdict(self.state)
             checkpoint.save(
-                self.folder, model=self.model, optimizer=self.optimizer, state=state, about=self.about,
-                keep=self.run.keep, best=best,
+                self.folder, model=self.model, optimizer=self.optimizer, state=state,
+                about={**self.about, **self.notes()}, keep=self.run.keep, best=best,
             )  # fmt: skip
         self.runtime.barrier()
         self.saved = time.monotonic()

@@ -12,6 +12,7 @@ from typing import Any
 
 from actionpose.characters import writable
 from actionpose.errors import UserError
+from actionpose.schema import TRANSITION_PREFIX
 from actionpose.sniff import refuse_no_data
 from pipeline.config import PairConfig
 from pipeline.sources import facts
@@ -312,4 +313,4 @@ def after(transition: Label, labels: Sequence[Label], tolerance_s: float) -> lis
 
 def transition_text(a: str, b: str) -> str:
     """The paper's template."""
-    return f"transit from {a} to {b}"
+    return f"{TRANSITION_PREFIX}{a} to {b}"

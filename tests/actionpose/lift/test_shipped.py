@@ -77,17 +77,20 @@ def test_no_command_needs_a_model_named(packed: Path, clip: Path, tmp_path: Path
         done = typed("actions", tmp_path / "o.npz", *given, "--format", "json")
         assert done.exit_code == 0, done.output
         assert {row["label"] for row in json.loads(done.stdout)} <= set(TEXTS)
-        assert "3 actions known without a text model" in done.stderr
+        assert "3 phrases known without a text model" in done.stderr
     assert typed("search", "wave", clip, "--fps", 30).exit_code == 0
     assert typed("export", "-o", tmp_path / "m.bvh").exit_code == 2
 
 
 def test_an_unknown_action_gets_a_sentence_with_the_nearest_and_the_way_to_any_other(packed: Path, clip: Path):
+    meta = json.loads((packed / checkpoint.META).read_text())
+    meta["recipe"]["text"]["model"] = "nowhere"
+    (packed / checkpoint.META).write_text(json.dumps(meta))
     done = typed("actions", clip, "--fps", 30, "--labels", "walk,sit dawn")
     assert done.exit_code == 1
-    assert "'sit dawn' is not among the 3 actions" in done.stderr
+    assert "'sit dawn' is not among the 3 phrases" in done.stderr
     assert "close to it: sit down" in done.stderr
-    assert "--model RUN" in done.stderr
+    assert "there is no folder nowhere" in done.stderr
 
 
 def test_without_a_shipped_model_the_commands_say_what_to_name(clip: Path, tmp_path: Path, monkeypatch):

@@ -144,14 +144,11 @@ def test_soft_targets_follow_the_choice(bert):
 
 def test_similarity_comes_from_an_encoder_that_training_cannot_reach(bert):
     model = build(bert)
-    task = PretrainTask(model, CorruptConfig(), LossConfig(targets="text-similarity"), seed=0)
-    before = task.similarity([["walk", "run"]])
+    early, task = (PretrainTask(model, CorruptConfig(), LossConfig(targets="text-similarity"), seed=0) for _ in "ab")
+    before = early.similarity([["walk", "run"]])
     with torch.no_grad():
         for parameter in model.text.parameters():
             parameter.zero_()
-    encoder = task.similarity.encoder
-    encoder._rows.clear()  # what it knows is read again
-    encoder.table_VE = encoder.table_VE[:0]
     assert torch.equal(task.similarity([["walk", "run"]]), before)
     assert not any(p.requires_grad for p in task.similarity.parameters())
 
