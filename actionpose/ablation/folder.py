@@ -81,13 +81,19 @@ FREE = (
 """Settings that may change between calls: they leave what cells hold as it is, or are looked at cell by cell."""
 
 
-def same_grid(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+def same_grid(out: Path, old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any]) -> None:
     """Refuse to resume a grid as a different one; rows and seeds may be added.
+
+    Args:
+        out: the grid's folder.
+        old: what it was started with.
+        new: what is asked for now.
+        defaults: all settings at their defaults: what those that are newer than the grid had in it.
 
     Raises:
         UserError: settings, rows of the same name, or shards that differ, each named.
     """
-    before, after = flat(old["settings"]), flat(new["settings"])
+    before, after = flat(defaults) | flat(old["settings"]), flat(new["settings"])
     keep = [key for key in before.keys() | after.keys() if not key.startswith(FREE)]
     lines = differences({k: before.get(k) for k in keep}, {k: after.get(k) for k in keep})
     both = old["rows"].keys() & new["rows"].keys()

@@ -170,7 +170,7 @@ class Grid:
         now = self._describe(argv)
         if claimed(self.out, GRID, "grid", resume=resume):
             before = read_grid(self.out)
-            same_grid(self.out, before, now)
+            same_grid(self.out, before, now, to_dict(AblateRecipe()))
             now["rows"] = {**before["rows"], **now["rows"]}
         write_json(self.out / GRID, now)
 

@@ -293,6 +293,17 @@ def test_another_grid_in_the_same_folder_is_refused_by_name(done, arguments, cha
     assert says in result.stderr
 
 
+def test_a_grid_of_before_a_setting_was_added_had_its_default(done, arguments, tmp_path):
+    out = shutil.copytree(done[0], tmp_path / "grid")
+    grid = json.loads((out / "grid.json").read_text())
+    del grid["settings"]["pose"]["token_to_frames"]
+    (out / "grid.json").write_text(json.dumps(grid))
+    assert run("ablate", *arguments, "--out", str(out), "--resume").exit_code == 0
+    (out / "grid.json").write_text(json.dumps(grid))
+    result = run("ablate", *arguments, "-o", "pose.token_to_frames=true", "--out", str(out), "--resume")
+    assert (result.exit_code, "pose.token_to_frames: was false, now true" in result.stderr) == (1, True)
+
+
 def test_other_shards_are_refused(done, arguments, tmp_path):
     other = make_shards(tmp_path / "other", LENGTHS, splits=("train", "val"), seed=9)
     result = run("ablate", *arguments, "--data", str(other), "--out", str(done[0]), "--resume")
