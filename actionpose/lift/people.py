@@ -36,6 +36,9 @@ SPEED = 3.0
 SAME = 0.85
 """Two detections of one frame with at least this similarity are one person detected twice."""
 
+SAME_IDS, COMPARED = 0.5, 400
+"""Ids that different people share in more of the frames with several detections are none; how many are compared."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class People:
@@ -50,6 +53,33 @@ class People:
     track: Ints
     verdict: str
     notes: tuple[str, ...] = ()
+
+
+def own_ids(frame: Ints, points: Floats, confidence: Floats, track: Ints | None) -> Ints | None:
+    """The file's ids; None when it has none, or ids that do not tell people apart.
+
+    A detector that does not follow people may still write an id, the same for everybody: AlphaPose without
+    `--pose_track` writes 0.
+
+    Args:
+        frame: (N,) frame numbers.
+        points: (N, 17, 2) picture coordinates.
+        confidence: (N, 17).
+        track: (N,) the file's ids, or None.
+    """
+    if track is None:
+        return None
+    rows = np.flatnonzero((track != UNKNOWN) & confidence.any(axis=1))
+    rows = rows[np.lexsort((track[rows], frame[rows]))]
+    again = np.flatnonzero((np.diff(frame[rows]) == 0) & (np.diff(track[rows]) == 0))
+    several = (np.unique(frame[rows], return_counts=True)[1] > 1).sum()
+    if len(np.unique(frame[rows[again]])) <= SAME_IDS * several:
+        return track
+    again = again[np.linspace(0, len(again) - 1, min(len(again), COMPARED)).astype(np.int64)]
+    area = box_areas(points, confidence)
+    one, other = ((points[r], confidence[r], area[r]) for r in (rows[again], rows[again + 1]))
+    like = similarity(one, other, np.ones(len(again))).diagonal()
+    return None if (like < SAME).mean() > SAME_IDS else track
 
 
 def find_people(frame: Ints, points: Floats, confidence: Floats, track: Ints | None, fps: float) -> People:

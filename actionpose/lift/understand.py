@@ -17,7 +17,7 @@ from actionpose.lift import sanity
 from actionpose.lift.complete import Stretch, lay_out
 from actionpose.lift.detections import UNKNOWN, Detections
 from actionpose.lift.jointmap import read_joint_map
-from actionpose.lift.people import find_people, prominence
+from actionpose.lift.people import find_people, own_ids, prominence
 from actionpose.lift.recognise import Named, Picture, name_joints, recognise_picture
 from actionpose.lift.source import LiftModel
 from actionpose.lift.timeline import TimeGrid, Track, make_track, rate_for
@@ -146,17 +146,20 @@ def _rate(found: Detections, options: LiftOptions, model_fps: float) -> tuple[fl
 def _people(found: Detections, known: Understood, options: LiftOptions) -> None:
     points = known.picture.to_picture(known.named.points)
     confidence = known.named.confidence
-    people = find_people(found.frame, points, confidence, found.track, known.fps)
+    ids = own_ids(found.frame, points, confidence, found.track)
+    if ids is None and found.track is not None:
+        known.verdicts.append("the file gives several people of a frame the same id, so its ids are not used")
+    people = find_people(found.frame, points, confidence, ids, known.fps)
     ranks = prominence(found.frame, points, confidence, people.track)
     known.verdicts += [people.verdict, *people.notes]
-    repeated = int(((people.track == UNKNOWN) & (found.track is None or found.track != UNKNOWN)).sum())
+    repeated = int(((people.track == UNKNOWN) & (ids is None or ids != UNKNOWN)).sum())
     if repeated > MANY_REPEATS * len(found):
         known.warnings.append(
             f"{repeated} of {len(found)} detections repeat a person of their frame. If the film has more than "
             f"{len(np.unique(found.frame))} frames, its frames are not numbered; in arrays of several people frames "
             "come first: (frames, people, joints, 3)"
         )
-    chosen = _choose(ranks, options, known, followed=found.track is None)
+    chosen = _choose(ranks, options, known, followed=ids is None)
     seconds = found.frame / known.fps if found.seconds is None or options.fps is not None else found.seconds
     for person in chosen:
         mine = people.track == person

@@ -16,7 +16,7 @@ from actionpose.lift.detections import Detections
 from actionpose.lift.join import COASTS_S, join
 from actionpose.lift.layouts import COCO_17
 from actionpose.lift.result import as_dict, load, save
-from actionpose.lift.run import lift, lift_detections
+from actionpose.lift.run import lift, lift_detections, read
 from actionpose.lift.sanity import check_result
 from actionpose.lift.scale import stature
 from actionpose.lift.source import LiftModel, open_model
@@ -223,6 +223,19 @@ def test_ids_in_the_file_are_kept_and_a_person_can_be_chosen(source: LiftModel):
     assert any("person 6 is lifted, the most prominent" in line for line in main.verdicts)
     with pytest.raises(UserError, match="there is no person 9; there are 5, 6"):
         lift_detections(found, source, LiftOptions(person=9))
+
+
+def test_ids_that_are_the_same_for_everybody_are_not_used(tmp_path: Path):
+    # As AlphaPose writes them where it does not follow people.
+    found, who = two_people(60, 30.0)
+    rows = np.concatenate([found.points, found.confidence[..., None]], axis=-1)
+    content = [{"image_id": f"{t}.jpg", "keypoints": k.ravel().tolist(), "score": 2.0, "idx": [[0.0], [0.0]]}
+               for t, k in zip(found.frame.tolist(), rows, strict=True)]  # fmt: skip
+    (tmp_path / "alphapose-results.json").write_text(json.dumps(content))
+    known = understand(read(tmp_path / "alphapose-results.json"), LiftOptions(person="all", fps=30), 30.0)
+    assert [len(track.frame) for track in known.tracks] == [(who == 0).sum(), (who == 1).sum()]
+    assert any("its ids are not used" in line for line in known.verdicts)
+    assert known.warnings == []
 
 
 def test_a_person_detected_twice_is_one(source: LiftModel):
