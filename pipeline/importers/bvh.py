@@ -152,8 +152,8 @@ def _with_offset(lines: _Lines, words: list[str], joint: Joint) -> Joint:
 
 def _with_channels(lines: _Lines, words: list[str], joint: Joint, column: int) -> Joint:
     found = [_CHANNEL.fullmatch(word) for word in words[2:]]
-    if joint.places or joint.turns or not 1 <= len(found) <= 6 or words[1] != str(len(found)):
-        raise lines.wrong(f"CHANNELS of {joint.name} are not 1 to 6 names with their number before them")
+    if joint.places or joint.turns or len(found) > 6 or words[1:2] != [str(len(found))]:
+        raise lines.wrong(f"CHANNELS of {joint.name} are not up to 6 names with their number before them")
     places: list[tuple[int, int]] = []
     turns: list[tuple[int, int]] = []
     for number, match in enumerate(found):
@@ -177,11 +177,21 @@ def _number(lines: _Lines, word: str) -> float:
     return number
 
 
+def _stated(words: list[str]) -> tuple[str, str]:
+    """Key in capitals and value of a line such as `Frames: 100`, with or without blank or colon."""
+    text = " ".join(words)
+    key, colon, value = text.partition(":")
+    if not colon:
+        key, _, value = text.rpartition(" ")
+    return key.strip().upper(), value.strip()
+
+
 def _frames(lines: _Lines) -> int:
     words = lines.next()
-    if words[0].upper().rstrip(":") != "FRAMES" or not words[-1].isdecimal():
+    key, value = _stated(words)
+    if key != "FRAMES" or not value.isdecimal():
         raise lines.wrong(f"'{' '.join(words)[:40]}' instead of 'Frames: N', a whole number of at least 1")
-    frames = int(words[-1][:18])
+    frames = int(value[:18])
     if not 1 <= frames <= MAX_FRAMES:
         hint = "; cut it into shorter takes" if frames else ""
         raise ItemError("absurd length", f"{lines.name} announces {frames:,} frames, not 1 to {MAX_FRAMES:,}{hint}")
@@ -190,9 +200,10 @@ def _frames(lines: _Lines) -> int:
 
 def _rate(lines: _Lines) -> tuple[str, float | None]:
     words = lines.next()
-    if [word.upper().rstrip(":") for word in words[:2]] != ["FRAME", "TIME"] or len(words) != 3:
+    key, value = _stated(words)
+    if key != "FRAME TIME" or not value or " " in value:
         raise lines.wrong(f"'{' '.join(words)[:40]}' instead of 'Frame Time: SECONDS'")
-    return " ".join(words)[:40], rate_of(words[2])
+    return " ".join(words)[:40], rate_of(value)
 
 
 def rate_of(text: str) -> float | None:

@@ -24,6 +24,7 @@ BODY = BODY_JOINT_NAMES[:22]
 """The joints that captured figures have; fingers stay at rest."""
 SIDES = ("left", "right")
 REQUIRED = ("pelvis", *(f"{side}_{name}" for side in SIDES for name in ("hip", "knee", "ankle", "shoulder", "elbow")))
+SPINE = ("spine1", "spine2", "spine3")
 LIMBS = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
 """Joints whose bone is given the source's direction; the torso is given the source's rotation."""
 
@@ -51,6 +52,7 @@ class Table:
     lead_in_always: bool = False
     rest_frame: int | None = None
     only_when_named: bool = False
+    needs: tuple[str, ...] = ()
     as_is: tuple[str, ...] = ()
     halfway: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     rest_directions: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
@@ -137,6 +139,7 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
         "rest_directions": directions,
         "rest_axes": axes,
         "as_is": tuple(data.get("as_is", ())),
+        "needs": tuple(str(name) for name in data.get("needs", ())),
         "lead_in": int(data.get("lead_in", 0)),
         "fps_by_subject": {str(key): float(value) for key, value in data.get("fps_by_subject", {}).items()},
         "fps_unsure": tuple(str(name) for name in data.get("fps_unsure", ())),
@@ -175,13 +178,16 @@ def _direction(value: Any) -> tuple[float, float, float]:
 
 
 def candidates(source: Source, table: Table | None = None) -> list[Correspondence]:
-    """The tables that name every joint the body needs, the best first; the given one alone when one is given.
+    """The tables that name every joint the body needs; the given one alone when one is given.
+
+    The best comes first: a table whose `needs` are there, then the one that names most joints.
 
     Raises:
         ItemError: none does; the message lists what is missing and what is there.
     """
     names = _by_plain_name(source)
-    wanted = [table] if table else [t for t in tables().values() if not t.only_when_named]
+    fitting = (t for t in tables().values() if all(_plain(name) in names for name in t.needs))
+    wanted = [table] if table else [t for t in fitting if not t.only_when_named]
     found = [applied for t in wanted if isinstance(applied := _applied(source, names, t), Correspondence)]
     if not found:
         shortages = [missing for t in wanted if isinstance(missing := _applied(source, names, t), list)]
@@ -192,9 +198,7 @@ def candidates(source: Source, table: Table | None = None) -> list[Correspondenc
             f"no joint can be named {', '.join(missing)}; the figure has {there[:600]}; write a joint map and pass it "
             "with --joints",
         )
-    return sorted(
-        found, key=lambda mapping: (mapping.table.name == "generic", -len(mapping.joints) - len(mapping.halfway))
-    )
+    return sorted(found, key=lambda m: (not m.table.needs, -len(m.joints) - len(m.halfway), m.table.name == "generic"))
 
 
 def _plain(name: str) -> str:
@@ -202,10 +206,10 @@ def _plain(name: str) -> str:
 
 
 def _by_plain_name(source: Source) -> dict[str, int]:
-    """Plain name → joint, end sites left out; a prefix that all joints share is left out as well."""
+    """Plain name → joint, end sites left out; a prefix that all joints, or all but the root, share is left out, too."""
     real = [(n, joint.name) for n, joint in enumerate(source.joints) if not joint.name.endswith(":end")]
     names = [_plain(name) for _, name in real]
-    shared = _shared_prefix(names)
+    shared = _shared_prefix(names) or _shared_prefix(names[1:])
     found: dict[str, int] = {}
     for (number, _), name in zip(real, names, strict=True):
         found.setdefault(name.removeprefix("mixamorig"), number)
@@ -233,6 +237,8 @@ def _applied(source: Source, names: Mapping[str, int], table: Table) -> Correspo
             joints[body] = number
     if missing := [name for name in REQUIRED if name not in joints]:
         return missing
+    spine = [name for name in SPINE if name in joints]  # parents before children, whatever their names say
+    joints |= dict(zip(spine, sorted(joints[name] for name in spine), strict=True))
     halfway = {
         body: (names[_plain(a)], names[_plain(b)])
         for body, (a, b) in table.halfway.items()

@@ -28,6 +28,7 @@ POSE_WIDTH = 156
 _MAX_PICKLE_BYTES = 1_000_000_000
 _POSES = ("poses", "smpl_poses", "pose", "fullpose", "full_pose", "pose_aa", "thetas")
 _ROOT, _BODY_POSE = ("root_orient", "global_orient"), ("pose_body", "body_pose")
+_HANDS = (("pose_hand",), ("left_hand_pose", "right_hand_pose"))
 _TRANS = ("trans", "smpl_trans", "transl", "translation")
 _AMASS_RATE = ("mocap_framerate", "mocap_frame_rate")
 _RATE = (*_AMASS_RATE, "fps", "framerate", "frame_rate")
@@ -76,8 +77,11 @@ def read_smpl(path: Path, figure: Figure, *, up: str = "") -> SmplMotion:
             raise ItemError("malformed", f"{path.name}: smpl_scaling is {span}, not one positive number for the take")
         trans = trans / scaling
         notes.append(f"AIST++: trans divided by smpl_scaling {scaling:.4g}")
-    if not up:
-        up = "y" if aist else "z" if members.has(*_AMASS_RATE) else ""
+    if not up and aist:
+        up = "y"
+    elif not up and members.has(*_AMASS_RATE):
+        _check_z_up(path, joint_places(figure, poses, trans))
+        up = "z"
     rate = _rate(members)
     poses, trans = _upright(path, poses, trans, figure, up, notes)
     return SmplMotion(
@@ -85,10 +89,17 @@ def read_smpl(path: Path, figure: Figure, *, up: str = "") -> SmplMotion:
         trans=trans,
         betas=_betas(members, kind),
         fps=_AIST_FPS if aist and rate is None else rate,
-        gender=members.gender() or "neutral",
+        gender=_gender(members, kind, notes),
         kind="AIST++" if aist else kind,
         notes=tuple(notes),
     )
+
+
+def _gender(members: _Members, kind: str, notes: list[str]) -> str:
+    gender = members.gender()
+    if not gender and kind == _SMPLH and members.has("gender"):
+        notes.append("the gender is neither female, male nor neutral: neutral is used")
+    return gender or "neutral"
 
 
 def _rate(members: _Members) -> float | None:
@@ -207,7 +218,7 @@ def _poses(members: _Members) -> tuple[Floats, str, list[str]]:
         root, body = _flat(members, members.get(_ROOT)), _flat(members, members.get(_BODY_POSE))
         if root.shape[1] != 3 or len(root) != len(body):
             raise ItemError("wrong width", f"{members.path.name}: root {root.shape} and body {body.shape} do not fit")
-        raw = np.concatenate([root, body], axis=1)
+        raw = np.concatenate([root, body, *_hands(members, len(body), body.shape[1])], axis=1)
     if len(raw) > MAX_FRAMES:
         raise ItemError(
             "too long", f"{members.path.name} has {len(raw):,} frames; cut it into takes of at most {MAX_FRAMES:,}"
@@ -219,6 +230,15 @@ def _poses(members: _Members) -> tuple[Floats, str, list[str]]:
             f"{members.path.name}: a rotation vector has length {largest:.0f}, and SMPL's are radians",
         )
     return _widened(members, raw)
+
+
+def _hands(members: _Members, frames: int, width: int) -> list[Floats]:
+    """SMPL-X' jaw, eyes and hands (T, 99) where arrays of a body's parts have hands in full; else nothing."""
+    names = next((names for names in _HANDS if all(members.has(name) for name in names)), ())
+    parts = [members.get((name,)) for name in names if width == 63]
+    if sum(part.size for part in parts) != 90 * frames or any(len(part) != frames for part in parts):
+        return []
+    return [np.zeros((frames, 9)), *(part.reshape(frames, -1) for part in parts)]
 
 
 def _flat(members: _Members, array: Floats) -> Floats:
@@ -242,7 +262,9 @@ def _widened(members: _Members, raw: Floats) -> tuple[Floats, str, list[str]]:
     poses[:, :66] = raw[:, :66] if width >= 66 else 0.0
     shape = "shape coefficients left out: they belong to another body; the mean shape is used"
     if width == 66:
-        return poses, "SMPL body, 22 joints", ["no hands in the file: fingers at rest"]
+        hands = members.has(*(name for names in _HANDS for name in names))
+        why = "hands that are not 15 joints of 3 angles are left out" if hands else "no hands in the file"
+        return poses, "SMPL body, 22 joints", [f"{why}: fingers at rest"]
     if width == 72:
         turned = float(np.abs(raw[:, 66:]).max())
         hands = f" (rotations up to {turned:.2f} rad left out)" if turned > 1e-6 else ""
@@ -295,6 +317,21 @@ def ankles_to_shoulders(places: Floats) -> Floats:
     rise = middle[0] - middle[1]
     mean: Floats = (rise / np.maximum(np.linalg.norm(rise, axis=1, keepdims=True), 1e-12)).mean(axis=0)
     return mean
+
+
+def _check_z_up(path: Path, places: Floats) -> None:
+    """Hold AMASS' vertical axis against the motion: not all who write its names have z up (BEAT2 has y).
+
+    Raises:
+        ItemError: shoulders stand over ankles along y.
+    """
+    rise = ankles_to_shoulders(places)
+    if rise[1] > 0.8 and rise[2] < 0.3:
+        raise ItemError(
+            "up is unclear",
+            f"{path.name} has AMASS' names, and there z is up, but shoulders stand over ankles along y "
+            f"({rise[1]:.2f}): say which axis is up, --up y or --up z",
+        )
 
 
 def _upright(

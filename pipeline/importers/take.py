@@ -156,7 +156,12 @@ def _captured(
 ) -> Imported:
     mapping, rest = _fitting(source, options)
     subject = folder_name(subject or options.subject) or subject_of(path, mapping.table)
-    rate, rate_from, notes = _rate(path, source, mapping.table, subject, options.fps, fps)
+    table = mapping.table
+    notes: list[str] = []
+    # Others use the figures of databases, too; a table that the user names is believed.
+    belongs = options.table is not None or not table.subject or re.search(table.subject, path.stem) is not None
+    rate, rate_from = _rate(path, source, table, subject, options.fps, fps)
+    doubts = _doubts(table, subject, rate, belongs=belongs) if rate_from.startswith("table ") else []
     first = _lead_in(source, mapping)
     source = replace(source, values=source.values[first:])
     if source.frames < 2:
@@ -164,7 +169,6 @@ def _captured(
     if first:
         notes.append(f"the first {first} frames lead in from a rest pose and are left out")
     moved = retarget(source, mapping, rest, figure)
-    table = mapping.table
     up_known = bool(table.up) or table.dataset != "Imported"
     done = _standing(path, moved, rate, figure, options.floor, up_known=up_known)
     return Imported(
@@ -176,12 +180,12 @@ def _captured(
         gender=figure.gender,
         kind=source.kind,
         skeleton=table.name,
-        dataset=folder_name(options.dataset or table.dataset) or "Imported",
+        dataset=folder_name(options.dataset or (table.dataset if belongs else "")) or "Imported",
         subject=subject,
         first=first + done.first,
         source_frames=source.frames + first,
         scale=moved.scale,
-        checks=done.checks,
+        checks=(*doubts, *done.checks),
         notes=(*notes, *done.notes),
         unmapped=mapping.unmapped,
         filled=mapping.filled,
@@ -207,8 +211,8 @@ def _fitting(source: Source, options: Options) -> tuple[Correspondence, RestPose
 
 def _rate(
     path: Path, source: Source, table: Table, subject: str, option: float | None, labelled: float | None
-) -> tuple[float, str, list[str]]:
-    """Rate in Hz, where it is from, and notes.
+) -> tuple[float, str]:
+    """Rate in Hz, and where it is from.
 
     Raises:
         ItemError: nothing gives a rate.
@@ -223,9 +227,22 @@ def _rate(
             "no frame rate",
             f"{path.name} {stated}{hint}; give its rate with --fps, or in a column fps of the label table",
         )
-    unsure = where.startswith("table ") and source.fps is None and subject.lstrip("0") in table.fps_unsure
-    note = f"subject {subject} has takes of 60 and of 120 Hz and the file states no rate: {rate:g} is a guess"
-    return snap_rate(rate), where, [note] if unsure else []
+    return snap_rate(rate), where
+
+
+def _doubts(table: Table, subject: str, rate: float, *, belongs: bool) -> list[TakeCheck]:
+    """What is to be said about a rate that is the table's, because the file states none.
+
+    `belongs`: the file is from the database that the table describes.
+    """
+    if subject.lstrip("0") in table.fps_unsure:
+        sentence = f"subject {subject} has takes of 60 and of 120 Hz and the file states no rate: {rate:g} is a guess"
+    elif not belongs:
+        usual = f"the file states no rate, and {rate:g} Hz is that of the {table.about.partition(',')[0]}"
+        sentence = f"{usual}, whose files have other names; give its rate with --fps"
+    else:
+        return []
+    return [TakeCheck("rate", "warning", rate, sentence)]
 
 
 def _lead_in(source: Source, mapping: Correspondence) -> int:

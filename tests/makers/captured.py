@@ -86,6 +86,8 @@ class Build:
     bends: Mapping[str, np.ndarray] = field(default_factory=dict)
     unit: float = 100.0
     prefix: str = ""
+    others: tuple[str, ...] = ()
+    """Joints below the root that never move and are nobody's."""
 
 
 def build_of(table: Table, unit: float = 100.0, prefix: str = "") -> Build:
@@ -106,7 +108,7 @@ def build_of(table: Table, unit: float = 100.0, prefix: str = "") -> Build:
         if joint in table.rest_directions:
             direction = np.array(table.rest_directions[joint]) * (1 if side == "left" else -1, 1, 1)
             bends[body] = shortest_rotation(figure.bone(body)[0], direction)
-    return Build(names=names, axes=axes, bends=bends, unit=unit, prefix=prefix)
+    return Build(names=names, axes=axes, bends=bends, unit=unit, prefix=prefix, others=table.needs)
 
 
 def angles_of(matrices: np.ndarray, order: Sequence[int]) -> np.ndarray:
@@ -177,6 +179,8 @@ def _joint_lines(body, depth, build, below, offsets, order, lines, columns) -> N
     places = "" if depth else "Xposition Yposition Zposition "
     lines.append(f"{pad}\tCHANNELS {3 if depth else 6} {places}{rotations}")
     columns.append(body)
+    for other in () if depth else build.others:
+        lines.append(f"\tJOINT {build.prefix}{other} {{\n\t\tOFFSET 0 0 0\n\t\tCHANNELS 0\n\t}}")
     for child in below.get(body, []):
         _joint_lines(child, depth + 1, build, below, offsets, order, lines, columns)
     if body not in below:

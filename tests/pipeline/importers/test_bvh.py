@@ -65,6 +65,12 @@ def test_line_ends_tabs_and_a_byte_order_mark_do_not_matter(tmp_path: Path):
     assert np.array_equal(read_bvh(written(tmp_path, odd)).values, plain.values)
 
 
+def test_frames_and_their_time_need_no_blank(tmp_path: Path):
+    plain = read_bvh(written(tmp_path, SMALL))
+    take = read_bvh(written(tmp_path, SMALL.replace("Frames: 2", "frames:2").replace("Frame Time: 0", "FRAME TIME:0")))
+    assert (take.values.tolist(), take.fps) == (plain.values.tolist(), 30.0)
+
+
 def test_a_joint_with_positions_of_its_own_moves_by_them(tmp_path: Path):
     six = SMALL.replace("CHANNELS 3 Z", "CHANNELS 6 Xposition Yposition Zposition Z")
     six = re.sub(r"(1 2 3 \S+ \S+ \S+)", r"\1 7 8 9", six)

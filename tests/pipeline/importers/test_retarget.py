@@ -37,6 +37,14 @@ def test_motion_is_recovered_for_every_order_of_angles(tmp_path: Path, order: st
     assert take.fps == 60
 
 
+def test_the_rate_of_a_database_is_doubted_where_the_file_has_another_name(tmp_path: Path):
+    person = jumper(1.0, fps=120.0)
+    for subject, doubted in (("05", []), ("walker", ["rate"])):
+        take = import_file(write_asf_amc(tmp_path / subject, person, subject=subject), FIGURE, Options())
+        assert (take.fps, take.dataset) == (120, "Imported" if doubted else "OpenCMU")
+        assert [check.check for check in take.checks if check.verdict == "warning"] == doubted
+
+
 @pytest.mark.parametrize("name", HAS_ALL)
 def test_motion_is_recovered_from_each_makers_figure(tmp_path: Path, name: str):
     person = jumper()
@@ -104,21 +112,29 @@ EXPORTERS = {
     "unreal": ("Spine_01 Spine_02 Spine_05 Neck_01 Head", _UNREAL, "{}_l"),
     "soma": ("Spine1 Spine2 Chest Neck1 Head", "Leg Shin Foot ToeBase Shoulder Arm ForeArm Hand", "Left{}"),
     "biped": ("Spine Spine1 Spine2 Neck Head", "Thigh Calf Foot Toe0 Clavicle UpperArm Forearm Hand", "L {}"),
+    # SMPL's ankle is followed by a foot, its wrist by a hand; in the second, `Torso` is below `Spine`.
+    "smpl": ("Spine1 Spine2 Spine3 Neck Head", "Hip Knee Ankle Foot Collar Shoulder Elbow Wrist", "L_{}"),
+    "smpl in words": ("spine1 spine2 spine3 neck head", "hip knee ankle foot collar shoulder elbow wrist", "Left_{}"),
+    "smpl in MuJoCo": ("Torso Spine Chest Neck Head", "Hip Knee Ankle Toe Thorax Shoulder Elbow Wrist", "L_{}"),
+    "beat": ("Spine Spine1 Spine3 Neck Head", "UpLeg Leg Foot ToeBase Shoulder Arm Arm1 Hand", "L{}"),
+    "motive": ("LowerBack Ab Chest Neck Head", "Thigh Shin Foot Toe Shoulder UArm FArm Hand", "L{}"),
 }
+HANDS = ("L_Hand", "R_Hand")
 
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_names_of_common_exporters_need_no_joint_map(tmp_path: Path, name: str):
     middle, left, form = EXPORTERS[name]
     names = dict(zip(("pelvis", "spine1", "spine2", "spine3", "neck", "head"), ["Hips", *middle.split()], strict=True))
-    right = form.replace("Left", "Right").replace("_l", "_r").replace("L ", "R ")
+    right = form.replace("Left", "Right").replace("_l", "_r").replace("L", "R")
     for side, spelled in (("left", form), ("right", right)):
         sided = (spelled.format(word) for word in left.split())
         names |= dict(zip((f"{side}_{joint}" for joint in SIDED), sided, strict=True))
     person = jumper(1.0)
-    (tmp_path / "a.bvh").write_text(bvh_text(person, Build(names=names)))
+    others = HANDS if name.startswith("smpl") else ()
+    (tmp_path / "a.bvh").write_text(bvh_text(person, Build(names=names, others=others)))
     take = import_file(tmp_path / "a.bvh", FIGURE, Options())
-    assert (take.skeleton, take.unmapped, take.filled) == ("generic", (), ())
+    assert (take.skeleton, take.unmapped, take.filled) == ("generic", others, ())
     assert distances(take, person).max() < 0.5
 
 
@@ -128,6 +144,26 @@ def test_namespaces_of_any_exporter_do_not_matter(tmp_path: Path, prefix: str):
     take = import_file(write_bvh(tmp_path / "a.bvh", person, prefix=prefix), FIGURE, Options())
     assert take.skeleton == "mixamo"
     assert distances(take, person).max() < 0.5
+
+
+def test_a_root_without_the_prefix_of_the_others_does_not_matter(tmp_path: Path):
+    person = jumper(1.0)
+    text = bvh_text(person, build_of(tables()["mixamo"], prefix="Actor01_"))
+    scene = "ROOT Scene\n{\nOFFSET 0 0 0\nCHANNELS 0\nJOINT"
+    (tmp_path / "a.bvh").write_text(text.replace("ROOT", scene, 1).replace("MOTION", "}\nMOTION"))
+    take = import_file(tmp_path / "a.bvh", FIGURE, Options())
+    assert (take.skeleton, take.unmapped) == ("mixamo", ("Scene",))
+    assert distances(take, person).max() < 0.5
+
+
+def test_what_was_measured_on_one_figure_is_not_used_for_others_with_its_names(tmp_path: Path):
+    # Second Life's figure has the names of the CMU database's Daz edition and stands in a plain T-pose.
+    person = jumper(1.0)
+    names = {body: names[0] for body, names in tables()["cgspeed"].joints.items()}
+    (tmp_path / "a.bvh").write_text(bvh_text(person, Build(names=names)))
+    take = import_file(tmp_path / "a.bvh", FIGURE, Options())
+    assert (take.skeleton, take.dataset) == ("generic", "Imported")
+    assert max(f.value or 0 for f in take.checks if f.check == "bones") < 0.1
 
 
 def test_end_sites_may_be_missing(tmp_path: Path):

@@ -72,6 +72,33 @@ def test_fingers_of_smplx_go_to_the_columns_of_smplh(tmp_path: Path):
     assert np.allclose(motion.poses[:, 66:], np.arange(90) / 100)
 
 
+def test_fingers_in_arrays_of_their_own_are_taken_and_others_are_not_denied(tmp_path: Path):
+    body = {"global_orient": PERSON.poses[:, :3], "body_pose": PERSON.poses[:, 3:], "trans": PERSON.trans, "fps": 60}
+    hands = np.arange(240 * 90).reshape(240, 90) / 1e5
+    two = {"left_hand_pose": hands[:, :45].reshape(-1, 15, 3), "right_hand_pose": hands[:, 45:]}
+    for given in (two, {"pose_hand": hands}):
+        take = import_file(saved(tmp_path / "a.npz", **body, **given), FIGURE, Options())
+        assert np.allclose(take.poses[:, 66:], hands)
+    few = import_file(saved(tmp_path / "b.npz", **body, pose_hand=hands[:, :24]), FIGURE, Options())
+    assert any("hands that are not 15 joints" in note for note in few.notes)
+
+
+def test_names_of_amass_do_not_lay_people_down_whose_vertical_is_y(tmp_path: Path):
+    poses, trans = y_up()  # as BEAT2 has it
+    path = saved(tmp_path / "a.npz", poses=poses, trans=trans, mocap_frame_rate=60)
+    with pytest.raises(ItemError, match="say which axis is up, --up y or --up z"):
+        import_file(path, FIGURE, Options())
+    take = import_file(path, FIGURE, Options(up="y"))
+    assert np.abs(joint_places(FIGURE, take.poses, take.trans) - PLACES).max() < 1e-6
+
+
+def test_a_gender_that_cannot_be_read_is_said(tmp_path: Path):
+    path = saved(tmp_path / "a.npz", poses=widened(156), trans=PERSON.trans, fps=60, gender=np.array(["?"]))
+    take = import_file(path, FIGURE, Options())
+    assert take.gender == "neutral"
+    assert any("the gender is neither" in note for note in take.notes)
+
+
 def test_a_shape_is_kept_where_the_body_is_the_same(tmp_path: Path):
     arrays = {"trans": PERSON.trans, "fps": 60.0, "betas": np.full(16, 0.5), "gender": "female"}
     same = import_file(saved(tmp_path / "a.npz", poses=widened(156), **arrays), FIGURE, Options())
