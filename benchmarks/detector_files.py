@@ -45,7 +45,7 @@ def joints_of(poses: Floats, layout: str, up: Sequence[float] = (0.0, 0.0, 1.0))
     axes = _head_axes(named, shoulders)
     size = np.linalg.norm(named["head"] - named["thorax"], axis=-1, keepdims=True) / _THORAX_TO_HEAD
     face = {name: named["thorax"] + size * np.tensordot(at, np.stack(axes), axes=1) for name, at in _FACE.items()}
-    openpose = layout in ("body-25", "coco-18")
+    openpose = layout in ("body-25", "coco-18", "dwpose-134")
     named = {**named, **_feet(named, np.asarray(up)), "neck": shoulders if openpose else named["thorax"]}
     if layout != "h36m-17":
         named |= face

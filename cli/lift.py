@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from actionpose.lift.source import LiftModel
 
 LAYOUT_NAMES = (
-    *("coco-17", "h36m-17", "coco-18", "body-25", "halpe-26", "mediapipe-33", "wholebody-133", "halpe-136"),
-    "posetrack-17",
+    *("coco-17", "h36m-17", "coco-18", "body-25", "halpe-26", "mediapipe-33", "wholebody-133", "dwpose-134"),
+    *("halpe-136", "posetrack-17"),
 )
 FILE_FORMATS = ("npz", "json", "motionbert")
 

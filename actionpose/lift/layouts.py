@@ -54,6 +54,7 @@ _FACE = tuple(f"face_{i}" for i in range(68))
 _HANDS = tuple(f"{side}_hand_{i}" for side in ("left", "right") for i in range(21))
 HALPE_136 = (*HALPE_26, *_FACE, *_HANDS)
 WHOLEBODY_133 = (*COCO_17, *(f"{side}_{part}" for side in ("left", "right") for part in _FEET), *_FACE, *_HANDS)
+DWPOSE_134 = (*COCO_18, *(f"{side}_{part}" for side in ("left", "right") for part in _FEET), *_FACE, *_HANDS)
 MEDIAPIPE_33 = (
     *("nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer"),
     *("left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow"),
@@ -95,6 +96,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
             Layout(name="halpe-26", joints=HALPE_26, says="Halpe, 26 joints"),
             Layout(name="mediapipe-33", joints=MEDIAPIPE_33, says="MediaPipe (BlazePose), 33 landmarks"),
             Layout(name="wholebody-133", joints=WHOLEBODY_133, says="COCO-WholeBody, 133 joints"),
+            Layout(name="dwpose-134", joints=DWPOSE_134, says="OpenPose's order of COCO-WholeBody, 134 joints"),
             Layout(name="halpe-136", joints=HALPE_136, says="Halpe full body, 136 joints"),
             Layout(name="posetrack-17", joints=POSETRACK_17, says="PoseTrack, 17 joints"),
         )
@@ -111,7 +113,15 @@ BY_COUNT: Mapping[int, tuple[str, ...]] = MappingProxyType(
 
 def layout_of_names(names: Sequence[str], says: str) -> Layout:
     """A layout from the names in a file, spelled in any of the usual ways (`LWrist`, `left wrist`, `wrist_l`)."""
-    return Layout(name="names", joints=tuple(canonical(name) for name in names), says=says)
+    return Layout(name="names", joints=joints_of_names(names), says=says)
+
+
+def joints_of_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names in a file in our spelling; where no joint is called an ankle, the foot is one (MMPose's Human3.6M)."""
+    ours = tuple(canonical(name) for name in names)
+    if any(name.endswith("_ankle") for name in ours):
+        return ours
+    return tuple(f"{name.removesuffix('_foot')}_ankle" if name.endswith("_foot") else name for name in ours)
 
 
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
@@ -121,6 +131,8 @@ _SAME = {
     "root": "pelvis",
     "hips": "pelvis",
     "headbottom": "neck",
+    "upperneck": "neck",
+    "neckbase": "nose",
     "headtop": "head",
     "tophead": "head",
     "belly": "spine",

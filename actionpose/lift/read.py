@@ -12,8 +12,9 @@ from actionpose.errors import UserError
 from actionpose.lift.collect import DetectedPerson, collect
 from actionpose.lift.detections import Detections, frames_of
 from actionpose.lift.read_arrays import Objects, read_npy, read_npz, read_sleap
-from actionpose.lift.read_json import load_json, openpose_people, read_json
+from actionpose.lift.read_json import load_json, nobody, openpose_people, read_content, read_json
 from actionpose.lift.read_tables import read_table
+from actionpose.lift.read_yolo import read_yolo
 from actionpose.sniff import content_of, first_bytes, refuse_no_data
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
@@ -35,6 +36,8 @@ def read_keypoints(paths: Sequence[Path], objects: Objects | None = None) -> Det
     """
     if len(paths) == 1 and paths[0].is_dir():
         return _read_folder(paths[0])
+    if len(paths) > 1 and all(path.suffix == ".txt" for path in paths):
+        return _read_yolo(sorted(paths), f"{paths[0].parent} ({len(paths)} files)")
     if len(paths) > 1:
         return _read_frames(sorted(paths), f"{paths[0].parent} ({len(paths)} files)")
     return _read_file(paths[0], objects)
@@ -42,7 +45,8 @@ def read_keypoints(paths: Sequence[Path], objects: Objects | None = None) -> Det
 
 def one_clip(paths: Sequence[Path]) -> bool:
     """Whether several paths are frames of one clip, as a shell's `frames/*.json` gives them, and not clips each."""
-    return len(paths) > 1 and all(path.is_file() and path.name.endswith(OPENPOSE_ENDING) for path in paths)
+    endings = (OPENPOSE_ENDING, ".txt")
+    return len(paths) > 1 and any(all(p.is_file() and p.name.endswith(ending) for p in paths) for ending in endings)
 
 
 def _read_file(path: Path, objects: Objects | None) -> Detections:
@@ -92,6 +96,9 @@ def _read_folder(folder: Path) -> Detections:
         if openpose and len(openpose) < len(frames):
             found.notes.append(f"left out: {len(frames) - len(openpose)} files that are not *{OPENPOSE_ENDING}")
         return found
+    labels = [path for path in files if path.suffix == ".txt" and path.stem != "classes"]
+    if 2 * len(labels) > len(files):
+        return _read_yolo(labels, str(folder))
     kinds = Counter(path.suffix.lower() for path in files)
     pictures = sum(n for suffix, n in kinds.items() if suffix in PICTURES)
     if pictures:
@@ -102,7 +109,10 @@ def _read_folder(folder: Path) -> Detections:
     if len(known) == 1:
         return _read_file(known[0], None)
     held = ", ".join(f"{n} {suffix or 'nameless'}" for suffix, n in kinds.most_common(3))
-    raise UserError(f"{folder} holds {held} and no JSON", "give one file, or a folder with a JSON file for each frame")
+    raise UserError(
+        f"{folder} holds {held} and no JSON",
+        "give one file, or a folder with a JSON file (of YOLO a .txt) for each frame",
+    )
 
 
 def _read_frames(files: Sequence[Path], source: str) -> Detections:
@@ -117,9 +127,10 @@ def _read_frames(files: Sequence[Path], source: str) -> Detections:
     numbers, notes = _numbers(files)
     parts = []
     for path, number in zip(files, numbers, strict=True):
-        if path.stat().st_size < 8 and path.read_text().strip() in ("[]", "{}"):
-            continue  # nobody in this frame
-        part = read_json(path)
+        content = load_json(path)
+        if nobody(content):
+            continue
+        part = read_content(content, path)
         if len(set(part.frame.tolist())) > 1:
             raise UserError(f"{source}: {path.name} is a clip of its own", "give one clip at a time")
         part.frame[:] = number
@@ -136,6 +147,13 @@ def _numbers(files: Sequence[Path]) -> tuple[list[int], list[str]]:
     except UserError:
         note = "the files' names carry no frame numbers of their own, so their order by name counts"
         return list(range(len(files))), [note]
+
+
+def _read_yolo(files: Sequence[Path], source: str) -> Detections:
+    numbers, notes = _numbers(files)
+    found = read_yolo(files, numbers, source)
+    found.notes += notes
+    return found
 
 
 def _openpose_folder(files: Sequence[Path], source: str) -> Detections:

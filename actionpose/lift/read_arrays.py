@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from actionpose import isolated
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
+from actionpose.lift.collect import DetectedPerson, collect
 from actionpose.lift.detections import Detections, clean, frames_of
+from actionpose.lift.layouts import BY_COUNT
 from actionpose.plain_npz import NotPlain, npy_array, npz_arrays, npz_names
 from actionpose.shard_checks import own_member
 
@@ -26,6 +28,9 @@ SCORE_KEYS = ("scores", "confidence", "keypoint_scores", "score", "conf", "visib
 LIFTED_KEYS = ("poses_3d", "pose3d", "keypoints_3d", "joints_3d")
 FRAME_KEYS = ("frame_index", "frame_ids", "frames", "frame")
 TRACK_KEYS = ("track_id", "track_ids", "person_id")
+_FLAT = {33 * 4: 4} | {count * width: width for count in BY_COUNT for width in (3, 2) if count * width != 66}
+"""Numbers in a row that holds a person → those of each joint; 66 are more likely the angles or places of SMPL's 22."""
+
 _KEYS = {*KEYPOINT_KEYS, *SCORE_KEYS, *FRAME_KEYS, *TRACK_KEYS, "fps", "joint_names", "timestamps"}
 
 Objects = Callable[[Path, str], Any]
@@ -61,6 +66,8 @@ def read_npz(path: Path, objects: Objects | None = None) -> Detections:
         names = npz_names(path)
         if {"positions_2d", "metadata"} <= names:
             return _videopose3d(path, objects)
+        if {"boxes", "keypoints", "segments", "metadata"} <= names:
+            return _detectron(path, objects)
         members = npz_arrays(path, _KEYS)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
@@ -156,8 +163,10 @@ def _rows(array: Any, source: str, kind: str) -> Detections:
     values = np.asarray(array)
     if values.dtype.kind not in "fiu":
         raise UserError(f"{source}: an array of {values.dtype}, not of numbers", "give x, y and confidence as numbers")
-    if values.ndim == 2 and values.shape[-1] % 3 == 0 and values.shape[-1] // 3 in (17, 18, 25, 26, 33, 133, 136):
-        values = values.reshape(len(values), -1, 3)  # rows of x, y, c, x, y, c, …
+    while values.ndim > 4 and 1 in values.shape[1:3]:  # MoveNet's (T, 1, 1, K, 3)
+        values = values.squeeze(axis=1 if values.shape[1] == 1 else 2)
+    if values.ndim == 2 and values.shape[-1] in _FLAT:
+        values = values.reshape(len(values), -1, _FLAT[values.shape[-1]])  # rows of x, y, c, x, y, c, …
     elif values.ndim == 2:
         values = values[None]
     if values.ndim not in (3, 4) or values.shape[-1] not in (2, 3, 4, 5) or 0 in values.shape:
@@ -197,27 +206,47 @@ def _columns(values: Floats, source: str) -> tuple[Floats, Floats | None, bool]:
     return values[..., :2], values[..., 2] if width == 3 else None, False
 
 
-def _videopose3d(path: Path, objects: Objects | None) -> Detections:
-    """VideoPose3D's custom data: positions_2d {video: {"custom": [(T, K, 2)]}} and metadata, both Python objects."""
+def _opened(path: Path, objects: Objects | None, member: str) -> Any:
     if objects is None:
         raise UserError(
             f"{path} is a VideoPose3D file, whose members are Python objects, which are not opened here",
             "use the command `ap-lift run`, which reads them without running them",
         )
-    videos, about = objects(path, "positions_2d"), objects(path, "metadata")
+    return objects(path, member)
+
+
+def _detectron(path: Path, objects: Objects | None) -> Detections:
+    """What VideoPose3D's infer_video.py writes with Detectron: for each frame [[], (P, 4, 17) x, y, logit, score]."""
+    people = (
+        DetectedPerson(number, pose[:2].T, pose[3])
+        for number, frame in enumerate(_opened(path, objects, "keypoints"))
+        for pose in np.asarray(frame[1] if len(frame) > 1 else ())
+        if np.shape(pose) == (4, 17)
+    )
+    found = collect(people, path, "Detectron keypoints of VideoPose3D's infer_video")
+    found.layout = "coco-17"
+    size = _opened(path, objects, "metadata")
+    if isinstance(size, Mapping) and size.get("w") and size.get("h"):
+        found.size = (float(size["w"]), float(size["h"]))
+    return found
+
+
+def _videopose3d(path: Path, objects: Objects | None) -> Detections:
+    """VideoPose3D's custom data: positions_2d {video: {"custom": [(T, K, 2)]}} and metadata, both Python objects."""
+    videos, about = _opened(path, objects, "positions_2d"), _opened(path, objects, "metadata")
     if not isinstance(videos, Mapping) or not videos:
         raise UserError(
             f"{path}: its positions_2d names no video", "make the file again with prepare_data_2d_custom.py"
         )
     name, actions = next(iter(videos.items()))
-    cameras = next(iter(actions.values()), None) if isinstance(actions, Mapping) and actions else None
+    action, cameras = next(iter(actions.items())) if isinstance(actions, Mapping) and actions else ("", None)
     if isinstance(cameras, np.ndarray) and cameras.ndim == 3:
         cameras = [cameras]
     if cameras is None or not len(cameras):
         raise UserError(f"{path}: video {name} has no poses", "make the file again with prepare_data_2d_custom.py")
     found = from_array(np.asarray(cameras[0]), str(path), "VideoPose3D custom data")
-    if len(videos) > 1:
-        found.notes.append(f"of {len(videos)} videos the first, {name}, is read")
+    if len(videos) > 1 or len(actions) > 1 or len(cameras) > 1:
+        found.notes.append(f"of several clips the first is read: {name}, {action}, camera 1 of {len(cameras)}")
     if isinstance(about, Mapping):
         if about.get("layout_name") == "h36m":
             found.layout = "h36m-17"

@@ -19,6 +19,12 @@ from actionpose.lift.collect import DetectedPerson, collect
 from actionpose.lift.detections import UNKNOWN, Detections, frame_of, track_of
 from actionpose.lift.read_arrays import KEYPOINT_KEYS, from_members
 from actionpose.lift.read_landmarks import read_landmarks
+from actionpose.lift.read_nested import read_nested
+
+_PEOPLE_KEYS = ("pose_keypoints_2d", "pose_keypoints", "joints", "keypoints")
+"""Where OpenPose, its first versions, AlphaPose and people who imitate them have a person's joints."""
+
+SCORES = ("keypoint_scores", "scores", "confidence")
 
 LARGEST_JSON = 1 << 30
 """Bytes of a JSON file that are read; an hour of one person in 133 joints has half of that."""
@@ -52,10 +58,13 @@ def load_json(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not JSON: it is not text", "give the detector's own file") from error
     try:
-        return json.loads(text, object_hook=_compact)
+        return _texts(json.loads(text, object_hook=_compact))
     except RecursionError as error:
         raise UserError(f"{path} is nested too deeply to be keypoints", "give the detector's own file") from error
     except json.JSONDecodeError as error:
+        lines = _lines(text) if error.msg == "Extra data" else None
+        if lines is not None:
+            return lines
         where = f"line {error.lineno}, column {error.colno}"
         if error.pos >= len(text.rstrip()) - 1 or "Unterminated" in error.msg:
             raise UserError(
@@ -65,6 +74,28 @@ def load_json(path: Path) -> Any:
         raise UserError(f"{path} is not JSON: {error.msg} at {where}", "give the detector's own file") from error
     except ValueError as error:  # a number of thousands of digits
         raise UserError(f"{path} is not JSON: {error}", "give the detector's own file") from error
+
+
+def _lines(text: str) -> list[Any] | None:
+    """The frames of a file with a line of JSON for each; None for another."""
+    try:
+        return [json.loads(line, object_hook=_compact) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(content: Any) -> Any:
+    """Content whose frames are texts of JSON, as `json.dump([r.to_json() for r in results])` writes them, read."""
+    if not isinstance(content, list) or not content or not all(isinstance(text, str) for text in content):
+        return content
+    return [json.loads(text, object_hook=_compact) if text.strip() else [] for text in content]
+
+
+def nobody(content: Any) -> bool:
+    """Whether the content of a file for one frame says that nobody was detected in it."""
+    lists: Iterable[Any] = content.values() if isinstance(content, Mapping) else [content]
+    found = [value for value in lists if isinstance(value, list)]
+    return not content or (bool(found) and not any(found))
 
 
 def _compact(found: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +114,11 @@ def read_json(path: Path) -> Detections:
     Raises:
         UserError: damaged, or none of the forms that are known.
     """
-    content = load_json(path)
+    return read_content(load_json(path), path)
+
+
+def read_content(content: Any, path: Path) -> Detections:
+    """Read what was in a JSON file; see `read_json`."""
     arrays = as_arrays(content)
     if arrays is not None:
         return from_members(arrays, str(path), "JSON arrays")
@@ -95,13 +130,15 @@ def read_json(path: Path) -> Detections:
         _list_of_people,
         _rtmlib,
         read_landmarks,
+        read_nested,
     ):
         found = recognise(content, path)
         if found is not None:
             return found
     raise UserError(
         f"{path} is JSON, but no keypoints that are known: {_shape_of(content)}",
-        "known: COCO results, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe (docs/lift.md shows each)",
+        "known: COCO results, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe, YOLO, lists of poses for each frame "
+        "(docs/lift.md shows each)",
     )
 
 
@@ -152,8 +189,15 @@ def _flat_person(
     if not isinstance(numbers, np.ndarray) or not numbers.size:
         return None
     points, confidence = _triples(numbers, path)
-    if confidence is None and isinstance(entry.get("keypoint_scores"), np.ndarray):
-        confidence = entry["keypoint_scores"].reshape(-1)
+    scores = next((entry[name] for name in SCORES if isinstance(entry.get(name), np.ndarray)), np.zeros(0)).reshape(-1)
+    if len(scores) == len(points):
+        flags = confidence is None or np.isin(confidence, (0.0, 1.0, 2.0)).all()
+        if confidence is not None and not flags and np.abs(confidence - scores).max() > 1e-3:
+            raise UserError(
+                f"{path}: each joint has three coordinates and a score beside them, so these are 3D poses",
+                "they need no lifting; give the 2D keypoints",
+            )
+        confidence = scores
     return DetectedPerson(
         image if isinstance(image, str) else frame_of(image, str(path)), points, confidence, track_of(track)
     )
@@ -190,8 +234,8 @@ def openpose_people(content: Mapping[str, Any], frame: int, path: Path) -> Itera
     """People of one OpenPose frame."""
     for entry in content["people"]:
         if isinstance(entry, Mapping):
-            key = "pose_keypoints_2d" if "pose_keypoints_2d" in entry else "pose_keypoints"
-            person = _flat_person(entry, frame, entry.get("person_id", UNKNOWN), path, key)
+            key = next((key for key in _PEOPLE_KEYS if key in entry), "")
+            person = _flat_person(entry, frame, entry.get("person_id", entry.get("id", UNKNOWN)), path, key)
             if person is not None:
                 yield person
 
@@ -274,13 +318,15 @@ def _alphapose_by_image(content: Any, path: Path) -> Detections | None:
     if not isinstance(content, Mapping) or not content:
         return None
     frames = list(content.items())
+    if isinstance(content.get("bodies"), list):  # one picture of `--format cmu`
+        frames = [(path.name if frame_or(path, -1) >= 0 else "0", content)]
     if not all(isinstance(f, Mapping) and ("bodies" in f or "people" in f) for _, f in frames):
         return None
 
     def people() -> Iterable[DetectedPerson | None]:
         for name, frame in frames:
             for entry in frame.get("bodies") or frame.get("people") or []:
-                key = "joints" if "joints" in entry else "pose_keypoints_2d"
+                key = next((key for key in _PEOPLE_KEYS if key in entry), "")
                 yield _flat_person(entry, name, UNKNOWN, path, key)
 
     return collect(people(), path, "AlphaPose JSON by picture")

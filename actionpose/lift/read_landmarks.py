@@ -22,7 +22,10 @@ from actionpose.lift.layouts import MEDIAPIPE_33
 KEYS = ("pose_landmarks", "landmarks", "poseLandmarks", "landmark", "keypoints")
 """Keys of a frame or a person that lead to landmarks."""
 
-FRAME_KEYS = ("frame", "frame_id", "frame_index", "frame_idx")
+FRAME_KEYS = (
+    *("frame", "frame_id", "frame_index", "frame_idx", "frame_number", "frame_num", "frame_no", "frameNumber"),
+    *("image_id", "image", "image_name", "img_name", "file_name"),
+)
 SURE_KEYS = ("visibility", "score", "confidence", "visible")
 
 MOST = 100_000
@@ -48,15 +51,15 @@ def read_landmarks(content: Any, path: Path) -> Detections | None:
     kind = "MediaPipe landmarks" if mediapipe else "keypoints as objects of x and y"
     detections = collect(people, path, kind, names=names)
     detections.units = "normalised" if mediapipe else None
-    _stated(content, detections)
+    state(content, detections)
     return detections
 
 
-def _stated(content: Any, found: Detections) -> None:
+def state(content: Any, found: Detections) -> None:
     """Rate and size of the film, where the file has them beside the frames."""
     said = {key: content.get(key) for key in ("fps", "width", "height")} if isinstance(content, Mapping) else {}
     numbers = {key: float(v) for key, v in said.items() if isinstance(v, int | float) and 0.1 <= v <= MOST}
-    found.fps = numbers.get("fps")
+    found.fps = numbers.get("fps", found.fps)
     if "width" in numbers and "height" in numbers:
         found.size = (numbers["width"], numbers["height"])
 
@@ -72,10 +75,11 @@ def _frames(content: Any) -> Iterable[tuple[int | str, Any]]:
         return []
     if any(_is_landmark(mark) for mark in content):
         return [(0, content)]
-    return [(_number(frame, place), frame) for place, frame in enumerate(content)]
+    return [(number_of(frame, place), frame) for place, frame in enumerate(content)]
 
 
-def _number(frame: Any, place: int) -> int | str:
+def number_of(frame: Any, place: int) -> int | str:
+    """A frame's own number or name, else its place in the list."""
     at = next((frame[k] for k in FRAME_KEYS if k in frame), place) if isinstance(frame, Mapping) else place
     return at if isinstance(at, int | str) else place
 
@@ -101,7 +105,8 @@ def _people(frame: Any, track: int) -> Iterable[Person]:
         yield {mark["name"] if named else number: mark for number, mark in enumerate(frame)}, track
     elif isinstance(frame, list):
         for one in frame:
-            yield from _people(one, track)
+            if isinstance(one, list | Mapping):
+                yield from _people(one, track)
 
 
 def _is_landmark(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Keypoints in CSV tables: DeepLabCut's (header rows scorer, individuals, bodyparts, coords) and SLEAP's."""
+"""Keypoints in CSV tables: DeepLabCut's (header rows scorer, individuals, bodyparts, coords), SLEAP's, and others."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.detections import UNKNOWN, Detections, clean, frame_of, tracks_or_none
+from actionpose.lift.read_columns import read_columns
 
 LARGEST_TABLE = 1 << 30
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
@@ -23,7 +24,7 @@ def read_table(path: Path) -> Detections:
     """Read a CSV table of keypoints.
 
     Raises:
-        UserError: neither of the two, or cells that are not numbers.
+        UserError: neither of the two nor one whose heads name joints, or cells that are not numbers.
     """
     try:
         if path.stat().st_size > LARGEST_TABLE:
@@ -33,15 +34,20 @@ def read_table(path: Path) -> Detections:
             first = [row[0].strip().lower() for row in head if row]
             if first and first[0] == "scorer":
                 return _deeplabcut(path, [row for row in head if row and row[0].strip().lower() in _HEADERS])
-            if head and "frame_idx" in head[0]:
+            if head and "frame_idx" in head[0] and any(cell.endswith(".x") for cell in head[0]):
                 return _sleap(path, head[0])
+        found = read_columns(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is not a table: {error}", "give DeepLabCut's or SLEAP's own .csv") from error
+    if found is not None:
+        return found
+    begins = ", ".join(head[0][:4]) if head else ""
     raise UserError(
-        f"{path} is a table, but neither DeepLabCut's nor SLEAP's (it begins {', '.join(head[0][:4]) if head else ''})",
-        "give the program's own .csv, or save arrays: numpy.savez(FILE, keypoints=(T,17,2), scores=(T,17))",
+        f"{path} is a table, but neither DeepLabCut's nor SLEAP's, and its heads name no joints (it begins {begins})",
+        "give the program's own .csv, one with heads such as left_hip_x, left_hip_y, left_hip_visibility, or save "
+        "arrays: numpy.savez(FILE, keypoints=(T,17,2), scores=(T,17))",
     )
 
 

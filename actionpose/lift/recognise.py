@@ -15,7 +15,7 @@ from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.detections import Detections
 from actionpose.lift.jointmap import JointMap
-from actionpose.lift.layouts import BY_COUNT, LAYOUTS, Layout, canonical, layout_of_names, missing_joints, to_h36m
+from actionpose.lift.layouts import BY_COUNT, LAYOUTS, Layout, joints_of_names, layout_of_names, missing_joints, to_h36m
 from actionpose.skeleton import BONE_METRES, BONES, JOINT_NAMES
 
 LENGTHS = np.array([BONE_METRES[JOINT_NAMES[child]] for _, child in BONES])
@@ -101,7 +101,7 @@ def _asked(found: Detections, name: str) -> Layout:
 def _by_names(found: Detections) -> Named | None:
     """By the names in the file, when they are a body's; None when they are not ours at all."""
     assert found.names is not None
-    names = tuple(canonical(name) for name in found.names)
+    names = joints_of_names(found.names)
     known = next((layout for layout in LAYOUTS.values() if layout.joints == names), None)
     if known is not None:
         return _named(found.points, found.confidence, known, "by the joints' names in the file")
@@ -196,7 +196,12 @@ def _bone_lengths(points: Floats, confidence: Floats) -> tuple[Floats, NDArray[n
 # --- the picture ------------------------------------------------------------------------------
 
 UNITS = ("auto", "pixels", "normalised", "screen")
-ASSUMED_ASPECT = 16 / 9
+ASPECTS = {"16:9": 16 / 9, "9:16": 9 / 16}
+"""Shapes of a picture that is taken for the first unless the second fits a body better."""
+
+UPRIGHT = 0.1
+"""By how much it must: on a walker seen from four sides in a picture of 16:9 it never does by more than 0.04; in one of
+9:16 it does by 0.13 to 0.39 from the front, the side and half-way between."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +213,7 @@ class Picture:
         y_up: whether the file's y grows upwards.
         width: of the picture in pixels, 0 when it is not known.
         height: of the picture in pixels, 0 when it is not known.
+        aspect: width over height where they are not known.
         verdicts: how each was found.
     """
 
@@ -215,6 +221,7 @@ class Picture:
     y_up: bool
     width: float
     height: float
+    aspect: float
     verdicts: tuple[str, ...]
 
     def to_picture(self, points: Floats) -> Floats:
@@ -227,7 +234,7 @@ class Picture:
             return np.array([1.0, 1.0])
         if self.width:
             return np.array([self.width, self.height])
-        return np.array([ASSUMED_ASPECT, 1.0])
+        return np.array([self.aspect, 1.0])
 
 
 def recognise_picture(
@@ -251,7 +258,10 @@ def recognise_picture(
     """
     seen = points[confidence > 0]
     verdicts = []
-    if units == "auto" and known_units is not None and (known_units == "pixels" or _units(seen) != "pixels"):
+    if units == "auto" and known_units == "normalised" and _around_pelvis(points, confidence):
+        units = "screen"
+        verdicts.append("coordinates are around the pelvis and equal along both axes, as MediaPipe's world landmarks")
+    elif units == "auto" and known_units is not None and (known_units == "pixels" or _units(seen) != "pixels"):
         units = known_units
         verdicts.append(f"coordinates are {units}: the format's own")
     elif units == "auto":
@@ -260,9 +270,12 @@ def recognise_picture(
         verdicts.append(f"coordinates are {units}: they go from {low:.4g} to {high:.4g}")
     else:
         verdicts.append(f"coordinates are {units}: as asked")
+    shape = "16:9"
     if units == "normalised" and size is None:
+        shape = _shape(points, confidence)
+        why = "" if shape == "16:9" else ", in which the people's proportions are a body's"
         verdicts.append(
-            "the picture's shape is not known and taken for 16:9; give --image-size WIDTH HEIGHT if it is not"
+            f"the picture's shape is not known and taken for {shape}{why}; give --image-size WIDTH HEIGHT if it is not"
         )
     if y == "auto":
         upward, share, judged = _y_up(points, confidence)
@@ -275,7 +288,15 @@ def recognise_picture(
         upward = y == "up"
         verdicts.append(f"y grows {'upwards' if upward else 'downwards'}: as asked")
     width, height = size or (0.0, 0.0)
-    return Picture(units=units, y_up=upward, width=width, height=height, verdicts=tuple(verdicts))
+    return Picture(
+        units=units, y_up=upward, width=width, height=height, aspect=ASPECTS[shape], verdicts=tuple(verdicts)
+    )
+
+
+def _shape(points: Floats, confidence: Floats) -> str:
+    """The shape of a picture whose coordinates are normalised: one of `ASPECTS`, by the proportions of people in it."""
+    wide, upright = (misfit(points * (aspect, 1.0), confidence) for aspect in ASPECTS.values())
+    return "9:16" if wide - upright > UPRIGHT else "16:9"
 
 
 def _units(seen: Floats) -> str:
@@ -284,6 +305,12 @@ def _units(seen: Floats) -> str:
         return "pixels"
     # A little outside the picture is common; the middle of the screen is 0 and of a normalised picture 0.5.
     return "screen" if low < -0.3 else "normalised"
+
+
+def _around_pelvis(points: Floats, confidence: Floats) -> bool:
+    """Whether every pelvis lies at zero, which in a normalised picture would be its corner."""
+    pelvis = points[confidence[:, 0] > 0, 0]
+    return bool(len(pelvis) > 0 and np.abs(pelvis).max() < 0.03)
 
 
 def _y_up(points: Floats, confidence: Floats) -> tuple[bool, float, int]:

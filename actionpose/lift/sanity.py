@@ -54,7 +54,7 @@ def check_input(found: Detections, named: Named, picture: Picture, tracks: list[
         )
     warnings += _face(found, named.layout)
     warnings += _far_between(tracks)
-    warnings += _upside_down(tracks, picture)
+    warnings += _lying(tracks) or _upside_down(tracks, picture)
     for track in tracks:
         warnings += _swaps(track)
     return warnings
@@ -108,6 +108,31 @@ def _upside_down(tracks: list[Track], picture: Picture) -> list[str]:
         f"people are upside down in {below:.0%} of frames (shoulders below hips). If they do not tumble, the film is "
         f"turned, x and y are exchanged, or y grows the other way: --y {other}"
     ]
+
+
+def _lying(tracks: list[Track]) -> list[str]:
+    """Trunk and legs along the picture's width in most frames: people lie, or the picture does."""
+    along = [_extent(t, "thorax", "pelvis") + _extent(t, "pelvis", "left_knee", "right_knee") for t in tracks]
+    span = np.concatenate(along) if along else np.zeros((0, 2))
+    span = span[np.isfinite(span).all(axis=1)]
+    if len(span) < 5:
+        return []
+    share = float((span[:, 0] > span[:, 1]).mean())
+    if share < HALF:
+        return []
+    return [
+        f"people lie on their side in {share:.0%} of frames. If they do not, the film is turned, or the columns are y, "
+        "x as those of MoveNet and easy_ViTPose: exchange them, keypoints[..., [1, 0, 2]]"
+    ]
+
+
+def _extent(track: Track, above: str, *below: str) -> Floats:
+    """(N, 2) how far a part of the body reaches along x and y; NaN where an end of it is hidden."""
+    ends = [JOINT_NAMES.index(name) for name in below]
+    first = JOINT_NAMES.index(above)
+    seen = (track.confidence[:, [first, *ends]] > 0).all(axis=1)
+    span = np.abs(track.points[:, ends].mean(axis=1) - track.points[:, first])
+    return np.where(seen[:, None], span, np.nan)
 
 
 def _swaps(track: Track) -> list[str]:

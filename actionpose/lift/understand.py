@@ -25,6 +25,9 @@ from actionpose.lift.timeline import TimeGrid, Track, make_track, rate_for
 MANY_REPEATS = 0.3
 """Of all detections: so many of people already detected in that frame mean that frames are mixed up."""
 
+FEW, MANY_HIDDEN = 0.005, 0.3
+"""Shares of joints below the least confidence that are reported, and warned of."""
+
 SHORTEST_S = 0.25
 """People who were followed by likeness and seen for less are left out: most are false detections."""
 
@@ -109,6 +112,7 @@ def understand(found: Detections, options: LiftOptions, model_fps: float) -> Und
     """
     joint_map = read_joint_map(Path(options.joint_map)) if options.joint_map is not None else None
     named = name_joints(found, options.layout, joint_map)
+    doubted = (named.confidence[named.confidence > 0] < options.min_confidence).mean()
     named = dataclasses.replace(
         named, confidence=np.where(named.confidence >= options.min_confidence, named.confidence, 0)
     )
@@ -118,6 +122,11 @@ def understand(found: Detections, options: LiftOptions, model_fps: float) -> Und
         )
     frames = len(np.unique(found.frame))
     verdicts = [f"{found.kind}, {frames} frames: {named.verdict}", *found.notes]
+    if doubted >= FEW:
+        verdicts.append(
+            f"{doubted:.0%} of joints have a confidence below {options.min_confidence:g} and are hidden: "
+            "--min-confidence"
+        )
     size = options.size or found.size
     picture = recognise_picture(
         named.points, named.confidence, units=options.units, y=options.y, size=size,
@@ -127,6 +136,11 @@ def understand(found: Detections, options: LiftOptions, model_fps: float) -> Und
     fps, how = _rate(found, options, model_fps)
     verdicts.append(f"{fps:g} frames a second: {how}")
     known = Understood(named=named, picture=picture, fps=fps, tracks=[], verdicts=verdicts)
+    if doubted >= MANY_HIDDEN:
+        known.warnings.append(
+            f"{doubted:.0%} of joints are hidden because their confidence is below {options.min_confidence:g}. Some "
+            "detectors' confidences are small (Detectron2 draws joints from 0.05): give a lower --min-confidence"
+        )
     _people(found, known, options)
     return known
 

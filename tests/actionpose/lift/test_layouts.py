@@ -124,6 +124,75 @@ def deeplabcut(p: Path) -> Path:
     return p / "d.csv"
 
 
+def plain() -> list[list[list[float]]]:
+    frames: list[list[list[float]]] = filmed(POSES, "coco-17").tolist()
+    return frames
+
+
+def nested(wrapped: Callable[[list[list[list[float]]]], object]) -> Callable[[Path], Path]:
+    return lambda p: write_json(p / "n.json", wrapped(plain()))
+
+
+def json_lines(p: Path) -> Path:
+    lines = [json.dumps({"frame": t, "keypoints": f}) for t, f in enumerate(plain())]
+    return save(p / "n.jsonl", lambda f: f.write_text("\n".join(lines) + "\n"))
+
+
+def json_texts(p: Path) -> Path:
+    frames = json.loads(yolo(p).read_text())
+    return write_json(p / "t.json", [json.dumps(frame) for frame in frames])
+
+
+def yolo_labels(p: Path) -> Path:
+    (p / "labels").mkdir()
+    for t, frame in enumerate(filmed(POSES, "coco-17") / (WIDTH, HEIGHT, 1)):
+        row = [0, 0.5, 0.5, 0.2, 0.6, *frame.ravel(), 0.93, 1]
+        (p / "labels" / f"clip_{t + 1}.txt").write_text(" ".join(f"{x:.9g}" for x in row) + "\n")
+    return p / "labels"
+
+
+def cells(layout: str) -> list[list[str]]:
+    k = filmed(POSES, layout)
+    k[..., :2] /= (WIDTH, HEIGHT)
+    return [[repr(float(x)) for x in frame.ravel()] for frame in k]
+
+
+def wide_csv(head: Callable[[int, str, str], str], *, delimiter: str = ",") -> Callable[[Path], Path]:
+    """A table as pandas writes it of MediaPipe's landmarks."""
+    names = LAYOUTS["mediapipe-33"].joints
+    heads = ["frame", *(head(j, name, axis) for j, name in enumerate(names) for axis in ("x", "y", "visibility"))]
+    rows = [[str(t), *row] for t, row in enumerate(cells("mediapipe-33"))]
+    if delimiter == ";":
+        rows = [[cell.replace(".", ",") for cell in row] for row in rows]
+    text = "\n".join(delimiter.join(row) for row in [heads, *rows])
+    return lambda p: save(p / "m.csv", lambda f: f.write_text(text))
+
+
+def long_csv(p: Path) -> Path:
+    rows = [f"{t},{j},{','.join(row[3 * j : 3 * j + 3])}" for t, row in enumerate(cells("mediapipe-33"))
+            for j in range(33)]  # fmt: skip
+    return save(p / "m.csv", lambda f: f.write_text("\n".join(["frame,landmark_id,x,y,visibility", *rows])))
+
+
+def easy_vitpose(p: Path) -> Path:
+    frames = [{"1": [[y, x, c] for x, y, c in frame]} for frame in plain()]
+    return write_json(p / "v.json", {"keypoints": frames, "skeleton": dict(enumerate(COCO_17))})
+
+
+def alphapose_of_one_picture(p: Path) -> Path:
+    (p / "sep-json").mkdir()
+    for t, frame in enumerate(filmed(POSES, "coco-18")):
+        write_json(p / "sep-json" / f"{t}.json", {"version": "x", "bodies": [{"joints": frame.ravel().tolist()}]})
+    return p / "sep-json"
+
+
+def h36m_of_mmpose(p: Path) -> Path:
+    rename = {"pelvis": "root", "nose": "neck_base", "left_ankle": "left_foot", "right_ankle": "right_foot"}
+    content = files.mmpose(filmed(POSES, "h36m-17"))
+    content["meta_info"] = {"keypoint_id2name": {str(j): rename.get(n, n) for j, n in enumerate(JOINT_NAMES)}}
+    return write_json(p / "m.json", content)
+
+
 def npy(layout: str, columns: int = 3) -> Callable[[Path], Path]:
     return lambda p: save(p / "k.npy", lambda f: np.save(f, filmed(POSES, layout)[..., :columns]))
 
@@ -140,6 +209,7 @@ FORMATS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "MMPose frames": (mmpose_frames, "coco-17", "MMPose"),
     "rtmlib JSON": (rtmlib_json, "coco-17", "rtmlib"),
     "rtmlib npz 26": (rtmlib_npz("halpe-26"), "halpe-26", "arrays"),
+    "DWPose npz 134": (rtmlib_npz("dwpose-134"), "dwpose-134", "arrays"),
     "rtmlib npz 133": (rtmlib_npz("wholebody-133"), "wholebody-133", "arrays"),
     "MediaPipe JSON": (
         lambda p: write_json(p / "m.json", files.mediapipe(filmed(POSES, "mediapipe-33"), WIDTH, HEIGHT)),
@@ -170,6 +240,60 @@ FORMATS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "TensorFlow.js": (tensorflow_js, "coco-17", "keypoints as objects"),
     "YOLO": (yolo, "coco-17", "keypoints as objects"),
     "MMPose in Python": (mmpose_in_python, "coco-17", "MMPose"),
+    "lists of poses": (nested(lambda f: f), "coco-17", "JSON arrays"),
+    "lists of people who come and go": (
+        nested(lambda f: [[pose, pose] if t % 7 else [pose] for t, pose in enumerate(f)]),
+        "coco-17",
+        "JSON lists of poses",
+    ),
+    "frames as objects": (
+        nested(lambda f: [{"frame": t, "keypoints": pose} for t, pose in enumerate(f)]),
+        "coco-17",
+        "JSON lists of poses",
+    ),
+    "frames and people as objects": (
+        nested(
+            lambda f: {
+                "fps": 25,
+                "frames": [{"frame_index": t, "people": [{"id": 3, "keypoints": pose}]} for t, pose in enumerate(f)],
+            }
+        ),
+        "coco-17",
+        "JSON lists of poses",
+    ),
+    "frames by number": (
+        nested(lambda f: {str(t): {"keypoints": [x for row in pose for x in row]} for t, pose in enumerate(f)}),
+        "coco-17",
+        "JSON lists of poses",
+    ),
+    "frames by person": (
+        nested(lambda f: {"1": {f"{t:04d}": {"keypoints": pose, "scores": 0.9} for t, pose in enumerate(f)}}),
+        "coco-17",
+        "JSON lists of poses",
+    ),
+    "places and scores in lists": (
+        nested(
+            lambda f: {
+                "keypoints": [[[row[:2] for row in pose]] * (1 + t % 2) for t, pose in enumerate(f)],
+                "scores": [[[row[2] for row in pose]] * (1 + t % 2) for t, pose in enumerate(f)],
+            }
+        ),
+        "coco-17",
+        "JSON lists of poses",
+    ),
+    "JSON lines": (json_lines, "coco-17", "JSON lists of poses"),
+    "YOLO as texts": (json_texts, "coco-17", "keypoints as objects"),
+    "YOLO labels": (yolo_labels, "coco-17", "YOLO labels"),
+    "easy_ViTPose": (easy_vitpose, "coco-17", "easy_ViTPose"),
+    "AlphaPose by picture in files": (alphapose_of_one_picture, "coco-18", "AlphaPose JSON by picture"),
+    "MMPose Human3.6M": (h36m_of_mmpose, "h36m-17", "MMPose"),
+    "table of columns": (wide_csv(lambda j, name, axis: f"{name.upper()}_{axis}"), "names", "table of joints"),
+    "table of numbered columns": (
+        wide_csv(lambda j, name, axis: f"{axis[0]}{j + 1}", delimiter=";"),
+        "mediapipe-33",
+        "table of joints",
+    ),
+    "table of rows for joints": (long_csv, "mediapipe-33", "table of joints"),
     "MediaPipe npy": (mediapipe_npy, "mediapipe-33", "MediaPipe"),
     "H36M npy": (npy("h36m-17"), "h36m-17", "array"),
     "H36M npy without confidence": (npy("h36m-17", 2), "h36m-17", "array"),
@@ -188,9 +312,10 @@ def test_a_known_pose_comes_back_at_the_right_joints(name: str, tmp_path: Path):
     assert (named.layout.name, found.kind[: len(kind)]) == (layout, kind)
     assert layout.split("-")[-1] in named.verdict or "by the joints' names" in named.verdict
     order = np.argsort(found.frame)
-    points = named.points[order] * ((WIDTH, HEIGHT) if found.units == "normalised" else 1.0)
+    points = named.points[order] * ((WIDTH, HEIGHT) if np.abs(named.points).max() < 2 else 1.0)
     assert (named.confidence > 0).all()
-    away = np.linalg.norm(points - truth_2d(POSES), axis=-1).max(axis=0) / 250.0
+    truth = truth_2d(POSES)[found.frame[order] - found.frame.min()]
+    away = np.linalg.norm(points - truth, axis=-1).max(axis=0) / 250.0
     assert away[LIMBS].max() < 1e-3
     too_far = {name: away[JOINT_NAMES.index(name)] for name, limit in DERIVED_METRES.items()
                if away[JOINT_NAMES.index(name)] > limit}  # fmt: skip
@@ -329,6 +454,13 @@ def three_d_small(p: Path) -> Path:
     return save(p / "x.npy", lambda f: np.save(f, poses - np.array([0, 0, poses[..., 2].min()])))
 
 
+def three_d_of_mmpose(p: Path) -> Path:
+    content = files.mmpose(filmed(POSES, "h36m-17"))
+    for pose, frame in zip(0.3 * POSES, content["instance_info"], strict=True):
+        frame["instances"][0]["keypoints"] = pose.tolist()
+    return write_json(p / "m.json", content)
+
+
 def one_place(p: Path) -> Path:
     return save(p / "x.npy", lambda f: np.save(f, np.ones((5, 17, 3))))
 
@@ -378,6 +510,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "3D in a small unit": (three_d_small, "so these are 3D poses"),
     "joints at one place": (one_place, "every joint of every frame lies at (1, 1)"),
     "a lifted result": (three_d_result, "it is lifted already"),
+    "3D of MMPose": (three_d_of_mmpose, "so these are 3D poses"),
     "NaN": (not_numbers, "are all NaN"),
     "all zeros": (zeros, "are all zero"),
     "Python objects": (pickled, "it holds Python objects, which are not loaded"),
@@ -449,6 +582,66 @@ def test_a_folder_of_mmpose_frames_counts_by_names_and_leaves_out_empty_ones(tmp
     assert read_keypoints([tmp_path]).frame.tolist() == [*range(5), *range(6, 24)]
 
 
+def test_frames_of_nobody_are_left_out_in_every_wrapping(tmp_path: Path):
+    for t, frame in enumerate(files.mmpose(filmed(POSES, "coco-17"))["instance_info"]):
+        content = {"meta_info": {"dataset_name": "coco"}, "instance_info": [] if t == 5 else frame["instances"]}
+        write_json(tmp_path / f"{t:06d}.json", content)
+    assert read_keypoints([tmp_path]).frame.tolist() == [*range(5), *range(6, 24)]
+
+
+@pytest.mark.parametrize(("name", "track"), [("frames and people as objects", 3), ("frames by person", 1),
+                                             ("YOLO labels", 1), ("easy_ViTPose", 1)])  # fmt: skip
+def test_ids_of_people_are_read_from_every_wrapping(name: str, track: int, tmp_path: Path):
+    found = read_keypoints([FORMATS[name][0](tmp_path)])
+    assert found.track is not None
+    assert (found.track == track).all()
+
+
+def test_text_files_of_yolo_count_frames_by_their_names_and_may_lack_ids_and_confidences(tmp_path: Path):
+    folder = yolo_labels(tmp_path)
+    (folder / "clip_8.txt").unlink()
+    for path in folder.iterdir():
+        words = path.read_text().split()
+        path.write_text(" ".join([*words[:5], *(w for j in range(17) for w in words[5 + 3 * j : 7 + 3 * j]), "0.5"]))
+    assert one_clip(sorted(folder.iterdir()))
+    found = read_keypoints([folder])
+    assert sorted(found.frame.tolist()) == [*range(1, 8), *range(9, 25)]
+    assert found.track is None
+    assert (found.confidence == 1).all()
+    (folder / "clip_8.txt").write_text("0 0.5 0.5 0.2 0.6 0.9\n")
+    with pytest.raises(UserError, match="a line of 6 words is not a person"):
+        read_keypoints([folder])
+
+
+def test_rates_come_from_the_times_of_a_table(tmp_path: Path):
+    head, *rows = wide_csv(lambda j, name, axis: f"{name}_{axis}")(tmp_path).read_text().split("\n")
+    for name, step in (("time_s", 0.04), ("timestamp", 40.0), ("timestamp_ms", 40.0)):
+        lines = [f"{head},{name}", *(f"{row},{t * step:g}" for t, row in enumerate(rows))]
+        (tmp_path / "t.csv").write_text("\n".join(lines))
+        assert read_keypoints([tmp_path / "t.csv"]).fps == pytest.approx(25)
+
+
+def test_arrays_may_hold_a_person_in_a_row_or_axes_of_length_one():
+    k = filmed(POSES, "coco-17")
+    for given in (k.reshape(24, -1), k[..., :2].reshape(24, -1), k[:, None, None]):
+        assert from_array(given, "a").points == pytest.approx(k[..., :2], rel=1e-6)
+
+
+def test_detections_of_videopose3ds_own_script_are_read(tmp_path: Path):
+    k = filmed(POSES, "coco-17")
+    rows = np.concatenate([k[..., :2], np.zeros_like(k[..., :1]), k[..., 2:]], axis=-1).swapaxes(1, 2)
+    frames = np.empty((24, 2), dtype=object)
+    for t, pose in enumerate(rows):
+        frames[t, 0], frames[t, 1] = [], np.stack([pose] * (t % 3)) if t % 3 else []
+    np.savez(tmp_path / "d.npz", boxes=frames, segments=np.array([None]), keypoints=frames,
+             metadata=np.array({"w": 1280, "h": 720}))  # fmt: skip
+    found = read_keypoints([tmp_path / "d.npz"], load_objects)
+    assert (found.size, found.layout) == ((1280.0, 720.0), "coco-17")
+    assert np.bincount(found.frame).tolist() == [t % 3 for t in range(24)]
+    assert found.points[0] == pytest.approx(k[1, :, :2], rel=1e-6)
+    assert found.confidence.min() == pytest.approx(0.9)
+
+
 def test_a_stray_json_among_openpose_frames_is_left_out_and_reported(tmp_path: Path):
     folder = openpose("body-25")(tmp_path)
     write_json(folder / "a summary.json", {})
@@ -492,6 +685,28 @@ def test_mediapipe_in_pixels_is_not_taken_for_normalised(tmp_path: Path):
     named = name_joints(found)
     picture = recognise_picture(named.points, named.confidence, known_units=found.units)
     assert (picture.units, found.fps, found.size) == ("pixels", 25.0, (1280.0, 720.0))
+
+
+def normalised(view: str, width: float, height: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places from 0 to 1 (T, 17, 2) in a film of that size, Human3.6M order, and confidences."""
+    k = filmed(camera_pose(40, view=view, wave=True), "h36m-17", at=(width / 2, height / 2))
+    return k[..., :2] / (width, height), k[..., 2]
+
+
+@pytest.mark.parametrize("view", ["front", "side", "yaw+030"])
+def test_an_upright_film_is_recognised_by_the_proportions_of_people(view: str):
+    upright = recognise_picture(*normalised(view, 1080, 1920))
+    assert (upright.units, upright.aspect) == ("normalised", 9 / 16)
+    assert "taken for 9:16" in " ".join(upright.verdicts)
+    wide = recognise_picture(*normalised(view, 1280, 720))
+    assert (wide.units, wide.aspect) == ("normalised", 16 / 9)
+
+
+def test_world_landmarks_of_mediapipe_are_not_stretched_as_a_picture_is():
+    world = POSES - POSES[:, :1]
+    picture = recognise_picture(world[..., :2], np.ones(world.shape[:2]), known_units="normalised")
+    assert picture.to_picture(world[..., :2]) == pytest.approx(world[..., :2])
+    assert "MediaPipe's world landmarks" in picture.verdicts[0]
 
 
 def test_views_of_project_2d_are_read_one_by_one(tmp_path: Path):

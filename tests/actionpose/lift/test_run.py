@@ -17,7 +17,7 @@ from actionpose.lift.join import COASTS_S, join
 from actionpose.lift.layouts import COCO_17
 from actionpose.lift.result import as_dict, load, save
 from actionpose.lift.run import lift, lift_detections, read
-from actionpose.lift.sanity import check_result
+from actionpose.lift.sanity import check_input, check_result
 from actionpose.lift.scale import stature
 from actionpose.lift.source import LiftModel, open_model
 from actionpose.lift.timeline import make_track
@@ -442,6 +442,29 @@ def test_a_wrong_layout_is_noticed(source: LiftModel):
 
 def test_a_person_upside_down_is_noticed(source: LiftModel):
     assert "upside down" in warned(CLIP * (1, -1, 1) + (0, 900, 0), source, y="down")
+
+
+def checked(keypoints: np.ndarray, options: LiftOptions) -> tuple[list[str], list[str]]:
+    """Verdicts, and warnings about the input."""
+    found = detections(keypoints, np.arange(len(keypoints)))
+    known = understand(found, options, 30.0)
+    return known.verdicts, known.warnings + check_input(found, known.named, known.picture, known.tracks)
+
+
+def test_columns_in_another_order_and_turned_films_are_noticed():
+    _, warnings = checked(CLIP[..., [1, 0, 2]], LiftOptions())
+    assert "people lie on their side in 100% of frames" in " ".join(warnings)
+    assert checked(CLIP, LiftOptions())[1] == []
+
+
+def test_joints_that_a_threshold_hides_are_counted():
+    doubtful = CLIP * (1, 1, 0.08)
+    doubtful[:, :9, 2] = 0.9
+    verdicts, warnings = checked(doubtful, LiftOptions())
+    assert "joints have a confidence below 0.1 and are hidden" in " ".join(verdicts)
+    assert "a lower --min-confidence" in " ".join(warnings)
+    verdicts, warnings = checked(doubtful, LiftOptions(min_confidence=0.05))
+    assert not any("hidden" in line for line in verdicts + warnings)
 
 
 def test_jumping_detections_show_in_the_speed_of_joints():
