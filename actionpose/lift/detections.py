@@ -156,6 +156,22 @@ def _refuse_3d(points: Floats, third: Floats, placed: NDArray[np.bool_], source:
         )
 
 
+def confidence_of(third: Floats | None, scores: Floats | None, source: str) -> Floats | None:
+    """The confidences (K,) of a pose, of a third number for each joint and of scores beside the pose; None for none.
+
+    Raises:
+        UserError: both are there and differ, so the third number is a coordinate.
+    """
+    if third is None or scores is None:
+        return third if scores is None else scores
+    if not np.isin(third, (0.0, 1.0, 2.0)).all() and np.abs(third - scores).max() > 1e-3:
+        raise UserError(
+            f"{source}: each joint has three coordinates and a score beside them, so these are 3D poses",
+            "they need no lifting; give the 2D keypoints",
+        )
+    return scores
+
+
 def _confidence(confidence: Floats, placed: NDArray[np.bool_], source: str, notes: list[str]) -> Floats:
     sure = np.asarray(confidence, dtype=np.float64)
     sure = np.where(np.isfinite(sure), sure, 0.0)

@@ -105,7 +105,11 @@ def from_members(members: Mapping[str, Any], source: str, kind: str) -> Detectio
     """
     name = next(key for key in KEYPOINT_KEYS if key in members)
     points = np.asarray(members[name])
-    score = next((np.asarray(members[key]) for key in SCORE_KEYS if key in members), None)
+    key = next((key for key in SCORE_KEYS if key in members), "")
+    try:
+        score = np.asarray(members[key]) if key else None
+    except ValueError as error:
+        raise UserError(f"{source}: {key} has lists of unequal length", "give one for each joint of a pose") from error
     if points.ndim and score is not None and score.shape == (*points.shape[:-1], 1):
         score = score[..., 0]
     if points.ndim and score is not None and points.shape[-1] == 2 and score.shape == points.shape[:-1]:

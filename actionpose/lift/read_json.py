@@ -16,7 +16,7 @@ import numpy as np
 from actionpose.arrays import Floats
 from actionpose.errors import UserError
 from actionpose.lift.collect import DetectedPerson, collect
-from actionpose.lift.detections import UNKNOWN, Detections, frame_of, track_of
+from actionpose.lift.detections import UNKNOWN, Detections, confidence_of, frame_of, track_of
 from actionpose.lift.read_arrays import KEYPOINT_KEYS, from_members
 from actionpose.lift.read_landmarks import read_landmarks
 from actionpose.lift.read_nested import read_nested
@@ -190,14 +190,7 @@ def _flat_person(
         return None
     points, confidence = _triples(numbers, path)
     scores = next((entry[name] for name in SCORES if isinstance(entry.get(name), np.ndarray)), np.zeros(0)).reshape(-1)
-    if len(scores) == len(points):
-        flags = confidence is None or np.isin(confidence, (0.0, 1.0, 2.0)).all()
-        if confidence is not None and not flags and np.abs(confidence - scores).max() > 1e-3:
-            raise UserError(
-                f"{path}: each joint has three coordinates and a score beside them, so these are 3D poses",
-                "they need no lifting; give the 2D keypoints",
-            )
-        confidence = scores
+    confidence = confidence_of(confidence, scores if len(scores) == len(points) else None, str(path))
     return DetectedPerson(
         image if isinstance(image, str) else frame_of(image, str(path)), points, confidence, track_of(track)
     )
@@ -325,7 +318,8 @@ def _alphapose_by_image(content: Any, path: Path) -> Detections | None:
 
     def people() -> Iterable[DetectedPerson | None]:
         for name, frame in frames:
-            for entry in frame.get("bodies") or frame.get("people") or []:
+            listed = frame.get("bodies") or frame.get("people") or []
+            for entry in (e for e in listed if isinstance(e, Mapping)):
                 key = next((key for key in _PEOPLE_KEYS if key in entry), "")
                 yield _flat_person(entry, name, UNKNOWN, path, key)
 
@@ -337,6 +331,10 @@ def _rtmlib(content: Any, path: Path) -> Detections | None:
     first = _first(content)
     if "keypoints" not in first or "scores" not in first:
         return None
+    if any(
+        np.shape(frame["keypoints"])[-1:] == (3,) for frame in content if isinstance(frame.get("keypoints"), np.ndarray)
+    ):
+        return None  # x, y, confidence, as people write them
 
     def people() -> Iterable[DetectedPerson]:
         for number, frame in enumerate(content):

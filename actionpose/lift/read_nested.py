@@ -18,7 +18,7 @@ import numpy as np
 
 from actionpose.arrays import Floats
 from actionpose.lift.collect import DetectedPerson, collect
-from actionpose.lift.detections import UNKNOWN, Detections, track_of
+from actionpose.lift.detections import UNKNOWN, Detections, confidence_of, track_of
 from actionpose.lift.layouts import BY_COUNT
 from actionpose.lift.read_landmarks import number_of, state
 
@@ -53,7 +53,7 @@ def read_nested(content: Any, path: Path) -> Detections | None:
     people = [
         DetectedPerson(at, points, sure, track)
         for at, frame in _frames(content)
-        for points, sure, track in _people(frame, UNKNOWN)
+        for points, sure, track in _people(frame, UNKNOWN, str(path))
     ]
     if not people:
         return None
@@ -135,43 +135,43 @@ Pose = tuple[Floats, Floats | None, int]
 """Places (K, 2), confidences (K,) if there are any, and the person's id."""
 
 
-def _people(frame: Any, track: int) -> Iterator[Pose]:
+def _people(frame: Any, track: int, source: str) -> Iterator[Pose]:
     """Everybody in a frame."""
     if isinstance(frame, Mapping):
         own = next((track_of(frame[key]) for key in IDS if key in frame), track)
         key = next((key for key in POSES if key in frame), None)
         if key is None:
             for person, inner in frame.items() if _numbered(frame) else ():
-                yield from _people(inner, track_of(person))
+                yield from _people(inner, track_of(person), source)
             return
         sure = next((_numbers(frame[name]) for name in SURE if name in frame), None)
         rows = _numbers(frame[key])
-        yield from _people(frame[key], own) if rows is None else _poses(rows, sure, own)
+        yield from _people(frame[key], own, source) if rows is None else _poses(rows, sure, own, source)
     elif (rows := _numbers(frame)) is not None:
-        yield from _poses(rows, None, track)
+        yield from _poses(rows, None, track, source)
     elif isinstance(frame, list):
         for one in frame:
-            yield from _people(one, track)
+            yield from _people(one, track, source)
 
 
-def _poses(rows: Floats, sure: Floats | None, track: int) -> Iterator[Pose]:
+def _poses(rows: Floats, sure: Floats | None, track: int, source: str) -> Iterator[Pose]:
     """The poses in an array: one in one or two dimensions, several in more."""
     if rows.ndim == 1:
         width = next((c for c in (3, 2) if rows.size % c == 0 and rows.size // c in BY_COUNT), 3)
         if rows.size and rows.size % width == 0:
-            yield from _poses(rows.reshape(-1, width), sure, track)
+            yield from _poses(rows.reshape(-1, width), sure, track, source)
     elif rows.ndim > 2 or rows.shape[1] > 5:
         beside: Any = sure if sure is not None and sure.ndim > 1 and len(sure) == len(rows) else [None] * len(rows)
         for one, value in zip(rows, beside, strict=True):
-            yield from _poses(one, value, track)
+            yield from _poses(one, value, track, source)
     elif rows.shape[1] in (4, 5) and len(rows) == MEDIAPIPE:
         yield rows[:, :2], rows[:, 3], track
     elif rows.shape[1] in (2, 3):
         given = sure.reshape(-1) if sure is not None and sure.size == len(rows) else None
-        third = rows[:, 2] if rows.shape[1] == 3 else given
+        third = rows[:, 2] if rows.shape[1] == 3 else None
         if len(rows) == MEDIAPIPE and third is not None and np.nanmin(third) < -0.05:
-            third = given  # MediaPipe's depth
-        yield rows[:, :2], third, track
+            third = None  # MediaPipe's depth
+        yield rows[:, :2], confidence_of(third, given, source), track
 
 
 def _numbers(value: Any) -> Floats | None:
