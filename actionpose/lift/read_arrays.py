@@ -295,8 +295,12 @@ def read_sleap(path: Path) -> Detections:
         raise UserError(f"{path}: tracks of shape {values.shape} for {len(names)} nodes", "export it again")
     people, _, joints, frames = values.shape
     points = values.transpose(3, 0, 2, 1).reshape(frames * people, joints, 2)
-    fits = scores is not None and scores.shape == (people, joints, frames)
-    confidence = scores.transpose(2, 0, 1).reshape(frames * people, joints) if fits and scores is not None else None
+    if scores is not None and scores.shape != (people, joints, frames):
+        raise UserError(
+            f"{path}: point_scores of shape {scores.shape} for tracks of shape {values.shape}",
+            "export it with SLEAP's own order of axes, tracks (people, 2, joints, frames)",
+        )
+    confidence = None if scores is None else scores.transpose(2, 0, 1).reshape(frames * people, joints)
     cleaned, confidence, notes = clean(points, confidence, str(path))
     detections = Detections(
         source=str(path),

@@ -461,6 +461,15 @@ def three_d_of_mmpose(p: Path) -> Path:
     return write_json(p / "m.json", content)
 
 
+def sleap_in_another_order(p: Path) -> Path:
+    """Two people in 24 frames, frames first: the second axis has length 2 as SLEAP's does."""
+    with h5py.File(p / "s.h5", "w") as file:
+        file["tracks"] = np.ones((24, 2, 17, 2))
+        file["point_scores"] = np.ones((24, 2, 17))
+        file["node_names"] = [name.encode() for name in COCO_17]
+    return p / "s.h5"
+
+
 def one_place(p: Path) -> Path:
     return save(p / "x.npy", lambda f: np.save(f, np.ones((5, 17, 3))))
 
@@ -510,6 +519,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "3D in a small unit": (three_d_small, "so these are 3D poses"),
     "joints at one place": (one_place, "every joint of every frame lies at (1, 1)"),
     "a lifted result": (three_d_result, "it is lifted already"),
+    "SLEAP in another order": (sleap_in_another_order, "order of axes"),
     "3D of MMPose": (three_d_of_mmpose, "so these are 3D poses"),
     "NaN": (not_numbers, "are all NaN"),
     "all zeros": (zeros, "are all zero"),
