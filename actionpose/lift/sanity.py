@@ -130,7 +130,7 @@ def _extent(track: Track, above: str, *below: str) -> Floats:
     """(N, 2) how far a part of the body reaches along x and y; NaN where an end of it is hidden."""
     ends = [JOINT_NAMES.index(name) for name in below]
     first = JOINT_NAMES.index(above)
-    seen = (track.confidence[:, [first, *ends]] > 0).all(axis=1)
+    seen = np.asarray((track.confidence[:, [first, *ends]] > 0).all(axis=1))
     span = np.abs(track.points[:, ends].mean(axis=1) - track.points[:, first])
     return np.where(seen[:, None], span, np.nan)
 

@@ -262,8 +262,8 @@ def _widened(members: _Members, raw: Floats) -> tuple[Floats, str, list[str]]:
     poses[:, :66] = raw[:, :66] if width >= 66 else 0.0
     shape = "shape coefficients left out: they belong to another body; the mean shape is used"
     if width == 66:
-        hands = members.has(*(name for names in _HANDS for name in names))
-        why = "hands that are not 15 joints of 3 angles are left out" if hands else "no hands in the file"
+        there = members.has(*(name for names in _HANDS for name in names))
+        why = "hands that are not 15 joints of 3 angles are left out" if there else "no hands in the file"
         return poses, "SMPL body, 22 joints", [f"{why}: fingers at rest"]
     if width == 72:
         turned = float(np.abs(raw[:, 66:]).max())
