@@ -204,7 +204,7 @@ def pairs(
     from pipeline.stages.label_counts import plan_from_json, plans_by_policy
 
     check_inputs(config, ("babel",), "pairs")
-    folder = Path(config.inputs.babel).expanduser()
+    folder = Path(config.inputs.babel)
     emit({**plan_from_json(folder, config), "policies": plans_by_policy(folder, config)}, format)
     next_step(
         "Nothing was written. Next: ap-data build-babel --amass DIR --babel DIR --body DIR --regressor FILE --out DIR"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
     from pipeline.config import DataConfig, RunOptions
     from pipeline.stages.build import Build
 
-PathLike = click.Path(path_type=Path)
+
+
+class _Place(click.Path):
+    """A path with `~` expanded, as shells do not after `=`; `.` and `..` under the names that they have."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.path.expanduser(super().convert(value, param, ctx)))
+        return path if path.name not in ("", "..") else path.resolve()
+
+
+PathLike = _Place()
 DATA_HELP = "Shard folder: the --out of `ap-data build-…`."
 
 INPUT_HELP = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from os.path import expanduser
 from typing import Literal
 
 from actionpose.config import section, setting
@@ -10,7 +12,7 @@ from actionpose.config import section, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Paths of the user's data. They never enter a fingerprint; the contents of the files do."""
+    """Paths of the user's data, `~` expanded. They never enter a fingerprint; the contents of the files do."""
 
     amass: str = setting("", "folder of AMASS motions (SMPL+H G), one sub-folder per dataset")
     babel: str = setting("", "folder with BABEL's train.json and val.json")
@@ -21,6 +23,10 @@ class Inputs:
     mpi_inf_3dhp: str = setting(
         "", "MPI-INF-3DHP for `build-3dhp`: folder with data_train_3dhp.npz and data_test_3dhp.npz"
     )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # no shell does it in a settings file
+            object.__setattr__(self, field.name, expanduser(getattr(self, field.name)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ def find_dmpls(folder: str | Path, gender: str) -> Path:
     """
     if not str(folder):
         raise UserError("keypoints.dmpls is on, but no DMPL files are given", f"give --dmpls DIR; {DOWNLOAD}")
-    root, gender = Path(folder).expanduser(), normalise_gender(gender)
+    root, gender = Path(folder), normalise_gender(gender)
     if root.is_file():
         return root
     tried = [

@@ -63,7 +63,7 @@ def load_regressor(path: str | Path, model: SmplhModel) -> Regressor:
     Raises:
         UserError: missing, damaged, another matrix, or one that does not give a T-pose on this body.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
     matrix = read_matrix(path, len(model.v_template))
     sums = matrix.sum(axis=1)
     notes = []
@@ -89,7 +89,7 @@ def regressor_for(path: str, body: str, gender: str) -> Regressor:
     Raises:
         UserError: see `load_regressor`.
     """
-    file = Path(path).expanduser()
+    file = Path(path)
     stamp = file.stat().st_mtime_ns if file.is_file() else 0
     return _regressor(path, body, gender, stamp)
 

@@ -120,7 +120,7 @@ def find_body(folder: str | Path, gender: str) -> Path:
     Raises:
         UserError: nothing there, or the given file names another gender.
     """
-    root, gender = Path(folder).expanduser(), normalise_gender(gender)
+    root, gender = Path(folder), normalise_gender(gender)
     if root.is_file():
         stated = gender_in_name(root)
         if stated not in (None, gender):

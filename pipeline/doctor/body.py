@@ -186,7 +186,7 @@ def look_at_dmpls(folder: str, needed: Mapping[str, int] | None, model: SmplhMod
     Returns:
         Findings `dmpls.<gender>`, or `dmpls` when none is there.
     """
-    place = Path(folder).expanduser() if folder else ""
+    place = Path(folder) if folder else ""
     vertices = len(model.v_template) if model is not None else FULL_SIZE
     findings: list[Finding] = []
     absent: dict[str, UserError] = {}

@@ -76,7 +76,7 @@ def diagnose(config: DataConfig, *, out: Path, quick: bool = False, deep: bool =
         quick: read only the headers of some files per subject.
         deep: read every motion completely.
     """
-    paths = {name: Path(value).expanduser() for name in NEEDS["pack"] if (value := getattr(config.inputs, name))}
+    paths = {name: Path(value) for name in NEEDS["pack"] if (value := getattr(config.inputs, name))}
     findings: list[Finding] = []
     amass = babel = None
     if "amass" in paths:
@@ -103,7 +103,7 @@ def diagnose(config: DataConfig, *, out: Path, quick: bool = False, deep: bool =
         with closed_places("dmpls", findings):
             findings += look_at_dmpls(config.inputs.dmpls, _genders(amass, config), model)
     findings += _disk(amass, babel, findings, config, out)
-    benchmarks = {name: Path(value).expanduser() for name in LOOKS if (value := getattr(config.inputs, name))}
+    benchmarks = {name: Path(value) for name in LOOKS if (value := getattr(config.inputs, name))}
     for name, place in benchmarks.items():
         with closed_places(name.removeprefix("mpi_inf_"), findings):
             findings += LOOKS[name](place)

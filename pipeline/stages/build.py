@@ -154,7 +154,7 @@ class Build:
         """The stage, its items and its context, from the results of the stages before it."""
         config = self.config
         if name == "index":
-            items = index_items(Path(config.inputs.amass).expanduser())
+            items = index_items(Path(config.inputs.amass))
             stage, context = index_stage(config, items)
             return stage, items, context
         index = self.results["index"]

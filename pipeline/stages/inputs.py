@@ -34,8 +34,8 @@ def check_inputs(config: DataConfig, names: Iterable[str], needed_by: str) -> No
                 f"{name}: no path given, and {needed_by} needs it",
                 f"give --{name} PATH, or inputs.{name} in a settings file; `ap-data demo --out DIR` makes them all",
             )
-        if not Path(value).expanduser().exists():
-            raise not_there(Path(value).expanduser(), f"check the path given with --{name}")
+        if not Path(value).exists():
+            raise not_there(Path(value), f"check the path given with --{name}")
 
 
 def open_inputs(config: DataConfig, names: Iterable[str]) -> None:
@@ -47,9 +47,9 @@ def open_inputs(config: DataConfig, names: Iterable[str]) -> None:
         UserError: one that the build could not use.
     """
     if "amass" in names:
-        _open_amass(Path(config.inputs.amass).expanduser())
+        _open_amass(Path(config.inputs.amass))
     if "babel" in names:
-        _open_babel(Path(config.inputs.babel).expanduser(), config)
+        _open_babel(Path(config.inputs.babel), config)
     if "body" in names:
         _open_body(config)
 
@@ -82,7 +82,7 @@ def _open_babel(folder: Path, config: DataConfig) -> None:
 def _open_body(config: DataConfig) -> None:
     folder, regressor = config.inputs.body, config.inputs.regressor
     genders = available_genders(folder)
-    root = Path(folder).expanduser()
+    root = Path(folder)
     if root.is_dir() and root.name.lower() in GENDERS and len(genders) == 1:
         above = root.parent.parent if root.parent.name.lower() == "smplh" else root.parent
         raise UserError(

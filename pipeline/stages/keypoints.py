@@ -59,7 +59,7 @@ def _table(path: str, body: str, gender: str, soft: SoftTissue | None, stamp: tu
 
 
 def _fast_table(path: str, body: str, gender: str, soft: SoftTissue | None) -> KeypointTable:
-    stamp = (find_body(body, gender).stat().st_mtime_ns, Path(path).expanduser().stat().st_mtime_ns)
+    stamp = (find_body(body, gender).stat().st_mtime_ns, Path(path).stat().st_mtime_ns)
     return _table(path, body, gender, soft, stamp)
 
 
@@ -227,13 +227,13 @@ def keypoints_stage(
     Raises:
         UserError: the body of a gender that the motions need is missing, or the regressor or DMPLs do not fit it.
     """
-    body, regressor = (str(Path(p).expanduser().resolve()) for p in (config.inputs.body, config.inputs.regressor))
+    body, regressor = (str(Path(p).resolve()) for p in (config.inputs.body, config.inputs.regressor))
     genders = sorted({row.gender or config.keypoints.missing_gender for row in motions} - {"skip"})
     found = set(available_genders(body))
     files = {gender: sha256_file(find_body(body, gender)) for gender in genders if gender in found}
     for gender in genders[:1]:
         find_body(body, gender)
-    dmpls = config.inputs.dmpls and str(Path(config.inputs.dmpls).expanduser().resolve())
+    dmpls = config.inputs.dmpls and str(Path(config.inputs.dmpls).resolve())
     soft = {}
     if config.keypoints.dmpls:
         soft = {gender: load_dmpls(dmpls, gender, len(load_body(body, gender).v_template)).sha256 for gender in files}

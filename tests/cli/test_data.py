@@ -114,6 +114,24 @@ def test_stages_run_one_by_one_over_everything(world, tmp_path):
     assert stages == ["index", "keypoints", "pairs", "project-2d"]
 
 
+def test_a_settings_file_may_say_home_and_out_may_be_the_folder_one_is_in(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(world.root))
+    paths = {"amass": "~/amass", "babel": "~/babel", "body": "~/body", "regressor": "~/regressor.npy"}
+    (tmp_path / "my.toml").write_text("[inputs]\n" + "".join(f'{name} = "{path}"\n' for name, path in paths.items()))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    result = run("build-babel", "-c", tmp_path / "my.toml", "--out", ".")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "here" / "index.json").is_file()
+    assert (tmp_path / "here.stages").is_dir()
+
+
+def test_home_is_home_after_an_equals_sign_too(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run("keypoints", walk(world), *body(world), "--output=~/k.npz").exit_code == 0
+    assert (tmp_path / "k.npz").is_file()
+
+
 def test_the_plan_of_the_pairs_is_json_and_writes_nothing(world, tmp_path):
     result = run("pairs", "--babel", world.root / "babel", "--dry-run", "--format", "json")
     plan = json.loads(result.stdout)
