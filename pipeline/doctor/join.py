@@ -18,7 +18,7 @@ from pipeline.engine.runner import attempt
 from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence
 from pipeline.sources.feat_p import motion_at, motions_by_path
-from pipeline.stages.pairs import entry_of, pair_items, pairs_context, pairs_one
+from pipeline.stages.pairs import pair_items, pairs_context, pairs_one
 
 MANY = 0.05
 """Above this share of lengths that disagree with BABEL, the motions are of another edition or resampled."""
@@ -68,9 +68,10 @@ def join(amass: AmassLook, babel: BabelLook, folder: Path, config: DataConfig) -
             out.split.setdefault(row.motion_id, sequence.split)
             out.renamed += not sequence.feat_p.endswith(row.source)
     out.unresolved = sorted(set(out.unresolved))
-    context = pairs_context(config, amass.rows)
-    for item in pair_items(folder, config):
-        motion = out.found.get(str(entry_of(item)["feat_p"]))
+    items = pair_items(folder, config)
+    context = pairs_context(config, items, amass.rows)
+    for item in items:
+        motion = out.found.get(item.data["place"].feat_p)
         if motion is None or not motion.frames:
             continue
         outcome = attempt(pairs_one, item, context, folder)

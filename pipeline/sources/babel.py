@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from actionpose.characters import writable
 from actionpose.errors import UserError
@@ -117,14 +117,22 @@ def _check_ids(data: object) -> None:
         sid.encode("utf-8")
 
 
-def entry_places(path: Path, block: int = 1 << 16) -> dict[str, tuple[int, int]]:
-    """Sequence id → first byte and length of its annotation; the file is checked whole, but never held whole.
+class Place(NamedTuple):
+    """Where an annotation is in its file, in bytes, and the motion that it is of."""
+
+    begin: int
+    length: int
+    feat_p: str
+
+
+def entry_places(path: Path, block: int = 1 << 16) -> dict[str, Place]:
+    """Sequence id → place of its annotation; the file is checked whole, but never held whole.
 
     Raises:
         UserError: see `read_file`.
     """
     try:
-        places = {sid: (begin, length) for sid, begin, length in _entries(path, block)}
+        places = dict(_entries(path, block))
         _check_ids(places)
         return places
     except (ValueError, RecursionError) as error:
@@ -132,7 +140,7 @@ def entry_places(path: Path, block: int = 1 << 16) -> dict[str, tuple[int, int]]
         raise UserError(f"{path} is not a BABEL file: {error}", _DOWNLOAD) from error
 
 
-def _entries(path: Path, block: int) -> Iterator[tuple[str, int, int]]:
+def _entries(path: Path, block: int) -> Iterator[tuple[str, Place]]:
     utf8 = codecs.getincrementaldecoder("utf-8")()
     # `before` counts the bytes before the character `at` of the text at hand.
     text, at, before, first, more = "", 0, 0, True, True
@@ -140,9 +148,9 @@ def _entries(path: Path, block: int) -> Iterator[tuple[str, int, int]]:
         while True:
             found = _entry_at(text, at, first=first)
             if found is not None:
-                sid, start, stop = found
+                sid, start, stop, feat_p = found
                 begin, length = before + len(text[at:start].encode()), len(text[start:stop].encode())
-                yield sid, begin, length
+                yield sid, Place(begin, length, feat_p)
                 at, before, first = stop, begin + length, False
             elif more:
                 # As much again as is at hand: a long entry is looked at a few times, not once for every block.
@@ -161,8 +169,8 @@ _END = re.compile(r"\s*\}\s*\Z")
 _JSON = json.JSONDecoder()
 
 
-def _entry_at(text: str, at: int, *, first: bool) -> tuple[str, int, int] | None:
-    """Id, first character and one past the last of the entry that begins at a place; None when it is not whole."""
+def _entry_at(text: str, at: int, *, first: bool) -> tuple[str, int, int, str] | None:
+    """Id, first character, one past the last and `feat_p` of the entry at a place; None when it is not whole."""
     head = _ENTRY.match(text, at)
     if head is None or (head[1] == "{") is not first:
         return None
@@ -177,14 +185,14 @@ def _entry_at(text: str, at: int, *, first: bool) -> tuple[str, int, int] | None
         return None
     if first and not (isinstance(entry, dict) and "feat_p" in entry):
         raise ValueError("no sequences with 'feat_p' in it")
-    return sid, colon.end(), stop
+    return sid, colon.end(), stop, str(entry.get("feat_p", "")) if isinstance(entry, dict) else ""
 
 
-def read_entry(path: Path, place: tuple[int, int]) -> dict[str, Any]:
+def read_entry(path: Path, place: Place) -> dict[str, Any]:
     """One annotation, from where `entry_places` found it."""
     with open(path, "rb") as handle:
-        handle.seek(place[0])
-        return json.loads(handle.read(place[1]))
+        handle.seek(place.begin)
+        return json.loads(handle.read(place.length))
 
 
 def parse_sequence(sid: str, split: str, entry: dict[str, Any], config: PairConfig) -> Iterator[LabelledSequence]:

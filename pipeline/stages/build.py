@@ -162,8 +162,9 @@ class Build:
             stage, context = keypoints_stage(config, read_rows(index.table("motions"), MotionRow), index.content)
             return stage, keypoint_items(read_rows(index.table("motions"), MotionRow)), context
         if name == "pairs":
-            pairs, lookup = pairs_stage(config, read_rows(index.table("motions"), MotionRow), index.content)
-            return pairs, pair_items(Path(config.inputs.babel), config), lookup
+            items = pair_items(Path(config.inputs.babel), config)
+            stage, context = pairs_stage(config, items, read_rows(index.table("motions"), MotionRow), index.content)
+            return stage, items, context
         if name == "project-2d":
             keypoints, labels = self.results["keypoints"], self.results["pairs"]
             clips = labels.table("clips")

@@ -14,7 +14,7 @@ from pipeline.config import DataConfig
 from pipeline.sources import facts
 from pipeline.sources.babel import LabelledSequence, babel_files, parse_sequence, read_file
 from pipeline.sources.feat_p import path_key
-from pipeline.stages.pairing import Clock, Plan, plan_sequence
+from pipeline.stages.pairing import Clock, Plan, plan_entry
 
 
 def plan_from_json(folder: Path, config: DataConfig) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def plan_from_json(folder: Path, config: DataConfig) -> dict[str, Any]:
 
     Returns:
         {sequences, segments, sequence_labels, pairs, clips, labels, transitions: {found, kept, same_label, dropped:
-        {reason: n}}, dropped: {reason: n}, failures: {reason: n}, uncertain: {sequences, pairs: [least, most]}, kinds,
-        hours, splits: {split: the same}, top_labels}.
+        {reason: n}}, dropped: {reason: n}, failures: {reason: n}, uncertain: {sequences, pairs: [least, most]}, hours,
+        splits: {split: the same}, top_labels}.
     """
     splits: dict[str, dict[str, Any]] = {}
     everything: list[Planned] = []
@@ -35,9 +35,9 @@ def plan_from_json(folder: Path, config: DataConfig) -> dict[str, Any]:
     for split, path in babel_files(folder, config.pairs):
         planned: list[Planned] = []
         for sid, entry in read_file(path).items():
-            for sequence in parse_sequence(sid, split, entry, config.pairs):
-                kept = owner.setdefault(path_key(sequence.feat_p), split) == split
-                planned.append(_planned(sequence, config) if kept else Planned(sequence, Plan(), (0, 0), refused=True))
+            sequences = list(parse_sequence(sid, split, entry, config.pairs))
+            kept = owner.setdefault(path_key(sequences[0].feat_p), split) == split
+            planned.append(_planned(sequences, config) if kept else Planned(sequences[0], Plan(), (0, 0), refused=True))
         everything += planned
         splits[split] = _summary(planned)
     total = _summary(everything)
@@ -47,7 +47,7 @@ def plan_from_json(folder: Path, config: DataConfig) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Planned:
-    """A sequence and its plan; `pairs` are the fewest and most that a build can make of it.
+    """An entry of BABEL (of several annotators, the first) and its plan; `pairs`: the fewest and most of a build.
 
     `refused`: its motion is in an earlier split, as a build would find.
     """
@@ -58,12 +58,11 @@ class Planned:
     refused: bool = False
 
 
-def _planned(sequence: LabelledSequence, config: DataConfig) -> Planned:
-    plans = [
-        plan_sequence(sequence, sequence.feat_p, clock, config.pairs) for clock in possible_clocks(sequence, config)
-    ]
+def _planned(sequences: Sequence[LabelledSequence], config: DataConfig) -> Planned:
+    first = sequences[0]
+    plans = [plan_entry(sequences, first.feat_p, clock, config.pairs) for clock in possible_clocks(first, config)]
     counts = [len(plan.pairs) for plan in plans]
-    return Planned(sequence, plans[0], (min(counts), max(counts)))
+    return Planned(first, plans[0], (min(counts), max(counts)))
 
 
 def possible_clocks(sequence: LabelledSequence, config: DataConfig) -> list[Clock]:

@@ -95,6 +95,22 @@ def plan_sequence(sequence: LabelledSequence, motion_id: str, clock: Clock, conf
     return plan
 
 
+def plan_entry(sequences: Sequence[LabelledSequence], motion_id: str, clock: Clock, config: PairConfig) -> Plan:
+    """The plan of one entry of BABEL; of several annotators one pair for one (clip, text), since they often agree."""
+    plans = [plan_sequence(sequence, motion_id, clock, config) for sequence in sequences]
+    if len(plans) == 1:
+        return plans[0]
+    pairs: dict[tuple[str, str], PairRow] = {}
+    for pair in (pair for plan in plans for pair in plan.pairs):
+        pairs.setdefault((pair.clip_id, pair.text), pair)
+    return Plan(
+        clips={clip.clip_id: clip for plan in plans for clip in plan.clips.values()},
+        pairs=list(pairs.values()),
+        transitions=[row for plan in plans for row in plan.transitions],
+        dropped=[row for plan in plans for row in plan.dropped],
+    )
+
+
 def _segment(sequence: LabelledSequence, label: Label, clock: Clock, config: PairConfig, plan: Plan) -> _Draft | None:
     start, stop = (0, clock.frames) if label.whole else clock.span(label.start_s, label.end_s)
     reason = _why_not(label, start, stop, config)

@@ -7,8 +7,10 @@ import pytest
 from actionpose.errors import UserError
 from pipeline.body.resample import frame_times
 from pipeline.config import DataConfig, PairConfig
+from pipeline.engine.manifest import MotionRow
 from pipeline.sources.babel import LabelledSequence
 from pipeline.stages.label_counts import plan_from_json, plans_by_policy, possible_clocks
+from pipeline.stages.pairs import pair_items, pairs_context, pairs_one
 from tests.makers.worlds import WALK_TO_SIT, annotation, label, sequence, whole, write_labels
 
 
@@ -106,6 +108,24 @@ def test_a_motion_of_both_splits_is_planned_once_as_a_build_would(tmp_path):
     write_labels(tmp_path, train={"1": one}, val={"1": one})
     result = plan_from_json(tmp_path, DataConfig())
     assert (result["pairs"], result["failures"]) == (1, {"motion in two splits": 1})
+
+
+def test_an_entry_of_several_annotators_is_planned_as_it_is_built(tmp_path):
+    agreed = [annotation(label("run", 0, 4)), annotation(label("run", 0, 4), label("turn", 4, 9))]
+    entry = {**sequence(1, "CMU/CMU/01/a_poses.npz", 9.0, None, None), "frame_anns": agreed, "seq_anns": None}
+    other = sequence(2, "CMU/CMU/02/b_poses.npz", 9.0, None, whole("jump"))
+    write_labels(tmp_path, train={"2": other}, val={"2": other}, extra_train={"1": entry}, extra_val={"1": entry})
+    config = DataConfig(pairs=PairConfig(extra=True))
+    plan = plan_from_json(tmp_path, config)
+    items = pair_items(tmp_path, config)
+    motion = MotionRow(
+        **{"motion_id": "CMU/01/a", "source": "CMU/01/a_poses.npz", "dataset": "CMU", "subject": "01", "gender": ""},
+        **{"frames": 1080, "fps_stored": 120.0, "fps_true": 120.0, "rate_note": "", "duration_s": 9.0, "betas": 16},
+        **{"bytes": 1, "checksum": ""},
+    )
+    built = pairs_one(items[1], pairs_context(config, items, [motion]), tmp_path)
+    assert (plan["pairs"], plan["clips"]) == (len(built["pairs"]) + 1, len(built["clips"]) + 1) == (3, 3)
+    assert (plan["failures"], plan["hours"]) == ({"motion in two splits": 2}, 4 * 9 / 3600)
 
 
 def test_one_label_file_alone_is_used_when_the_error_says_how(tmp_path):

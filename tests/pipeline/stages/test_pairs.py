@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.config import DataConfig
+from pipeline.config import DataConfig, Inputs, RunOptions
 from pipeline.engine.item import ItemError
+from pipeline.engine.journal import JOURNAL, Journal
 from pipeline.engine.manifest import MotionRow
-from pipeline.stages.pairs import pair_items, pairs_context, pairs_one
+from pipeline.engine.runner import Runner, attempt
+from pipeline.engine.stage import run_stage
+from pipeline.stages.pairs import pair_items, pairs_context, pairs_one, pairs_stage
 from tests.makers.worlds import WALK_TO_SIT, write_labels
 
 
@@ -41,8 +44,8 @@ def test_a_motion_that_lasts_otherwise_than_babel_says_is_refused(tmp_path, fram
     write_labels(tmp_path, train={"7": WALK_TO_SIT}, val={"7": WALK_TO_SIT})
     row = replace(motion("KIT/1/a_poses.npz"), frames=frames, fps_stored=stored, fps_true=stored)
     config = DataConfig()
-    context = pairs_context(config, [row])
-    item, in_val = pair_items(tmp_path, config)
+    item, in_val = items = pair_items(tmp_path, config)
+    context = pairs_context(config, items, [row])
     if verdict:
         with pytest.raises(ItemError, match=verdict) as error:
             pairs_one(item, context, tmp_path)
@@ -51,3 +54,22 @@ def test_a_motion_that_lasts_otherwise_than_babel_says_is_refused(tmp_path, fram
     assert len(pairs_one(item, context, tmp_path)["pairs"]) == 4
     with pytest.raises(ItemError, match="motion in two splits"):
         pairs_one(in_val, context, tmp_path)
+
+
+def test_a_motion_stays_in_its_first_split_when_a_killed_run_continues(tmp_path):
+    write_labels(tmp_path, train={"7": WALK_TO_SIT}, val={"7": WALK_TO_SIT})
+    config = DataConfig(inputs=Inputs(babel=str(tmp_path)))
+    rows = [replace(motion("KIT/1/a_poses.npz"), frames=1000, fps_stored=100.0, fps_true=100.0)]
+    items = pair_items(tmp_path, config)
+    stage, context = pairs_stage(config, items, rows, "sha256:0")
+    with Runner(RunOptions()) as runner:
+        whole = run_stage(stage, items, context, tmp_path / "whole", runner)
+        partial = stage.folder(tmp_path / "killed").with_name(f"{whole.folder.name}.partial")
+        partial.mkdir(parents=True)
+        done = attempt(pairs_one, items[0], context, partial)
+        with open(partial / JOURNAL, "w", encoding="utf-8") as journal:
+            Journal(partial).append(done, journal)
+        stage, context = pairs_stage(config, items, rows, "sha256:0")
+        continued = run_stage(stage, items, context, tmp_path / "killed", runner)
+    assert whole.failures == {"motion in two splits": 1}
+    assert continued.meta == whole.meta
