@@ -122,9 +122,9 @@ def run_stage(
         log.info("%-10s current, %s", stage.name, _counts(done.meta))
         return done
     partial = folder.with_name(folder.name + PARTIAL)
-    if done is not None and stage.row_per_item:
-        reopen(folder, partial, stage.row_per_item)
     with locked(partial), disk_troubles(partial):
+        if done is not None and stage.row_per_item:
+            reopen(folder, partial, stage.row_per_item)
         journal = Journal(partial)
         todo = [item for item in items if item.id not in journal.done]
         log.info("%-10s %d of %d items to do", stage.name, len(todo), len(items))

@@ -12,10 +12,12 @@ from dataclasses import replace
 import pytest
 
 from actionpose.errors import UserError
+from actionpose.files import PARTIAL
 from pipeline.config import RunOptions
+from pipeline.engine.journal import locked
 from pipeline.engine.manifest import KeypointRow, read_rows
 from pipeline.engine.runner import Runner
-from pipeline.engine.stage import run_stage, why_stale
+from pipeline.engine.stage import read_meta, run_stage, why_stale
 from tests.makers.places import ROOT
 from tests.makers.stages import items, stage
 from tests.makers.trees import tree
@@ -40,6 +42,17 @@ def test_retry_does_only_the_failed_items_again(tmp_path):
     assert (retried.folder / "files/m000.npy").stat().st_mtime_ns == before
     clean = run_stage(stage(), items(4), {}, tmp_path / "clean", Runner(RunOptions()))
     assert tree(retried.folder) == tree(clean.folder)
+
+
+def test_a_retry_leaves_a_folder_alone_that_another_run_has(tmp_path):
+    first = run_stage(stage(), items(4, m001="item"), {}, tmp_path, Runner(RunOptions()))
+    unfinished = first.folder.with_name(first.folder.name + PARTIAL)
+    with locked(unfinished):
+        (unfinished / "theirs").touch()
+        with pytest.raises(UserError, match="another run is writing"):
+            run_stage(stage(), items(4), {}, tmp_path, Runner(RunOptions(retry_failed=True)))
+    assert (unfinished / "theirs").is_file()
+    assert read_meta(first.folder) == first.meta
 
 
 def test_finished_stage_is_not_run_again(tmp_path):
