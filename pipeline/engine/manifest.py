@@ -8,7 +8,7 @@ native and target rate.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -121,6 +121,11 @@ class PairRow(Row):
     concurrent: list[str] = col("texts active in the same time; no negative is drawn from them")
     babel_sid: str = col("BABEL's sequence id")
     seg_ids: list[str] = col("BABEL's label ids; A, transition and B for transitions")
+
+    @property
+    def motion_id(self) -> str:
+        """The motion it is of, with which the id of its clip begins."""
+        return self.clip_id.rpartition("#")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,11 +258,6 @@ ROW_TYPES: dict[str, type[Row]] = {
     "videos": VideoRow,
 }
 """Table name → row type: `<name>.jsonl`."""
-
-
-def motion_of(row: Mapping[str, Any]) -> str:
-    """The motion a row is of, from its `motion_id` or from the `clip_id` that begins with it."""
-    return str(row["motion_id"] if "motion_id" in row else row["clip_id"].rpartition("#")[0])
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:

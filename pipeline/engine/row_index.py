@@ -11,7 +11,7 @@ from sys import intern
 
 from actionpose.config import from_dict
 from actionpose.jsonl import placed_lines
-from pipeline.engine.manifest import R, motion_of
+from pipeline.engine.manifest import R
 
 
 class Lookup:
@@ -28,7 +28,8 @@ class Lookup:
         self.path = path
         self._places: dict[str, array[int]] = {}
         for _, place, row in placed_lines(path, hint="build the stage again"):
-            self._places.setdefault(intern(motion_of(row)), array("q")).append(place)
+            motion_id = row["motion_id"] if "motion_id" in row else row["clip_id"].rpartition("#")[0]
+            self._places.setdefault(intern(str(motion_id)), array("q")).append(place)
 
     def rows(self, motion_id: str, row_type: type[R]) -> Iterator[R]:
         """The rows of one motion in the order of the file; none for an unknown one.

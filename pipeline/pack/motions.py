@@ -26,7 +26,6 @@ from pipeline.engine.manifest import (
     R,
     ShardRow,
     ViewRow,
-    motion_of,
     read_lines,
     read_rows,
     write_rows,
@@ -286,11 +285,10 @@ class _PackedLabels:
 def _packed_labels(stages: Stages, packed: set[str], left: LeftOut) -> _PackedLabels:
     labels = _PackedLabels()
     for pair in read_rows(stages["pairs"].table("pairs"), PairRow):
-        motion_id = motion_of(asdict(pair))
-        if reason := left.reason(motion_id, pair.pair_id):
+        if reason := left.reason(pair):
             labels.left[reason] += 1
-        elif motion_id in packed:
-            labels.motions.add(motion_id)
+        elif pair.motion_id in packed:
+            labels.motions.add(pair.motion_id)
             labels.kinds[pair.kind] += 1
             labels.texts[pair.text] += 1
         else:

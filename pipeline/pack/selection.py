@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import lru_cache
 from sys import intern
 
 from actionpose.balance import label_weights
@@ -17,7 +18,6 @@ from pipeline.engine.manifest import (
     KeypointRow,
     LabelRow,
     PairRow,
-    motion_of,
     read_rows,
 )
 from pipeline.engine.row_index import lookup
@@ -44,11 +44,11 @@ class LeftOut:
     clips: frozenset[str] = frozenset()
     motions: frozenset[str] = frozenset()
 
-    def reason(self, motion_id: str, pair_id: str) -> str:
+    def reason(self, pair: PairRow) -> str:
         """Why a pair is left out; empty when it stays."""
-        if motion_id in self.copies:
+        if pair.motion_id in self.copies:
             return SAME_TAKE
-        return BEYOND_CAP if pair_id in self.pairs.get(motion_id, ()) else ""
+        return BEYOND_CAP if pair.pair_id in self.pairs.get(pair.motion_id, ()) else ""
 
 
 def left_out(keypoints: StageResult, pairs: StageResult, copies: StageResult, config: PackConfig) -> LeftOut:
@@ -62,15 +62,15 @@ def left_out(keypoints: StageResult, pairs: StageResult, copies: StageResult, co
     if not config.max_per_label:
         return LeftOut(copies=dropped, motions=frozenset(dropped))
     there = {row.motion_id for row in read_rows(keypoints.table("keypoints"), KeypointRow)} - dropped.keys()
-    train = ((row.pair_id, row.text) for motion, row in _rows(pairs) if motion in there and row.split == "train")
+    train = ((row.pair_id, row.text) for row in _pairs(pairs) if row.motion_id in there and row.split == "train")
     gone = beyond_cap(train, config.max_per_label, config.cap_seed)
     of_motion: dict[str, set[str]] = {}
     clips: Counter[tuple[str, str]] = Counter()
     """(motion, clip) → pairs that remain."""
-    for motion_id, row in _rows(pairs):
-        clips[motion_id, row.clip_id] += row.pair_id not in gone
+    for row in _pairs(pairs):
+        clips[row.motion_id, row.clip_id] += row.pair_id not in gone
         if row.pair_id in gone:
-            of_motion.setdefault(motion_id, set()).add(row.pair_id)
+            of_motion.setdefault(row.motion_id, set()).add(row.pair_id)
     remaining = {motion_id for (motion_id, _), number in clips.items() if number}
     return LeftOut(
         copies=dropped,
@@ -80,18 +80,23 @@ def left_out(keypoints: StageResult, pairs: StageResult, copies: StageResult, co
     )
 
 
-def _rows(pairs: StageResult) -> Iterator[tuple[str, PairRow]]:
-    return ((motion_of(asdict(row)), row) for row in read_rows(pairs.table("pairs"), PairRow))
+def _pairs(pairs: StageResult) -> Iterator[PairRow]:
+    return read_rows(pairs.table("pairs"), PairRow)
 
 
 def left_out_rows(pairs: StageResult, left: LeftOut) -> Iterator[DropRow]:
     """A row of `dropped.jsonl` for each pair that is left out, under the pair's own id."""
     clips = lookup(pairs.table("clips"))
-    for motion_id, pair in _rows(pairs):
-        reason = left.reason(motion_id, pair.pair_id)
+
+    @lru_cache(maxsize=1)  # pairs of a motion mostly follow each other
+    def clips_of(motion_id: str) -> dict[str, ClipRow]:
+        return {clip.clip_id: clip for clip in clips.rows(motion_id, ClipRow)}
+
+    for pair in _pairs(pairs):
+        reason = left.reason(pair)
         if not reason:
             continue
-        clip = next(clip for clip in clips.rows(motion_id, ClipRow) if clip.clip_id == pair.clip_id)
+        clip = clips_of(pair.motion_id)[pair.clip_id]
         yield DropRow(
             drop_id=pair.pair_id,
             babel_sid=pair.babel_sid,

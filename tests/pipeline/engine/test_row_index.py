@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actionpose.errors import UserError
-from pipeline.engine.manifest import ClipRow, PairRow, motion_of, write_rows
+from pipeline.engine.manifest import ClipRow, PairRow, write_rows
 from pipeline.engine.row_index import Lookup, lookup
 
 
@@ -42,9 +42,13 @@ def test_a_changed_manifest_is_looked_at_again(tmp_path):
     assert len(list(lookup(path).rows("a/b/c", ClipRow))) == 2
 
 
-def test_the_motion_of_a_row_is_the_one_its_clip_names():
-    assert motion_of({"clip_id": "KIT/1/a#1#000000-000009-without-000003-000005"}) == "KIT/1/a#1"
-    assert motion_of({"clip_id": "x#0-1", "motion_id": "KIT/1/a"}) == "KIT/1/a"
+def test_the_motion_of_a_pair_is_the_one_its_clip_names(tmp_path):
+    names = {name: "" for name in ("pair_id", "split", "kind", "text", "raw", "text_a", "text_b", "babel_sid")}
+    numbers, lists = {"border_a": 0, "border_b": 0}, {"act_cat": [], "concurrent": [], "seg_ids": []}
+    pair = PairRow(clip_id="KIT/1/a#1#000000-000009-without-000003-000005", **names, **numbers, **lists)
+    write_rows(tmp_path / "pairs.jsonl", [pair])
+    assert pair.motion_id == "KIT/1/a#1"
+    assert list(Lookup(tmp_path / "pairs.jsonl").rows("KIT/1/a#1", PairRow)) == [pair]
 
 
 def test_rows_of_the_wrong_kind_are_refused(tmp_path):

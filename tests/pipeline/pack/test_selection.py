@@ -16,7 +16,10 @@ from actionpose.balance import label_weights
 from actionpose.shards import ShardSet
 from cli.data import main
 from pipeline.config import PackConfig, RunOptions
-from pipeline.pack.selection import BEYOND_CAP, SAME_TAKE, beyond_cap, label_rows
+from pipeline.engine.manifest import ClipRow, PairRow, write_rows
+from pipeline.engine.row_index import Lookup
+from pipeline.engine.stage import StageResult
+from pipeline.pack.selection import BEYOND_CAP, SAME_TAKE, LeftOut, beyond_cap, label_rows, left_out_rows
 from pipeline.stages.build import Build
 from pipeline.validate.tables import validate
 from pipeline.view.summary import select
@@ -219,3 +222,22 @@ def test_label_rows_add_up():
     weights = label_weights(Counter(WORDS))
     assert {text: rows[text].weight for text in weights} == pytest.approx(weights, abs=1e-6)
     assert rows["null"].weight == 0
+
+
+def test_clips_of_a_motion_are_read_once_for_all_its_pairs_that_are_left_out(tmp_path: Path, monkeypatch):
+    ids = [f"KIT/1/a#{start:06d}-{start + 30:06d}" for start in range(0, 3000, 30)]
+    spans = {"split": "train", "kind": "segment", "gap_start": 0, "gap_stop": 0, "start_s": 0.0, "stop_s": 1.0}
+    clips = [ClipRow(clip_id=name, motion_id="KIT/1/a", start=0, stop=30, **spans) for name in ids]
+    words = dict.fromkeys(("raw", "text_a", "text_b", "babel_sid"), "") | {"split": "train", "kind": "segment"}
+    more = {"border_a": 0, "border_b": 0, "act_cat": [], "concurrent": [], "seg_ids": []}
+    pairs = [PairRow(pair_id=f"1:{n:04d}", clip_id=name, text="walk", **words, **more) for n, name in enumerate(ids)]
+    write_rows(tmp_path / "clips.jsonl", clips)
+    write_rows(tmp_path / "pairs.jsonl", pairs)
+    read, asked = Lookup.rows, []
+    monkeypatch.setattr(
+        Lookup, "rows", lambda self, motion_id, kind: asked.append(motion_id) or read(self, motion_id, kind)
+    )
+    left = LeftOut(copies={"KIT/1/a": "KIT/2/a"})
+    rows = list(left_out_rows(StageResult(folder=tmp_path, meta={}, fresh=True), left))
+    assert [row.drop_id for row in rows] == [pair.pair_id for pair in pairs]
+    assert asked == ["KIT/1/a"]
