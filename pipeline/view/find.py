@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -45,14 +44,18 @@ def find_clip(path: Path, clip_id: str = "", label: str = "") -> Preview:
         label: in a shard folder, the first clip with exactly this text, else one that begins with it or contains it.
 
     Raises:
-        UserError: neither kind of path, or no such clip.
+        UserError: neither kind of path, no such clip, or a label where there are none.
     """
     if path.is_file():
+        if clip_id or label:
+            raise UserError(f"{path} is one motion", "leave --clip and --label out, or give a shard folder")
         frames, fps = read_keypoints(path)
         return Preview(frames=frames, heading=facing_heading(frames)[0], fps=fps, title=path.name)
     shards = ShardSet(path)
     motions = list(shards.motions["motion_id"])
     if shards.kind == "benchmark":
+        if label:
+            raise UserError(f"the videos of {path} have no labels", "name one: --clip ID")
         return _video(shards, motions, clip_id)
     if clip_id in motions:
         number = motions.index(clip_id)
@@ -135,6 +138,6 @@ def show_body(path: Path, config: DataConfig, out: Path, frame: int | None) -> s
     if out.suffix == ".glb":
         export_glb(vertices, body.faces, out)
     else:
-        regressor: Any = regressor_for(config.inputs.regressor, config.inputs.body, gender)
+        regressor = regressor_for(config.inputs.regressor, config.inputs.body, gender)
         draw_mesh_png(vertices, body.faces, regressor.matrix @ vertices, out, title=f"{path.name}, frame {frame}")
     return f"frame {frame} of {len(motion.poses)}, {gender} body"

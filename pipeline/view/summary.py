@@ -185,10 +185,8 @@ def parse_where(text: str) -> tuple[str, str, str]:
     Raises:
         UserError: no operator in it.
     """
-    for sign in OPERATORS:
-        column, found, value = text.partition(sign)
-        if found and column.strip() and not column.strip().endswith(("!", "<", ">")):
-            return column.strip(), sign, value.strip()
+    if parts := re.fullmatch(r"\s*([^~!<>=\s]+)\s*(~|!=|>=|<=|=|>|<)(.*)", text, re.DOTALL):
+        return parts[1], parts[2], parts[3].strip()
     raise UserError(f"--where {text}: no comparison in it", "write COLUMN~PATTERN, COLUMN=VALUE, COLUMN>=NUMBER …")
 
 
@@ -236,7 +234,7 @@ def _holds(row: dict[str, Any], condition: tuple[str, str, str], path: Path) -> 
     column = column if column in row else ALIASES.get(column, column)
     if column not in row:
         raise UserError(f"{path.name} has no column '{column}'", "it has: " + ", ".join(row))
-    have = row[column]
+    have = str(row[column]).lower() if isinstance(row[column], bool) else row[column]  # as JSON has it
     if sign != "~" and isinstance(have, int | float):
         try:
             return OPERATORS[sign](have, float(want))
