@@ -42,8 +42,10 @@ def build_h36m(
         --cameras metadata.xml --out shards/h36m-a
     """
     require("data", "preparing data")
+    from actionpose.shards import check_place
     from pipeline.h36m import build as reader
 
+    check_place(out)
     note(f"reading {h36m}")
     with progress.waiting(f"reading {h36m}"):
         opened = reader.open_h36m(h36m, cameras, detections)
@@ -81,9 +83,11 @@ def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, 
     ap-data build-3dhp --mpi-inf-3dhp 3dhp --out shards/3dhp
     """
     require("data", "preparing data")
+    from actionpose.shards import check_place
     from pipeline.mpi3dhp.build import build, motions
     from pipeline.mpi3dhp.recognise import chosen
 
+    check_place(out)
     note(f"reading {mpi_inf_3dhp}")
     with progress.waiting(f"reading {mpi_inf_3dhp}"):
         used = chosen(mpi_inf_3dhp, annotation)

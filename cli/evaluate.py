@@ -76,6 +76,8 @@ def evaluate(
     ap-train evaluate runs/finetune --data shards
     """
     if curves:
+        if predictions is not None:
+            raise click.UsageError("--robustness keeps no poses: leave --predictions out, or measure without it")
         run_robustness([(run.name, run)], data, None, settings, dry_run, format, split=split, protocol=protocol)
         return
     loading("torch")

@@ -78,21 +78,21 @@ class Build:
             UserError: an input is missing, the place of the shards holds something else, a stage gives up.
         """
         self.open_inputs(target)
-        if target == "pack":
-            check_place(self.out)
         with Runner(self.options) as runner:
             for name in (*FEEDS[target], target):
                 self.results[name] = self._run_stage(name, runner)
         return self.results
 
     def open_inputs(self, target: str = "pack") -> None:
-        """Look into the inputs that the target needs, before any long work.
+        """Look into the inputs that the target needs, and at the place of the shards, before any long work.
 
         Raises:
-            UserError: one is missing or cannot be used.
+            UserError: one is missing or cannot be used, or the place holds something else.
         """
         check_inputs(self.config, NEEDS[target], target)
         open_inputs(self.config, NEEDS[target])
+        if target == "pack":
+            check_place(self.out)
 
     def _run_stage(self, name: str, runner: Runner) -> StageResult:
         """Run one stage; the memory it needed is free when this returns."""

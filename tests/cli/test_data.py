@@ -15,6 +15,7 @@ from actionpose import progress
 from actionpose.skeleton import JOINT_NAMES
 from cli.data import main
 from tests.makers.screen import screen_to_camera
+from tests.makers.shards import make_benchmark
 from tests.makers.worlds import World, write_motion
 
 
@@ -172,6 +173,8 @@ def test_status_and_dry_run_touch_nothing(world, shards, tmp_path):
     assert result.exit_code == 0
     assert "not built yet" in result.stdout
     assert list(tmp_path.iterdir()) == []
+    taken = run("build-babel", *world.options, "--out", world.root, "--dry-run")
+    assert (taken.exit_code, "holds no shards" in taken.stderr) == (1, True)
 
 
 def test_a_corrupted_motion_ends_with_status_1_and_says_how_to_continue(world, tmp_path):
@@ -252,6 +255,13 @@ def test_preview_draws_a_clip_here_and_into_a_file(world, shards, tmp_path):
     assert (other.exit_code, ".html, .mp4, .gif or .png" in other.stderr) == (1, True)
     assert "with --body" in run("preview", shards, "--label", "wave", "-o", tmp_path / "clip.glb").stderr
     assert "no label contains 'fly'" in run("preview", shards, "--label", "fly").stderr
+
+
+def test_preview_never_takes_another_clip_than_the_one_asked_for(world, tmp_path):
+    assert run("keypoints", walk(world), *body(world), "-o", tmp_path / "k.npz").exit_code == 0
+    assert "is one motion" in run("preview", tmp_path / "k.npz", "--label", "walk").stderr
+    videos = make_benchmark(tmp_path / "videos")
+    assert "have no labels" in run("preview", videos, "--label", "walk").stderr
 
 
 def test_preview_puts_a_motion_on_its_body(world, tmp_path):

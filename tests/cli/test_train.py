@@ -19,6 +19,11 @@ from tests.makers.places import ROOT
 from tests.makers.shards import options, tiny
 
 
+def test_options_that_do_not_go_together_are_refused():
+    both = run("evaluate", "run", "--robustness", "--predictions", "poses.npz")
+    assert (both.exit_code, "leave --predictions out" in both.stderr) == (2, True)
+
+
 @pytest.fixture(scope="module")
 def finetuned(shards, tmp_path_factory):
     """A run to look at; tests leave it as it is."""
