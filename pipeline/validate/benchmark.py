@@ -103,7 +103,7 @@ def agreement(shards: ShardSet, videos: Mapping[str, Mapping[str, Any]]) -> Chec
         here: dict[str, Any] = {name: str(shards.motions[name][number]) for name in ("split", "subject", "action")}
         here["frames"] = int(shards.motions["stop"][number] - shards.motions["start"][number])
         here["protocols"] = list(shards.videos[number].protocols)
-        differ = [name for name, value in here.items() if row is not None and row[name] != value]
+        differ = [name for name, value in here.items() if row is not None and row.get(name) != value]
         if row is None or differ:
             wrong.append(f"{motion_id}: " + (", ".join(differ) or "not in the manifest"))
     known = {motion_id for _, motion_id in _ids(shards)}

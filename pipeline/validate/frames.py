@@ -8,10 +8,10 @@ coarser than the usual one; next to each is the worst value measured on that dat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ from actionpose.geometry import FASTEST_JOINT, camera_matrix, facing_heading, to
 from actionpose.progress import track
 from actionpose.shards import ShardSet
 from actionpose.skeleton import BONES, JOINT_NAMES
-from pipeline.engine.manifest import ContentRow
-from pipeline.pack.content import TOLERANCE_M, compare, content_rows
+from pipeline.pack.content import compare, content_rows, read_content
 from pipeline.pack.duplicates import LazyMotion, find_duplicates
 from pipeline.validate.check import Check, judged
 
@@ -99,29 +98,30 @@ def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(((a * b).sum(axis=-1) / np.maximum(norms, 1e-12)).mean())
 
 
-def deep_checks(shards: ShardSet, content: Mapping[str, Mapping[str, Any]]) -> list[Check]:
-    """Read every frame once or twice and say what was found; `content` is the content manifest, if there is one."""
+def deep_checks(shards: ShardSet, content: Path) -> list[Check]:
+    """Read every frame once or twice and say what was found; `content`: the content manifest, if there is one."""
     m = shards.motions
     measured = [
         measure(shards.motion_frames(n), shards.fps, str(m["motion_id"][n]), str(m["dataset"][n]))
         for n in track(range(len(m["motion_id"])), "reading", unit="motion")
     ]
-    checks = [checksums(shards), finite(measured, len(m["motion_id"]) and int((m["stop"] - m["start"]).sum()))]
+    checks = [checksums(shards), finite(measured, int((m["stop"] - m["start"]).sum()))]
     checks += [sides(measured), mirror(measured)]
     if shards.kind != "motion-text":
         return checks
     checks += [rigid(measured), sizes(measured), gravity(measured), speeds(measured), root_speeds(measured)]
     checks += [floor(measured), headings(shards), *views(shards), copies(shards)]
-    return checks + ([content_holds(shards, content)] if content else [])
+    return checks + ([content_holds(shards, content)] if content.is_file() else [])
 
 
 def checksums(shards: ShardSet) -> Check:
     """Every shard has the checksum of the index."""
+    wrong = []
     try:
         shards.verify()
     except UserError as error:
-        return judged("checksums", [error.message], f"{len(shards.index['shards'])} files by SHA-256")
-    return judged("checksums", [], f"{len(shards.index['shards'])} files by SHA-256")
+        wrong = [error.message]
+    return judged("checksums", wrong, f"{len(shards.index['shards'])} files by SHA-256")
 
 
 def finite(measured: list[Measures], frames: int) -> Check:
@@ -175,7 +175,7 @@ def sizes(measured: list[Measures]) -> Check:
     wrong = []
     for m in measured:
         for (parent, child), length in zip(BONES, m.bones, strict=True):
-            low, high = BONE_M[_as_left(parent), _as_left(child)] if child not in (1, 2, 3) else BONE_M[parent, child]
+            low, high = BONE_M[_as_listed(parent), _as_listed(child)]
             if not low <= length <= high:
                 wrong.append(f"{m.motion_id}: {JOINT_NAMES[parent]}-{JOINT_NAMES[child]} {length:.3g} m")
                 break
@@ -183,8 +183,8 @@ def sizes(measured: list[Measures]) -> Check:
     return judged("bone lengths", wrong, f"metres: thigh, shin and trunk are {total.min():.2f} to {total.max():.2f} m")
 
 
-def _as_left(joint: int) -> int:
-    """The arm's left partner; legs are listed right."""
+def _as_listed(joint: int) -> int:
+    """The joint of the other side where `BONE_M` has that one: of legs it lists the right, of arms the left."""
     return {4: 1, 5: 2, 6: 3, 14: 11, 15: 12, 16: 13}.get(joint, joint)
 
 
@@ -269,9 +269,13 @@ def copies(shards: ShardSet) -> Check:
     return judged("copies found", wrong, proved, otherwise="warning")
 
 
-def content_holds(shards: ShardSet, content: Mapping[str, Mapping[str, Any]]) -> Check:
+def content_holds(shards: ShardSet, content: Path) -> Check:
     """The content manifest is that of these frames."""
-    found = compare(content_rows(shards), [ContentRow(**row) for row in content.values()], TOLERANCE_M)
+    try:
+        stated = read_content(content)
+    except UserError as error:
+        return judged("content", [error.message], "content.jsonl describes these motions")
+    found = compare(content_rows(shards), stated)
     wrong = [f"{motion}: {why}" for motion, why in found.differ.items()]
     wrong += [f"{motion}: in one of them only" for motion in (*found.only_a, *found.only_b)]
     return judged("content", wrong, f"content.jsonl describes these {found.same:,} motions")

@@ -1,7 +1,6 @@
 """Is a shard folder what it says it is? Each invariant is one function and one line of `ap-data validate`.
 
-Here: what can be checked with the index, the tables and the manifests, without reading frames. `validate_frames` looks
-at the frames.
+Here: what can be checked with the index, the tables and the manifests, without reading frames. `frames` looks at those.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ def validate(
     if evidence.shards.kind != "motion-text":
         checks += benchmark_checks(evidence.shards, evidence.table("videos"))
     if deep:
-        checks += deep_checks(evidence.shards, evidence.table("content"))
+        checks += deep_checks(evidence.shards, folder / "manifests" / "content.jsonl")
     if against is not None:
         checks.append(same_content(evidence.shards, against, tolerance_m))
     return checks

@@ -89,6 +89,11 @@ def test_shards_without_manifests_are_checked_as_far_as_they_go(tmp_path: Path):
     assert "agreement" not in {check.name for check in checks}
 
 
+def test_a_content_manifest_of_another_version_is_reported(shards: Path):
+    with_rows(shards, "content", lambda rows: rows[0].pop("sketch"))
+    assert "lacks sketch" in broken(shards, deep=True)["content"]
+
+
 def test_limits_of_bones_leave_room_for_a_child_and_a_giant():
     adult = {(1, 2): 0.42, (2, 3): 0.42, (11, 12): 0.28, (12, 13): 0.25, (0, 1): 0.13, (7, 8): 0.25}
     for bone, length in adult.items():
