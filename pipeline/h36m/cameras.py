@@ -2,7 +2,7 @@
 
 World: metres, z up. Camera: metres (2.5D: millimetres), x right, y down, z away. Pixels: from the upper left corner.
 Intrinsics are the same for all subjects and are in manifests/h36m.toml; extrinsics differ for each
-subject and comes from the user's files (`pipeline.h36m.extrinsics`).
+subject and come from the user's files (`pipeline.h36m.extrinsics`).
 """
 
 from __future__ import annotations

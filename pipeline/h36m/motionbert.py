@@ -159,7 +159,7 @@ def _split(path: Path, name: str, part: Mapping[Any, Any], problems: list[str]) 
 def _array(path: Path, split: str, field: str, value: Any, shape: tuple[int, ...]) -> Floats:
     array = numbers(value)
     if array.shape[1:] != shape or not len(array):
-        raise UserError(f"{path}: {split} {field} is {array.dtype} {array.shape}, expected (N, {shape})", WHERE)
+        raise UserError(f"{path}: {split} {field} is {array.dtype} {array.shape}, expected (N, {str(shape)[1:]}", WHERE)
     return array
 
 
@@ -357,4 +357,4 @@ def _unit(split: Split, start: int, stop: int, camera: Camera, size: float | Non
     if size is None:
         return float(facts.table("h36m")["camera_scale"]["unit_mm"]), "constant"
     limbs = float(np.median(_limbs(split.image[start:stop].astype(np.float64))))
-    return round(size / limbs * half, 4), "computed"
+    return round(size / limbs * half, 4) if limbs > 0 else float("nan"), "computed"  # of one point: rejected

@@ -153,14 +153,17 @@ def test_one_bad_video_is_a_rejection_with_its_reason_and_the_others_are_built(d
     ]
     data["train"]["source"] = [s.replace("s_05_act_14", "s_09_act_14") for s in data["train"]["source"]]
     data["train"]["source"] = [s.replace("s_06_act_14", "walk") for s in data["train"]["source"]]
+    shrunk = [n for n, s in enumerate(data["train"]["source"]) if s == data["train"]["source"][0]]
+    data["train"]["joint3d_image"][shrunk] = data["train"]["joint3d_image"][shrunk, :1]
     result = run("--h36m", dumped(tmp_path / "x.pkl", data), "--out", tmp_path / "shards")
     assert result.exit_code == 1
     rows = [json.loads(line) for line in (tmp_path / "shards/manifests/failures.jsonl").read_text().splitlines()]
     assert Counter(row["reason"] for row in rows) == {
+        "no scale": 1,
         "not finite": 1,
         "subject does not belong to train": 4,
         "unknown camera": 4,
         "unreadable name": 4,
     }
     assert [row["id"] for row in rows if row["reason"] == "not finite"] == ["h36m/s_11_act_14_subact_01_ca_01"]
-    assert len(ShardSet(tmp_path / "shards").motions["motion_id"]) == 84 - len(rows) == 84 - 13
+    assert len(ShardSet(tmp_path / "shards").motions["motion_id"]) == 84 - len(rows) == 84 - 14
