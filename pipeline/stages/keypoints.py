@@ -225,14 +225,14 @@ def keypoints_stage(
     """The stage and the context its workers get.
 
     Raises:
-        UserError: the body of a gender that the motions need is missing, or the regressor or DMPLs do not fit it.
+        UserError: no body that the motions need is there, or the regressor or DMPLs do not fit one.
     """
     body, regressor = (str(Path(p).resolve()) for p in (config.inputs.body, config.inputs.regressor))
     genders = sorted({row.gender or config.keypoints.missing_gender for row in motions} - {"skip"})
     found = set(available_genders(body))
     files = {gender: sha256_file(find_body(body, gender)) for gender in genders if gender in found}
-    for gender in genders[:1]:
-        find_body(body, gender)
+    if genders and not files:
+        find_body(body, genders[0])  # which says what is missing
     dmpls = config.inputs.dmpls and str(Path(config.inputs.dmpls).resolve())
     soft = {}
     if config.keypoints.dmpls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from actionpose.errors import UserError
 from pipeline.sources import amass
-from pipeline.stages.keypoints import keypoints_file
+from pipeline.stages.index import index_items, motion_row
+from pipeline.stages.keypoints import keypoints_file, keypoints_stage
 from tests.makers.worlds import World, smooth_motion, write_motion
 
 
@@ -62,3 +64,18 @@ def test_a_joint_faster_than_any_throw_is_refused_in_a_single_file_as_in_a_build
     every_frame = replace(world.config, keypoints=replace(world.config.keypoints, fps=120.0))
     with pytest.raises(UserError, match=r"jump_poses\.npz: a joint moves at \d+ m/s: wrong units or rate"):
         keypoints_file(tmp_path / "jump_poses.npz", tmp_path / "out.npz", every_frame)
+
+
+def test_motions_whose_body_is_missing_fail_alone_whichever_gender_it_is(world: World, tmp_path: Path):
+    amass = world.root / "amass"
+    rows = [motion_row(item, amass, rate_overrides=True) for item in index_items(amass)]
+    assert {row.gender for row in rows} >= {"female", "male"}
+    for gender in ("female", "male"):
+        shutil.copytree(world.root / "body/smplh" / gender, tmp_path / gender / "smplh" / gender)
+        config = replace(world.config, inputs=replace(world.config.inputs, body=str(tmp_path / gender)))
+        stage, _ = keypoints_stage(config, rows, "sha256:0")
+        assert list(stage.payload["body"]) == [gender]
+    (tmp_path / "empty").mkdir()
+    config = replace(world.config, inputs=replace(world.config.inputs, body=str(tmp_path / "empty")))
+    with pytest.raises(UserError, match="no female SMPL"):
+        keypoints_stage(config, rows, "sha256:0")
