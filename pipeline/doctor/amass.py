@@ -133,14 +133,15 @@ def _outcomes(root: Path, items: list[Item], rate_overrides: bool) -> Iterator[O
 
 
 def _sample(items: list[Item]) -> tuple[list[Item], list[Item]]:
-    """The first few motions of each folder and all files that are not motions by name; and the rest, not to be read."""
+    """The first motions of each folder and all that is no motion, by name or for the listing; and the rest, unread."""
     seen: Counter[str] = Counter()
     chosen: list[Item] = []
     rest: list[Item] = []
     for item in items:
         folder, _, name = item.data["source"].rpartition("/")
-        seen[folder] += not facts.not_a_motion(name)
-        (chosen if seen[folder] <= QUICK_PER_FOLDER or "_stageii" in name else rest).append(item)
+        known = facts.not_a_motion(name) or not item.data.keys().isdisjoint(("unreadable", "repeats"))
+        seen[folder] += not known
+        (chosen if known or seen[folder] <= QUICK_PER_FOLDER or "_stageii" in name else rest).append(item)
     return chosen, rest
 
 

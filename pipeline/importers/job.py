@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from actionpose.errors import UserError
-from actionpose.files import PARTIAL, atomic_path, publish_folder, sha256_file, write_text
+from actionpose.files import atomic_folder, atomic_path, sha256_file, write_text
 from actionpose.progress import track
 from actionpose.walk import Unreadable, walk
 from pipeline.engine.item import ItemError
@@ -131,22 +130,15 @@ def run(job: Job) -> Report:
         job.labels.check_fits(job.files)
     if job.out is None:
         return _report(job, list(_rows(job, None)), None)
-    folder = _prepared(job.out, overwrite=job.overwrite)
-    try:
+    _check_free(job.out, overwrite=job.overwrite)
+    with atomic_folder(job.out) as folder:
         report = _report(job, list(_rows(job, folder)), folder)
         write_text(folder / MANIFEST, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in report.rows))
-        publish_folder(folder, job.out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return report
 
 
-def _prepared(out: Path, *, overwrite: bool) -> Path:
-    """An empty folder next to OUT.
-
-    Raises:
-        UserError: OUT holds something that is not to be replaced.
-    """
+def _check_free(out: Path, *, overwrite: bool) -> None:
+    """Refuse to replace what is not an earlier import, or not to be replaced."""
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     # A manifest alone is of an import that rejected everything.
     if (out.exists() and not out.is_dir()) or there - {MANIFEST}:
@@ -154,13 +146,6 @@ def _prepared(out: Path, *, overwrite: bool) -> Path:
         if not (ours and overwrite):
             hint = "choose another --out" + (", or replace it with --overwrite" if ours else "")
             raise UserError(f"{out} is there already" + (" and holds an earlier import" if ours else ""), hint)
-    folder = out.with_name(f".{out.name}{PARTIAL}")
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"cannot write next to {out}: {error.strerror}", "choose another --out") from error
-    return folder
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -266,7 +251,7 @@ def _write(path: Path, take: Imported) -> None:
         "mocap_framerate": np.array(take.fps),
     }
     with atomic_path(path) as aside, open(aside, "wb") as handle:
-        np.savez_compressed(handle, allow_pickle=False, **arrays)
+        np.savez_compressed(handle, **arrays)
 
 
 # --- labels -----------------------------------------------------------------------------------

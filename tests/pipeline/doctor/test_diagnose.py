@@ -223,6 +223,7 @@ def test_quick_reads_two_files_of_each_subject_and_believes_the_rest(tmp_path):
     for number in range(5):
         write_motion(tmp_path / "KIT" / "3" / f"a{number}_poses.npz", fps=100, seconds=1)
     replace(tmp_path / "KIT" / "3" / "a4_poses.npz", WEB_PAGE)
+    np.savez(tmp_path / "KIT" / "3" / "shape.npz", betas=np.zeros(16))
     quick = doctor("--amass", tmp_path, "--quick")
     assert quick.expect("amass", "ok", "3 of them by name only")["read"] == 2
     assert quick.status == 0
