@@ -161,7 +161,7 @@ def write_body(model: SmplhModel, path: str | Path) -> Path:
     """Write the body as an extended SMPL+H `model.npz`, float32, and return the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, allow_pickle=False, **body_members(model))
+    np.savez(path, **body_members(model))
     return path
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pipeline.stages.build import Build
 
 
-
 class _Place(click.Path):
     """A path with `~` expanded, as shells do not after `=`; `.` and `..` under the names that they have."""
 

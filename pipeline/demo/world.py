@@ -22,8 +22,6 @@ from pipeline.demo.motion import Performance, perform
 from pipeline.demo.rig import Rig
 from pipeline.demo.script import SUBJECTS, DemoSequence, style_of, write_scenes
 
-"""Called with (sequences done, sequences in all)."""
-
 BETA_SIGMA = 0.8
 N_DMPLS = 8
 NO_DMPLS = "DemoStage"

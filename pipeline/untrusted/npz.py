@@ -28,8 +28,7 @@ import numpy as np
 
 from actionpose.arrays import Array
 
-_STEP = 1 << 16  # bytes inflated at a time; pieces four times as large cost a quarter more, in memory given back
-_SMALL_STEP = 1 << 12  # bzip2 and LZMA unpack all they are fed: 4 kB of a bomb are 80 MB, not gigabytes
+_STEP = 1 << 12  # bytes asked of bzip2 and LZMA, which unpack all they are fed: 4 kB of a bomb are 80 MB, not gigabytes
 _LOCAL = struct.Struct("<4s22xHH")  # of a member's own header: signature, length of name, length of extra field
 _LZMA = struct.Struct("<5xI")  # version, length of properties, the three small ones; then the dictionary's size
 _MOST_INFLATED = 1032  # bytes that a deflated byte can become
@@ -156,9 +155,8 @@ class Npz:
         if info.compress_type == zipfile.ZIP_DEFLATED:
             return _shaped(np.frombuffer(self._inflated(info), header.dtype, offset=header.start), header)
         with self._unpacking(info) as member:
-            step = _STEP if info.compress_type == zipfile.ZIP_DEFLATED else _SMALL_STEP
-            _inflate(member, header.start, step)
-            return _shaped(np.frombuffer(_inflate(member, header.bytes, step), header.dtype), header)
+            _unpacked(member, header.start)
+            return _shaped(np.frombuffer(_unpacked(member, header.bytes), header.dtype), header)
 
     def _place(self, info: zipfile.ZipInfo) -> int:
         """Where the bytes of a member begin, when they are all there and really its own."""
@@ -234,11 +232,11 @@ def _shaped(flat: Array, header: Header) -> Array:
     return flat.reshape(header.shape[::-1]).T if header.fortran else flat.reshape(header.shape)
 
 
-def _inflate(member: Any, wanted: int, step: int) -> bytearray:
+def _unpacked(member: Any, wanted: int) -> bytearray:
     """Exactly the next bytes of a compressed member; memory grows with what really comes."""
     data = bytearray()
     while len(data) < wanted:
-        piece = member.read(min(step, wanted - len(data)))
+        piece = member.read(min(_STEP, wanted - len(data)))
         if not piece:
             raise NpzError(f"{member.name} is cut short")
         data += piece

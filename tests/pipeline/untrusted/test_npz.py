@@ -90,7 +90,6 @@ def test_any_shape_comes_through_in_steps_of_any_size(shape, method, order, step
     array = np.asarray(np.arange(np.prod(shape), dtype=np.float32).reshape(shape), order=order)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.untrusted.npz._STEP", step)
-        patch.setattr("pipeline.untrusted.npz._SMALL_STEP", step)
         found = read_all(write_zip(Path(folder) / "a.npz", [("a.npy", npy(array))], METHODS[method]))["a"]
     np.testing.assert_array_equal(found, array)
 
