@@ -8,6 +8,7 @@ Legend: V vertices (6890 in the licensed model), J = 52 joints, 459 = 51 joints 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -95,18 +96,30 @@ def normalise_gender(value: object) -> str:
     Raises:
         UserError: it is none of the three.
     """
-    item: object = value
-    if isinstance(item, np.ndarray | np.generic | list | tuple):
-        flat = np.asarray(item).reshape(-1)
-        item = flat[0] if flat.size == 1 else ""
+    item = _only(value) if isinstance(value, np.ndarray | np.generic | list | tuple) else value
     text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
     text = text.strip().strip("\0").lower()
     if text[:2] in ("b'", 'b"'):
         text = text[2:-1]
     named = {**{gender: gender for gender in GENDERS}, **{gender[0]: gender for gender in GENDERS}}
     if text not in named:
-        raise UserError(f"unknown gender {value!r}", "expected female, male or neutral")
+        raise UserError(f"unknown gender '{text[:40]}'", "expected female, male or neutral")
     return named[text]
+
+
+def _only(value: object) -> object:
+    """The one element of an array; empty when it has none or several, or numbers that are no letters."""
+    try:
+        flat = np.asarray(value).reshape(-1)
+    except ValueError:  # lists of unequal length
+        return ""
+    if flat.size != 1:
+        return ""
+    if flat.dtype.kind == "U" and flat.dtype.itemsize:
+        letters = flat.astype(flat.dtype.newbyteorder("=")).view(np.uint32)
+        if (letters > sys.maxunicode).any():  # on which Python itself breaks
+            return ""
+    return flat[0]
 
 
 def find_body(folder: str | Path, gender: str) -> Path:
@@ -216,7 +229,7 @@ def _read_members(path: Path) -> dict[str, NDArray[np.generic]]:
 
 def _other(path: Path) -> str:
     with open(path, "rb") as handle:
-        return "a single array" if handle.read(6) == b"\x93NUMPY" else "no .npz"
+        return "a single array" if handle.read(6) == b"\x93NUMPY" else "another kind of file"
 
 
 def _missing_keys(path: Path, missing: list[str], present: list[str]) -> UserError:

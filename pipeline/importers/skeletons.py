@@ -28,6 +28,13 @@ SPINE = ("spine1", "spine2", "spine3")
 LIMBS = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
 """Joints whose bone is given the source's direction; the torso is given the source's rotation."""
 
+_PLAIN: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("about", "dataset", "subject", "subject_name", "up"), str),
+    **dict.fromkeys(("lead_in_always", "only_when_named"), bool),
+    **{"fps": (int, float), "lead_in": int, "rest_frame": int},
+}
+"""Keys with one value → its type."""
+
 _TABLES = Path(__file__).parent / "skeletons"
 _AXIS = re.compile(r"([+-][xyz]) ([+-][xyz]) ([+-][xyz])")
 _HINT = "docs/import.md shows a joint map; `ap-data import FILE --dry-run` lists the joints that were found"
@@ -114,7 +121,10 @@ def read_table(path: Path) -> Table:
 
 
 def _typed(data: dict[str, Any]) -> dict[str, Any]:
-    """The structured keys, checked."""
+    """The structured keys; all are checked."""
+    for key in data.keys() & _PLAIN.keys():
+        if not isinstance(data[key], _PLAIN[key]):
+            raise ValueError(f"{key} is {data[key]!r}, of another type than docs/import.md says")
     joints = {key: _names(value) for key, value in data.get("joints", {}).items()}
     halfway = {key: _pair(value) for key, value in data.get("halfway", {}).items()}
     directions = {key: _direction(value) for key, value in data.get("rest_directions", {}).items()}
@@ -140,7 +150,6 @@ def _typed(data: dict[str, Any]) -> dict[str, Any]:
         "rest_axes": axes,
         "as_is": tuple(data.get("as_is", ())),
         "needs": tuple(str(name) for name in data.get("needs", ())),
-        "lead_in": int(data.get("lead_in", 0)),
         "fps_by_subject": {str(key): float(value) for key, value in data.get("fps_by_subject", {}).items()},
         "fps_unsure": tuple(str(name) for name in data.get("fps_unsure", ())),
         "together": tuple(tuple(str(name) for name in group) for group in data.get("together", ())),

@@ -286,8 +286,11 @@ def _betas(members: _Members, kind: str) -> Floats:
     """The person's shape where the body is the same, else the mean shape."""
     betas = np.zeros(N_BETAS)
     if kind == _SMPLH and members.has("betas"):
-        stated = members.get(("betas",)).reshape(-1)[:N_BETAS]
-        betas[: len(stated)] = stated
+        stated = np.atleast_2d(np.squeeze(members.get(("betas",))))
+        rows = stated.reshape(-1, stated.shape[-1])  # some files repeat it for every frame
+        if np.ptp(rows, axis=0).any():
+            raise ItemError("malformed", f"{members.path.name}: betas change over the take, and a body has one shape")
+        betas[: rows.shape[1]] = rows[0, :N_BETAS]
     return betas
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -248,11 +247,6 @@ def _smplx(path: Path) -> ItemError:
 
 def _gender(stored: NDArray[Any]) -> str:
     """The stored gender, or nothing when the file holds no such word (`keypoints.missing_gender` decides then)."""
-    if stored.dtype.kind == "U":
-        # Python itself breaks on numbers that are not letters.
-        letters = stored.astype(stored.dtype.newbyteorder("=")).reshape(-1).view(np.uint32)
-        if (letters > sys.maxunicode).any():
-            return ""
     try:
         return normalise_gender(stored)
     except UserError:

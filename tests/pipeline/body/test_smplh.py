@@ -152,7 +152,13 @@ def test_gender_in_every_form_of_the_files(value):
     assert normalise_gender(value) == "female"
 
 
-@pytest.mark.parametrize("value", ["", "woman", None, np.array([]), np.array(["male", "female"]), b"\xff", 1])
+NO_LETTERS = np.frombuffer(b"\x00\x00\x11\x00" * 4, dtype="<U4")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "woman", None, np.array([]), np.array(["male", "female"]), b"\xff", 1, NO_LETTERS, [["male"], ["a", "b"]]],
+)
 def test_an_unknown_gender_is_refused(value):
     with pytest.raises(UserError, match="unknown gender"):
         normalise_gender(value)

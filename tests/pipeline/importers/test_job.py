@@ -171,6 +171,8 @@ def test_an_own_joint_map_and_names_of_folders_are_taken(captured: Path, tmp_pat
         (("lead_in = 7", "lead_out = 7"), "unknown key 'lead_out'"),
         (("hip = [0.0, -0.9950", "hip = [0.0, -0.1"), "direction of length one"),
         (("[joints]", "[joints"), "is not a joint map"),
+        (("lead_in = 7", 'lead_in = 7\nfps = "30"'), "fps is '30', of another type"),
+        (("lead_in = 7", 'lead_in = "7"'), "lead_in is '7', of another type"),
     ],
 )
 def test_errors_in_a_joint_map_are_named(captured: Path, tmp_path: Path, changed, sentence: str):

@@ -109,6 +109,18 @@ def test_a_shape_is_kept_where_the_body_is_the_same(tmp_path: Path):
     assert any("mean shape" in note for note in other.notes)
 
 
+@pytest.mark.parametrize("shape", [(1, 10), (10, 1), (len(PERSON.poses), 10), (len(PERSON.poses), 1, 10)])
+def test_a_shape_that_is_repeated_is_read_once_and_one_that_changes_is_refused(tmp_path: Path, shape: tuple[int, ...]):
+    betas = np.broadcast_to(np.arange(10) / 10, shape if shape[-1] == 10 else (1, 10)).reshape(shape).copy()
+    arrays = {"poses": widened(156), "trans": PERSON.trans, "fps": 60.0}
+    take = import_file(saved(tmp_path / "a.npz", **arrays, betas=betas), FIGURE, Options())
+    assert take.betas.tolist() == [*(np.arange(10) / 10), *[0.0] * 6]
+    if len(betas) == len(PERSON.poses):
+        betas[-1] += 0.5
+        with pytest.raises(ItemError, match="betas change over the take"):
+            import_file(saved(tmp_path / "b.npz", **arrays, betas=betas), FIGURE, Options())
+
+
 def test_aist_pickles_are_scaled_and_turned(tmp_path: Path):
     poses, trans = y_up()
     path = tmp_path / "gBR_sBM_cAll_d04_mBR0_ch01.pkl"
