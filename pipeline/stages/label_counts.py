@@ -110,7 +110,7 @@ def plans_by_policy(folder: Path, config: DataConfig) -> dict[str, dict[str, Any
     found: dict[str, dict[str, Any]] = {}
     for name, values in POLICIES.items():
         for value in values:
-            extra_there = (folder / "extra_train.json").is_file()
+            extra_there = all((folder / f"extra_{split}.json").is_file() for split in config.pairs.splits)
             if value == getattr(config.pairs, name) or (name == "extra" and not extra_there):
                 continue
             plan = plan_from_json(folder, replace(config, pairs=replace(config.pairs, **{name: value})))

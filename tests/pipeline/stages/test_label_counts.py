@@ -48,6 +48,8 @@ def test_the_plan_counts_what_every_other_policy_would_make(tmp_path):
     assert (skipped["pairs"], skipped["transitions"], skipped["dropped"]) == (5, 0, 1)
     extra = {key: value for key, value in WALK_TO_SIT.items() if key not in ("frame_ann", "seq_ann")}
     extra |= {"frame_anns": [annotation(label("run", 0, 4), label("turn", 4, 9))], "seq_anns": None}
+    write_labels(tmp_path, extra_train={"6": extra})
+    assert list(plans_by_policy(tmp_path, DataConfig())) == others  # of two splits, one alone cannot be used
     write_labels(tmp_path, extra_train={"6": extra}, extra_val={"5": {**extra, "feat_p": "x/x/1/d_poses.npz"}})
     with_extra = plans_by_policy(tmp_path, DataConfig())["pairs.extra=true"]
     assert with_extra == {"pairs": 10, "clips": 9, "labels": 7, "transitions": 1, "dropped": 0}
