@@ -36,7 +36,7 @@ _REASONS: dict[str, tuple[str, str, str]] = {
         "download 'SMPL+H G' of {datasets} from " + _SITE + ": the regressor needs the 6,890 vertices of SMPL+H, and "
         "the two editions store different rates",
     ),
-    "damaged": ("damaged", "cut short or no npz", _AGAIN),
+    "damaged": ("damaged", "cut short or not an npz", _AGAIN),
     "not supported": ("packed", "encrypted or packed in another way than numpy does", _AGAIN),
     "a web page": ("web-pages", "a web page saved as .npz: the download needed a login", "log in, then " + _AGAIN),
     "cannot be read": ("unreadable", "not readable", "check the permissions and names of these"),

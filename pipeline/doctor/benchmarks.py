@@ -17,7 +17,7 @@ from pipeline.mpi3dhp.build import motions
 from pipeline.mpi3dhp.files import source
 from pipeline.pack.benchmark import BenchmarkFile, BenchmarkMotion, Rejected, describe, misfits
 
-_ADVICE = "build it as it is when that is meant; else get the published file again"
+_ADVICE = "build it as it is if that is what you want; otherwise get the published file again"
 
 
 def look_at_h36m(place: Path) -> list[Finding]:
@@ -34,11 +34,9 @@ def look_at_h36m(place: Path) -> list[Finding]:
     findings = [from_error("h36m.files", error, "warning" if there.mains else "wrong") for error in there.damaged]
     if not there.mains and not there.damaged:
         return _opened(place, None)
-    for path in there.mains:
-        takes_2d = layout_of(path) != motionbert.LAYOUT and len(there.detections) > 1
-        for detections in there.detections if takes_2d else [None]:
-            known = {finding.details.get("path") for finding in findings}
-            findings += [f for f in _opened(path, detections) if f.stops or f.details.get("path") not in known]
+    for path, detections in there.starts:
+        known = {finding.details.get("path") for finding in findings}
+        findings += [f for f in _opened(path, detections) if f.stops or f.details.get("path") not in known]
     return findings
 
 
@@ -58,6 +56,15 @@ class _Survey:
     mains: list[Path] = field(default_factory=list)
     detections: list[Path] = field(default_factory=list)
     damaged: list[UserError] = field(default_factory=list)
+
+    @property
+    def starts(self) -> list[tuple[Path, Path | None]]:
+        """File and 2D of every build; None where a build finds its 2D itself."""
+        starts: list[tuple[Path, Path | None]] = []
+        for path in self.mains:
+            choice = layout_of(path) != motionbert.LAYOUT and len(self.detections) > 1
+            starts += [(path, detections) for detections in self.detections] if choice else [(path, None)]
+        return starts
 
 
 def _surveyed(folder: Path) -> _Survey:
@@ -85,11 +92,7 @@ def starts_h36m(place: Path) -> list[tuple[Path, Path | None]]:
     """
     if place.is_file():
         return [(place, None)]
-    there = _surveyed(place)
-    starts: list[tuple[Path, Path | None]] = []
-    for path in there.mains:
-        choice = layout_of(path) != motionbert.LAYOUT and len(there.detections) > 1
-        starts += [(path, detections) for detections in there.detections] if choice else [(path, None)]
+    starts = _surveyed(place).starts
     return starts if len(starts) > 1 else [(place, None)]
 
 
@@ -141,7 +144,7 @@ def _advice_3dhp(looked: mpi3dhp.Looked) -> str:
         return "say which 3D it is: ap-data build-3dhp --annotation universal (univ_annot3) or metric (annot3)"
     if looked.kind == "metric":
         return f"for protocol 3dhp take univ_annot3: {source()}"
-    return f"build it as it is when that is meant; for the published files {source()}"
+    return f"build it as it is if that is what you want; for the published files {source()}"
 
 
 def _refused(found: mpi3dhp.Found) -> list[Finding]:

@@ -98,7 +98,7 @@ def _same_file(sound: Mapping[str, SmplhModel]) -> list[Finding]:
         return []
     names = f"{', '.join(same[0][:-1])} and {same[0][-1]}"
     message = f"{names} are the same file: motions of one gender get the body of another"
-    action = "put each gender's own model.npz of smplh.tar.xz in its place, unless this is meant"
+    action = "put each gender's own model.npz of smplh.tar.xz in its place, unless this is intended"
     return [Finding("body.genders", "warning", message, action, details={"same": same})]
 
 

@@ -77,7 +77,7 @@ def _two_names(twice: Mapping[str, list[str]], takes: Mapping[tuple[str, str, st
         message += "; no take is in two of their folders, so they complete each other"
         return Finding("amass.folders", "ok", message, lines=lines, details=details)
     message += f"; in more than one of their folders: {counted(total, 'take')}"
-    action = "of the takes that are there twice delete one; keep the others, or they are lost"
+    action = "delete one copy of each take that is there twice, and keep the others: they are there once"
     return Finding("amass.folders", "warning", message, action, lines, details)
 
 

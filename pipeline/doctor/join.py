@@ -110,7 +110,7 @@ def _coverage(joined: Join, amass: AmassLook, babel: BabelLook) -> Finding:
     if not joined.unresolved:
         return Finding("babel.motions", "ok", message, details=details)
     if not joined.found:
-        message += f": BABEL means for example {joined.unresolved[0]}, AMASS holds {amass.motions[0].source}"
+        message += f": BABEL names {joined.unresolved[0]}, for example, and AMASS holds {amass.motions[0].source}"
         action = "point --amass and --babel at data that belong together"
         return Finding("babel.motions", "wrong", message, action, some(joined.unresolved, 3), details)
     inside = [path for path in joined.unresolved if per_set[_dataset(path)]["found"]]
@@ -211,4 +211,4 @@ def _in_both(item: str, message: str, lines: tuple[str, ...], details: dict[str,
     if drop:
         return Finding(item, "ok", f"{message}; the copies in train are dropped", lines=lines, details=details)
     action = "build with -o pack.duplicates=drop: the copies in train are dropped, and val is unchanged"
-    return Finding(item, "warning", f"{message}: numbers on val are too good", action, lines, details)
+    return Finding(item, "warning", f"{message}: results on val are too optimistic", action, lines, details)

@@ -1,4 +1,4 @@
-"""What tells whether a large file is still the same, at the speed of memory.
+"""A checksum that tells whether a large file is still the same, at the speed of memory.
 
 BLAKE3 is as strong as SHA-256 and ten times as fast where the processor has no instructions for the latter. All of
 AMASS, 80 GB, is checked in 20 CPU-seconds instead of 200.

@@ -209,7 +209,7 @@ def _stop_early(verdicts: Counter[str], last: Outcome, items: int, stage: Stage,
     raise UserError(
         f"{stage.name}: {verdicts['failed']} of {total} items looked at failed ({items:,} to do); the last failure, "
         f"{last.id}: {message}",
-        "this looks like one cause for all: fix it and run the same command again; finished work is kept "
+        "this looks like one cause for all of them: fix it and run the same command again; finished work is kept "
         "(--max-failures 1 to continue regardless)",
     )
 

@@ -30,7 +30,7 @@ Takes = Mapping[str, Mapping[str, Any]]
 
 LAYOUT_3D, LAYOUT_2D = "videopose3d-3d", "videopose3d-2d"
 PROTOCOL = "h36m-a"
-WHERE = "VideoPose3D's data page tells how data_3d_h36m.npz and the detections that belong to it are made"
+WHERE = "VideoPose3D's data page explains how to make data_3d_h36m.npz and the detections that belong to it"
 
 _STORED_JOINTS = 32
 _NEAREST_M = 0.1
@@ -187,7 +187,7 @@ def _in_camera(stored: Any, place: Extrinsics) -> Floats:
         raise Unfit("not finite" if points.size else "no frames", f"positions of {len(points)} frames")
     turned = world_to_camera(points.astype(np.float64), place)
     if not (turned[..., 2] > _NEAREST_M).all():
-        raise Unfit("behind the camera", f"a joint is {turned[..., 2].min():.2f} m before the camera")
+        raise Unfit("behind the camera", f"a joint is {turned[..., 2].min():.2f} m in front of the camera")
     return turned
 
 

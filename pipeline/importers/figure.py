@@ -43,8 +43,7 @@ class Figure:
 
     def bone(self, name: str) -> tuple[Floats, float]:
         """Direction (3,) at rest and length in metres of the bone that begins at a limb's joint."""
-        side, _, joint = name.partition("_")
-        span = self.joints[NUMBER[f"{side}_{_BONE_END[joint]}"]] - self.joints[NUMBER[name]]
+        span = self.joints[NUMBER[bone_end(name)]] - self.joints[NUMBER[name]]
         length = float(np.linalg.norm(span))
         return span / length, length
 

@@ -112,7 +112,7 @@ class LabelTable:
         if _FORMULA.match(text):
             raise UserError(f"{where}: '{text[:40]}' is a spreadsheet's formula", "save the table with its values")
         if text and (printable(text) != text or not tidy(text)):
-            raise UserError(f"{where}: {text[:40]!a} is no description: letters or digits are needed", "write it anew")
+            raise UserError(f"{where}: {text[:40]!a} is not a description: it needs letters or digits", "rewrite it")
 
     def _fps(self, line: int, text: str) -> float | None:
         rate = self._seconds(line, text, "fps")
@@ -274,7 +274,7 @@ def outside(frames: int, fps: float, dropped: int, labelled: Labelled) -> list[s
     """Sentences about labels whose times are not in what was kept of a take; arguments as for `babel_entry`."""
     length, shift = frames / fps, dropped / fps
     return [
-        f"the label '{label.text}' from {label.start:g} to {label.end:g} s is outside of the take, which has "
+        f"the label '{label.text}' from {label.start:g} to {label.end:g} s is outside the take, which lasts "
         f"{shift + length:.2f} s"
         for label in labelled.labels
         if label.start is not None and _clipped(label, shift, length) is None

@@ -221,7 +221,7 @@ def _rate(
     ways = (("--fps", option), ("label table", labelled), ("file", source.fps), (f"table {table.name}", own))
     where, rate = next(((where, rate) for where, rate in ways if rate), ("", 0.0))
     if not 1 <= rate <= MAX_FPS:
-        stated = f"states '{source.stated}', which is no time from 0.001 to 1 s" if source.stated else "states no rate"
+        stated = f"states '{source.stated}', not a time from 0.001 to 1 s" if source.stated else "states no rate"
         hint = " (decimals need a point)" if "," in source.stated else ""
         raise ItemError(
             "no frame rate",

@@ -63,15 +63,15 @@ def heights(frames: Floats) -> Float64s:
 
 def find_duplicates(takes: Sequence[LazyMotion]) -> list[DuplicateRow]:
     """Every two motions that are one take, in order of id. Keeps 34 numbers per motion in memory."""
-    usual = sorted(takes, key=lambda take: take.motion_id)
+    ordered = sorted(takes, key=lambda take: take.motion_id)
     rows = []
 
     @lru_cache(maxsize=32)
     def read(number: int) -> Float64s:
-        return heights(usual[number].frames())
+        return heights(ordered[number].frames())
 
-    for first, second in _candidates(usual):
-        a, b = usual[first], usual[second]
+    for first, second in _candidates(ordered):
+        a, b = ordered[first], ordered[second]
         match = same_take(read(first), read(second))
         if match is not None:
             rows.append(_row(a, b, *match))

@@ -161,8 +161,8 @@ class Agreement:
         return [
             UserError(
                 f"the 2D of {split} does not show what its 3D shows; {words}",
-                "it was made with another joint order or unit than these files have: take the published file, or put "
-                "the 2D right first",
+                "it was made with another joint order or unit than these files have: take the published file, or fix "
+                "the 2D first",
             )
             for split, words in self.verdicts().items()
         ]

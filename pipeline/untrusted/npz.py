@@ -75,7 +75,7 @@ def open_npz(path: Path) -> Iterator[Npz]:
         if magic == b"\x93NUMPY":
             raise NpzError("one bare array, not an npz")
         if magic[:4] not in (b"PK\x03\x04", b"PK\x05\x06"):
-            raise NpzError("no npz" if magic else "empty")
+            raise NpzError("not an npz" if magic else "empty")
         with zipfile.ZipFile(handle) as archive:
             yield Npz(handle, archive)
 

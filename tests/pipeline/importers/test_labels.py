@@ -67,8 +67,8 @@ def test_the_end_of_the_path_decides_between_takes_of_one_name(tmp_path: Path):
         ("name,take,description\na,b,walk\n", "several columns for one thing: 'name' and 'take'"),
         ("a,=1+1\n", "line 1: '=1+1' is a spreadsheet's formula"),
         ("a,#NAME?\n", "is a spreadsheet's formula"),
-        ("a,!!!\n", "'!!!' is no description"),
-        ("a,\x1b[31mwalk\n", "is no description"),
+        ("a,!!!\n", "'!!!' is not a description"),
+        ("a,\x1b[31mwalk\n", "is not a description"),
         ("file,description,fps\na,walk,0\n", "fps is '0'"),
         ("file,description,fps\na,walk,1e5\n", "fps is '1e5'"),
         ("file,description\n,walk\n", "line 2: no file"),
@@ -99,7 +99,7 @@ def test_a_table_of_other_files_is_refused_before_anything_is_read(tmp_path: Pat
 
 def test_a_label_outside_of_the_take_is_said(tmp_path: Path):
     found = table(tmp_path, "file,description,start,end\na,walk,0,1\na,run,8,9\n").of(Path("a.bvh"))
-    assert outside(60, 60.0, 30, found) == ["the label 'run' from 8 to 9 s is outside of the take, which has 1.50 s"]
+    assert outside(60, 60.0, 30, found) == ["the label 'run' from 8 to 9 s is outside the take, which lasts 1.50 s"]
 
 
 def test_a_spreadsheet_is_no_table(tmp_path: Path):

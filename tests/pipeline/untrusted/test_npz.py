@@ -222,7 +222,7 @@ def test_members_that_point_at_each_other_are_found_out(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"", "empty"), (npy(np.zeros(3)), "one bare array"), (b"\x80\x04.", "no npz"), (b"PK\x03\x04junk", "zip")],
+    [(b"", "empty"), (npy(np.zeros(3)), "one bare array"), (b"\x80\x04.", "not an npz"), (b"PK\x03\x04junk", "zip")],
 )
 def test_what_is_no_archive_is_named(tmp_path, content, says):
     path = tmp_path / "a.npz"
