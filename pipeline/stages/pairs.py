@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def pairs_one(item: Item, context: dict[str, Any], folder: Path) -> Rows:
 
 def pairs_stage(
     config: DataConfig, items: Sequence[Item], motions: Iterable[MotionRow], index_content: str
-) -> tuple[Stage, Mapping[str, Any]]:
+) -> tuple[Stage, dict[str, Any]]:
     """The stage and what its work needs; it runs in one process, since it takes seconds."""
     folder = Path(config.inputs.babel)
     files = {path.name: sha256_file(path) for _, path in babel_files(folder, config.pairs)}

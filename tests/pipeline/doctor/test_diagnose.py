@@ -28,11 +28,11 @@ def own(world: World, tmp_path: Path) -> Path:
 
 
 def test_a_sound_world_is_ready_and_the_next_command_is_given(world, tmp_path):
-    report = doctor(*inputs(world.root), "--out", tmp_path / "shards")
+    report = doctor(*inputs(world.root), "--out", tmp_path / "shards", "-o", "pairs.transition=cut")
     assert report.status == 0
     assert report.data["ready"]
     assert report.last.startswith("Ready. Next: ap-data build-babel --amass ")
-    assert report.last.endswith(f"--out {tmp_path / 'shards'}")
+    assert report.last.endswith(f" -o pairs.transition=cut --out {tmp_path / 'shards'}")
     details = report.expect("amass", "ok", "6 motions in 4 datasets")
     assert details["skipped"] == {"not a motion": 1}
     assert details["genders"] == {"female": 3, "male": 2, "neutral": 1}  # text, bytes, an array, "b'female'"
