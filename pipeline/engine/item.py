@@ -10,20 +10,20 @@ from typing import Any
 from pipeline.engine.manifest import Row
 
 
-class Skip(Exception):
-    """Raised by a worker for an item that is not for us: recorded with its reason, no failure."""
+class _Verdict(Exception):
+    """What a worker raises about an item: `reason` in a few words that can be counted, `message` with the value."""
 
     def __init__(self, reason: str, message: str = "") -> None:
         super().__init__(reason, message)
         self.reason, self.message = reason, message or reason
 
 
-class ItemError(Exception):
-    """Raised by a worker for an item it cannot do; `reason` is a few words that can be counted."""
+class Skip(_Verdict):
+    """An item that is not for us: recorded with its reason, no failure."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(reason, message)
-        self.reason, self.message = reason, message
+
+class ItemError(_Verdict):
+    """An item that cannot be done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,9 +338,8 @@ def split_subjects(subjects: Iterable[str], share: float, together: Iterable[Seq
     """
     group = {name: name for name in sorted(set(subjects))}
     for members in together:
-        present = [name for name in members if name in group]
-        for name in present:
-            group[name] = min(group[m] for m in present)
+        joined = {group[name] for name in members if name in group}
+        group |= {name: min(joined) for name, owner in group.items() if owner in joined}
     groups = sorted(set(group.values()), key=lambda name: hashlib.sha256(name.encode()).digest())
     wanted = 0 if share <= 0 or len(groups) < 2 else min(max(1, round(share * len(groups))), len(groups) - 1)
     val = set(groups[:wanted])

@@ -26,6 +26,7 @@ from actionpose.progress import track
 from actionpose.schema import COLUMNS, Summary, VideoFacts
 from actionpose.shards import ShardSet, check_place, read_index, summary_of, write_index, write_shard
 from actionpose.skeleton import N_JOINTS
+from pipeline.engine.item import ItemError
 from pipeline.engine.journal import disk_troubles, locked
 from pipeline.engine.manifest import FailureRow, VideoRow, write_rows
 from pipeline.pack.same_joints import Agreement
@@ -108,12 +109,8 @@ class Rejected:
     message: str
 
 
-class Unfit(Exception):
-    """Raised by a reader for what cannot be used while the rest can: `reason` and `message` as in `Rejected`."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason, self.message = reason, message
+class Unfit(ItemError):
+    """Raised by a reader for what cannot be used while the rest can."""
 
     def rejected(self, motion_id: str) -> Rejected:
         """As the verdict on a video."""

@@ -158,6 +158,13 @@ def test_no_subject_is_in_train_and_in_val():
     assert split_subjects(reversed(subjects), 0.2, together) == splits
 
 
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6])
+def test_people_known_under_many_numbers_stay_together_whichever_two_are_listed(share: float):
+    names = [f"D/{letter}" for letter in "abcdefgh"]
+    splits = split_subjects(names, share, [("D/a", "D/d"), ("D/b", "D/c"), ("D/c", "D/d")])
+    assert len({splits[f"D/{letter}"] for letter in "abcd"}) == 1
+
+
 @pytest.mark.parametrize(
     ("subjects", "share", "val"), [(1, 0.5, 0), (2, 0.1, 1), (2, 1.0, 1), (9, 0.0, 0), (10, 0.3, 3)]
 )
