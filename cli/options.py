@@ -25,7 +25,7 @@ class _Place(click.Path):
     """A path with `~` expanded, as shells do not after `=`; `.` and `..` under the names that they have."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(os.path.expanduser(super().convert(value, param, ctx)))
+        path = Path(os.path.expanduser(os.fsdecode(super().convert(value, param, ctx))))
         return path if path.name not in ("", "..") else path.resolve()
 
 

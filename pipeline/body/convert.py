@@ -158,7 +158,7 @@ def convert(source: Path, target: Path, gender: str) -> Recognised:
     gender = normalise_gender(gender)
     # If the name states no gender, load_body assumes the gender it was asked for.
     with atomic_path(target) as aside:
-        np.savez(aside, **found.arrays)
+        np.savez(aside, **found.arrays)  # type: ignore[arg-type]
         try:
             load_body(aside, gender)
         except UserError as error:

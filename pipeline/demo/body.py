@@ -72,6 +72,6 @@ def write_demo_body(folder: Path) -> None:
     """
     for gender in GENDERS:
         with atomic_path(folder / "smplh" / gender / "model.npz") as aside, open(aside, "wb") as handle:
-            np.savez_compressed(handle, **body_arrays(gender))
+            np.savez_compressed(handle, **body_arrays(gender))  # type: ignore[arg-type]
     with atomic_path(folder / "J_regressor_h36m.npy") as aside:
         np.save(aside, demo_regressor())
