@@ -9,7 +9,7 @@ import click
 
 from actionpose.version import toolkit_version
 from cli.app import Command, given, typed
-from cli.options import PathLike, budget_option, dry_run_option
+from cli.options import OutFolder, PathLike, budget_option, dry_run_option
 from cli.output import command_line, emit, format_option, loading, next_step, note, some_failed
 from cli.settings import Settings, config_options
 
@@ -22,7 +22,7 @@ SHOWN = 8
 @click.option(
     "--target", type=PathLike, metavar="SHARDS", help="Shards to fine-tune and measure on [default: those of --data]."
 )
-@click.option("--out", type=PathLike, metavar="DIR", help="Folder of the grid; new or empty unless --resume is given.")
+@click.option("--out", type=OutFolder, metavar="DIR", help="Folder of the grid; new or empty unless --resume is given.")
 @click.option("--seeds", metavar="LIST", help="Seeds, such as 0,1,2; the same as -o ablate.seeds=[0,1,2].")
 @click.option("--rows", metavar="LIST", help="Rows of the table, such as baseline,both; see docs/ablation.md.")
 @click.option(

@@ -10,7 +10,7 @@ import click
 from actionpose import progress
 from actionpose.extras import require
 from cli.app import Command
-from cli.options import PathLike, dry_run_option
+from cli.options import OutFolder, PathLike, dry_run_option
 from cli.output import command_line, emit, format_option, next_step, note, some_failed
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--cameras", type=PathLike, help="Camera extrinsics: metadata.xml, cameras.pkl, JSON or npz.")
 @click.option("--detections", type=PathLike, help="2D for data_3d_h36m.npz: a data_2d_h36m_*.npz.")
-@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@click.option("--out", type=OutFolder, required=True, help="Folder of the shards.")
 @dry_run_option
 @format_option
 def build_h36m(
@@ -70,7 +70,7 @@ def build_h36m(
     show_default=True,
     help="Which 3D the files hold: univ_annot3 or annot3; auto: decided from geometry.",
 )
-@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@click.option("--out", type=OutFolder, required=True, help="Folder of the shards.")
 @dry_run_option
 @format_option
 def build_3dhp(mpi_inf_3dhp: Path, annotation: Asked, out: Path, dry_run: bool, format: str) -> None:

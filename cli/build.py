@@ -12,6 +12,7 @@ from actionpose.extras import require
 from cli.app import Command, debugging
 from cli.options import (
     OUTPUT_HELP,
+    OutFolder,
     PathLike,
     build_for,
     data_config,
@@ -214,7 +215,7 @@ def pairs(
 @click.command("build-babel", cls=Command, kept=KEPT)
 @config_options("pipeline")
 @input_options("amass", "babel", "body", "regressor", "dmpls")
-@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@click.option("--out", type=OutFolder, required=True, help="Folder of the shards.")
 @work_option
 @run_options
 @dry_run_option
@@ -239,7 +240,7 @@ def build_babel(
 @click.command(cls=Command)
 @config_options("pipeline")
 @input_options("amass", "babel", "body", "regressor", "dmpls")
-@click.option("--out", type=PathLike, required=True, help="Folder of the shards.")
+@click.option("--out", type=OutFolder, required=True, help="Folder of the shards.")
 @work_option
 @format_option
 def status(settings: Settings, out: Path, work: Path | None, format: str, **given: Any) -> None:

@@ -10,7 +10,7 @@ import click
 
 from actionpose.version import toolkit_commit, toolkit_version
 from cli.app import Command, given, typed
-from cli.options import DATA_HELP, PathLike, dry_run_option
+from cli.options import DATA_HELP, OutFolder, PathLike, dry_run_option
 from cli.output import command_line, emit, format_option, loading, next_step, note
 from cli.settings import Settings, config_options
 
@@ -179,7 +179,7 @@ def score(
 @click.option("--data", type=PathLike, metavar="SHARDS", help="Shard folder to measure on.")
 @click.option("--split", metavar="NAME", help="Split to measure on; the same as -o eval.split=NAME.")
 @click.option(
-    "--out", type=PathLike, metavar="DIR", help="Folder for the curves [default: robustness/ in RUN, if there is one]."
+    "--out", type=OutFolder, metavar="DIR", help="Folder for the curves [default: robustness/ in RUN, if there is one]."
 )
 @config_options("actionpose")
 @dry_run_option

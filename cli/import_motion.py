@@ -9,7 +9,7 @@ import click
 
 from actionpose.characters import shell_word
 from cli.app import Command
-from cli.options import PathLike, dry_run_option
+from cli.options import OutFolder, PathLike, dry_run_option
 from cli.output import emit, format_option, next_step, note, some_failed
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SHOWN = 10
 @click.command("import", cls=Command)
 @click.argument("files", type=PathLike, nargs=-1, required=True)
 @click.option("--labels", type=PathLike, help="Table (CSV or TSV): file, description, and if wanted start and end.")
-@click.option("--out", type=PathLike, help="Folder to make: amass/, babel/ and import.jsonl.")
+@click.option("--out", type=OutFolder, help="Folder to make: amass/, babel/ and import.jsonl.")
 @click.option("--body", type=PathLike, help="Folder with the SMPL+H body to retarget to [default: the demo body].")
 @click.option("--skeleton", metavar="NAME", help="Which table of joint names to use [default: the one that fits].")
 @click.option("--joints", type=PathLike, help="A joint map of your own (TOML), instead of a table.")

@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 
 
 class _Place(click.Path):
-    """A path with `~` expanded, as shells do not after `=`; `.` and `..` under the names that they have."""
+    """A path with `~` expanded, as shells do not after `=`; with `named`, of `.` and `..` what they stand for."""
+
+    def __init__(self, *, named: bool = False) -> None:
+        super().__init__()
+        self.named = named
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(os.path.expanduser(os.fsdecode(super().convert(value, param, ctx))))
-        return path if path.name not in ("", "..") else path.resolve()
+        return path.resolve() if self.named and path.name in ("", "..") else path
 
 
 PathLike = _Place()
+OutFolder = _Place(named=True)
+"""A folder that is made beside itself first, and so needs a name."""
 DATA_HELP = "Shard folder: the --out of `ap-data build-…`."
 
 INPUT_HELP = {

@@ -17,7 +17,7 @@ from cli.ablate import ablate
 from cli.app import Command, Group, given, typed, version_option
 from cli.evaluate import evaluate, robustness, score
 from cli.look import report
-from cli.options import DATA_HELP, PathLike, budget_option, dry_run_option, option_group
+from cli.options import DATA_HELP, OutFolder, PathLike, budget_option, dry_run_option, option_group
 from cli.output import command_line, emit, format_option, loading, next_step, some_failed
 from cli.settings import Settings, config_options
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 _training_options = option_group(
     click.option("--data", type=PathLike, metavar="SHARDS", help=DATA_HELP),
-    click.option("--out", type=PathLike, metavar="RUN", help=OUT_HELP),
+    click.option("--out", type=OutFolder, metavar="RUN", help=OUT_HELP),
     budget_option,
     click.option("--resume", is_flag=True, help=RESUME_HELP),
     click.option("--init", metavar="WEIGHTS", help=INIT_HELP),

@@ -100,7 +100,7 @@ def find_files(given: Iterable[Path], *, out: Path | None = None) -> tuple[Path,
         if path.is_dir():
             inside = list(_motion_files(path))
             if out is not None:  # an earlier import is no source of a later one
-                inside = [p for p in inside if not p.is_relative_to(out)]
+                inside = [p for p in inside if not p.absolute().is_relative_to(out.absolute())]
             if not inside:
                 raise UserError(f"there is no motion under {path}", f"give files or folders with {', '.join(SUFFIXES)}")
             found.update(dict.fromkeys(sorted(inside, key=lambda p: p.as_posix())))

@@ -134,12 +134,13 @@ def test_what_is_there_is_never_replaced_unasked(captured: Path, tmp_path: Path)
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
-def test_an_import_into_the_folder_that_is_searched_does_not_find_itself(captured: Path, tmp_path: Path):
+def test_an_import_into_the_folder_that_is_searched_does_not_find_itself(captured: Path, tmp_path: Path, monkeypatch):
     (tmp_path / "01_01.bvh").write_bytes((captured / "01_01.bvh").read_bytes())
-    for _ in range(2):
-        done = run(tmp_path, "--out", tmp_path / "out", "--overwrite")
+    monkeypatch.chdir(tmp_path)
+    for given, out in ((".", "out"), (tmp_path, "out"), (".", tmp_path / "out")):
+        done = run(given, "--out", out, "--overwrite")
         assert done.exit_code == 0, done.output
-    assert len(rows(tmp_path / "out")) == 1
+        assert len(rows(tmp_path / "out")) == 1
 
 
 def test_two_files_of_one_take_are_not_both_imported(captured: Path, tmp_path: Path):
