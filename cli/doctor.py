@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pipeline.config import DataConfig
     from pipeline.doctor.diagnose import Diagnosis
 
-BUILT_FROM = ("amass", "babel", "body", "regressor", "dmpls")
-"""Inputs of `build-babel`."""
+NEEDED = ("amass", "babel", "body", "regressor")
+"""Inputs that a build of pairs needs."""
 
 GENDERS = click.Choice(["female", "male", "neutral"])
 
@@ -103,16 +103,18 @@ def _next(found: Diagnosis, config: DataConfig, settings: Settings, out: Path) -
     stopping = [finding for finding in found.findings if finding.stops]
     named = {"h36m": config.inputs.h36m, "mpi_inf_3dhp": config.inputs.mpi_inf_3dhp}
     benchmarks = {name: Path(place) for name, place in named.items() if place}
-    given = {name: value for name in BUILT_FROM if (value := getattr(config.inputs, name))}
-    if not given and not benchmarks:
+    given = {name: value for name in NEEDED if (value := getattr(config.inputs, name))}
+    if not given and not benchmarks and not config.inputs.dmpls:
         return "Nothing was given. To see everything without any licence: ap-data demo --out demo"
     if stopping:
         things = "1 thing" if len(stopping) == 1 else f"{len(stopping)} things"
         return f"{things} to fix first: follow the arrows, then run this command again."
-    if benchmarks and not given.keys() - {"dmpls"}:
+    if not given and benchmarks:
         return f"Ready. Next: {' ; '.join(_builds(benchmarks))}"
     if found.not_given:
         return f"These inputs can be used. A build also needs --{', --'.join(found.not_given)}."
+    if config.keypoints.dmpls:
+        given["dmpls"] = config.inputs.dmpls
     options = [word for name, value in given.items() for word in (f"--{name}", value)]
     options += [word for file in settings.files for word in ("-c", file)]
     options += [word for text in settings.overrides for word in ("-o", text)]

@@ -293,9 +293,7 @@ def _read_matlab(path: Path, *, old: bool) -> Contents:
         raise convert
     name = _video_name(path.parent.name) or _video_name(path.stem)
     if not name.startswith("TS"):
-        raise UserError(
-            f"{path}: which sequence it is shows only in its folder, TS1 to TS6", "keep the folders of the archive"
-        )
+        raise UserError(f"{path}: only a folder TS1 to TS6 says which sequence it is", "keep the archive's folders")
     return _contents(path, OFFICIAL_TEST, "test", _test_videos(name, clip))
 
 
