@@ -68,7 +68,8 @@ def test_a_joint_faster_than_any_throw_is_refused_in_a_single_file_as_in_a_build
 
 def test_motions_whose_body_is_missing_fail_alone_whichever_gender_it_is(world: World, tmp_path: Path):
     amass = world.root / "amass"
-    rows = [motion_row(item, amass, rate_overrides=True) for item in index_items(amass)]
+    items = [item for item in index_items(amass) if item.data["source"].endswith("_poses.npz")]
+    rows = [motion_row(item, amass, rate_overrides=True) for item in items]
     assert {row.gender for row in rows} >= {"female", "male"}
     for gender in ("female", "male"):
         shutil.copytree(world.root / "body/smplh" / gender, tmp_path / gender / "smplh" / gender)
