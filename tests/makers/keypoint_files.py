@@ -21,7 +21,7 @@ def write_json(path: Path, content: object) -> Path:
     return path
 
 
-def save(path: Path, writer: Callable[[Path], None]) -> Path:
+def save(path: Path, writer: Callable[[Path], object]) -> Path:
     writer(path)
     return path
 
