@@ -26,7 +26,7 @@ from actionpose.lift.actions import open_with_heads
 from actionpose.lift.result import Lifted
 from actionpose.lift.run import Keypoints, lift
 from actionpose.lift.source import LiftModel, device_of, open_model
-from actionpose.lift.windows import blend_weight
+from actionpose.lift.windows import blend_weight, padded
 from actionpose.model.action_pose import ActionPose
 from actionpose.skeleton import JOINT_NAMES, N_JOINTS
 from actionpose.version import toolkit_version
@@ -172,15 +172,9 @@ class Model:
         results = []
         for first in range(0, len(plan), BATCH):
             some = plan[first : first + BATCH]
-            longest = some[-1][2]
-            pose2d = np.zeros((len(some), longest, N_JOINTS, 3), np.float32)
-            valid = np.arange(longest) < np.array([length for _, _, length in some])[:, None]
-            for row, (number, start, length) in enumerate(some):
-                pose2d[row, :length] = clips[number][start : start + length]
-                pose2d[row, length:] = pose2d[row, length - 1]
-            mask = None if valid.all() else torch.from_numpy(valid).to(self._device)
+            cut = [clips[number][start : start + length] for number, start, length in some]
             with torch.inference_mode():
-                rows = run(torch.from_numpy(pose2d).to(self._device), mask).double().cpu().numpy()
+                rows = run(*padded(cut, self._device)).double().cpu().numpy()
             for (number, start, length), row in zip(some, rows, strict=True):
                 results.append((number, start, row[:length] if row.ndim == 3 else row))
         return results

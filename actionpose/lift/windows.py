@@ -90,18 +90,20 @@ def _mean(total: Floats, weight: Floats) -> Floats:
 def window_batch(
     some: Sequence[Window], grids: Sequence[TimeGrid], sizes: Sequence[Floats], source: LiftModel
 ) -> tuple[Tensor, Tensor | None]:
-    """Windows as the model takes them: (B, T, J, 3) on its device, and (B, T) what is not padding, or None for all."""
-    longest = max(window.length for window in some)
-    pose2d = np.zeros((len(some), longest, 17, 3), np.float32)
-    valid = np.zeros((len(some), longest), bool)
-    for row, window in enumerate(some):
-        part = slice(window.start, window.start + window.length)
-        grid = grids[window.stretch]
-        pose2d[row, : window.length] = to_model(
-            grid.points[part], grid.confidence[part], sizes[window.stretch][part], source.unit
-        )
-        valid[row, : window.length] = True
-    device = next(source.model.parameters()).device
+    """Windows as the model takes them (`padded`)."""
+    shown = []
+    for window in some:
+        grid, part = grids[window.stretch], slice(window.start, window.start + window.length)
+        shown.append(to_model(grid.points[part], grid.confidence[part], sizes[window.stretch][part], source.unit))
+    return padded(shown, next(source.model.parameters()).device)
+
+
+def padded(clips: Sequence[Floats], device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Clips of different length as one batch: (B, T, J, 3) float32, and (B, T) what is not padding, or None for all."""
+    length = np.array([len(clip) for clip in clips])
+    pose2d = np.zeros((len(clips), length.max(), 17, 3), np.float32)
+    for row, clip in enumerate(clips):
+        pose2d[row, : len(clip)] = clip
+    valid = np.arange(length.max()) < length[:, None]
     x_BTJ3 = torch.from_numpy(pose2d).to(device)
-    valid_BT = None if valid.all() else torch.from_numpy(valid).to(device)
-    return x_BTJ3, valid_BT
+    return x_BTJ3, None if valid.all() else torch.from_numpy(valid).to(device)
