@@ -79,7 +79,8 @@ def _within(shards: ShardSet, keep: NDArray[np.bool_], minutes: float) -> NDArra
     """
     motions = shards.motions
     chosen = sorted(np.flatnonzero(keep).tolist(), key=lambda m: _fraction(str(motions["motion_id"][m])))
-    until = np.cumsum((motions["stop"] - motions["start"])[chosen]) / (60 * shards.fps)
+    frames = (motions["stop"] - motions["start"])[chosen] * (shards.fps / shards.rates[chosen])
+    until = np.cumsum(frames) / (60 * shards.fps)
     fitting = chosen[: int(np.searchsorted(until, minutes, side="right"))]
     if not fitting:
         raise UserError(

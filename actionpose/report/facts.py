@@ -57,7 +57,8 @@ def read_shards(shards: ShardSet) -> ShardFacts:
     summary = shards.summary
     pairs, motions = shards.pairs, shards.motions
     marks = [is_transition(k, t) for k, t in zip(pairs["kind"].tolist(), pairs["text"].tolist(), strict=True)]
-    frames = int((motions["stop"] - motions["start"]).sum()) if len(motions["motion_id"]) else 0
+    lengths = motions["stop"] - motions["start"]
+    frames = int(lengths.sum()) if len(motions["motion_id"]) else 0
     counted = {
         "motions": len(motions["motion_id"]),
         "clips": len(shards.clips["clip_id"]),
@@ -68,7 +69,7 @@ def read_shards(shards: ShardSet) -> ShardFacts:
         shards=shards,
         **counted,
         transitions=sum(marks),
-        hours=frames / shards.fps / 3600,
+        hours=float((lengths / shards.rates).sum()) / 3600 if frames else 0.0,
         skipped=_skipped(summary),
         labels=_labels(pairs, marks),
         lengths=shards.clip_lengths(),

@@ -13,16 +13,18 @@ import torch
 
 from actionpose.data.batches import Assembler, Loader, detector, epoch_batches, slice_rank
 from actionpose.data.samples import DataConfig, motion_samples, pair_samples
+from actionpose.data.selection import select_motions
 from actionpose.data.texts import Texts, mirror_words
 from actionpose.data.windows import transition_start, window_starts
 from actionpose.errors import UserError
 from actionpose.evaluate.lifting import EvalConfig, held_out
 from actionpose.geometry import camera_matrix, camera_to_screen, flip, root_relative, screen_centre, to_camera
+from actionpose.report.facts import read_shards
 from actionpose.schema import Summary
 from actionpose.shards import ShardSet, write_index, write_shard
 from actionpose.skeleton import FLIP_ORDER
 from tests.makers.places import ROOT
-from tests.makers.shards import ACTIONS, FACTS, edit, make_shards
+from tests.makers.shards import ACTIONS, FACTS, benchmark_video, edit, make_shards, write_benchmark_shards
 
 SMALL = DataConfig(clip_frames=32, stride=10, flip=False)
 
@@ -376,6 +378,15 @@ def test_a_few_subjects_can_play_the_target_dataset(shards):
     assert subjects(subjects_include=("s0",)) == ({"s0"}, {"train"})
     assert subjects(subjects_exclude=("Swing/s0",), split="val") == ({"s1", "s2"}, {"val"})
     assert subjects(split="") == ({"s0", "s1", "s2"}, {"train", "val"})
+
+
+def test_minutes_are_those_of_each_video_where_a_benchmark_has_several_rates(tmp_path):
+    videos = [benchmark_video("3dhp", number, 300, split="train") for number in range(2)]
+    videos[1]["fps_true"] = videos[1]["fps_stored"] = 50.0  # 12 seconds at 25 a second, and 6 at 50
+    shards = ShardSet(write_benchmark_shards(tmp_path, videos))
+    chosen = select_motions(shards, DataConfig(max_minutes=18.5 / 60))
+    assert chosen.tolist() == [True, True]
+    assert read_shards(shards).hours == pytest.approx(18 / 3600)
 
 
 def test_a_limit_of_minutes_is_kept_and_smaller_ones_hold_motions_of_larger_ones(shards):
