@@ -145,6 +145,16 @@ def test_a_model_bridges_no_more_than_the_longest_window_that_hid_its_clips_in_t
     assert source.longest_gap * source.fps == 9  # 80 of 243 frames, in a clip of 27
 
 
+def test_where_no_window_shows_anything_no_pose_is_made_up_at_any_rate(source: LiftModel):
+    long = filmed(camera_pose(200, wave=True), "coco-17")
+    kept = np.r_[0:40, 160:200]
+    for fps in (30, 25):  # the model's own, and one that is resampled
+        result = lift_detections(detections(long[kept], kept), source, LiftOptions(fps=fps, fill=True, max_gap=10))
+        assert result.frame_index.tolist() == list(range(200))
+        assert np.isnan(result.poses_3d[90:110]).all()
+        assert np.isfinite(result.poses_3d[[*range(45), *range(155, 200)]]).all()
+
+
 def test_a_model_is_shown_people_at_the_scale_that_it_was_trained_at(run_folder: Path, tmp_path: Path):
     shutil.copytree(run_folder, tmp_path / "run")
     meta = next((tmp_path / "run").rglob("meta.json"))
