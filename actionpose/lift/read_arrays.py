@@ -252,10 +252,8 @@ def _videopose3d(path: Path, objects: Objects | None) -> Detections:
     if len(videos) > 1 or len(actions) > 1 or len(cameras) > 1:
         found.notes.append(f"of several clips the first is read: {name}, {action}, camera 1 of {len(cameras)}")
     if isinstance(about, Mapping):
-        if about.get("layout_name") == "h36m":
-            found.layout = "h36m-17"
-        elif about.get("layout_name") == "coco":
-            found.layout = "coco-17"
+        if found.points.shape[1] == 17:
+            found.layout = {"h36m": "h36m-17", "coco": "coco-17"}.get(str(about.get("layout_name")))
         sizes = about.get("video_metadata")
         size = sizes.get(name) if isinstance(sizes, Mapping) else None
         if isinstance(size, Mapping) and size.get("w") and size.get("h"):

@@ -119,27 +119,30 @@ def read_json(path: Path) -> Detections:
 
 def read_content(content: Any, path: Path) -> Detections:
     """Read what was in a JSON file; see `read_json`."""
-    arrays = as_arrays(content)
-    if arrays is not None:
-        return from_members(arrays, str(path), "JSON arrays")
-    for recognise in (
-        _openpose_file,
-        _mmpose,
-        _coco_dataset,
-        _alphapose_by_image,
-        _list_of_people,
-        _rtmlib,
-        read_landmarks,
-        read_nested,
-    ):
-        found = recognise(content, path)
-        if found is not None:
-            return found
-    raise UserError(
-        f"{path} is JSON, but no keypoints that are known: {_shape_of(content)}",
+    known = (
         "known: COCO results, AlphaPose, OpenPose, MMPose, rtmlib, MediaPipe, YOLO, lists of poses for each frame "
-        "(docs/lift.md shows each)",
+        "(docs/lift.md shows each)"
     )
+    try:
+        arrays = as_arrays(content)
+        if arrays is not None:
+            return from_members(arrays, str(path), "JSON arrays")
+        for recognise in (
+            _openpose_file,
+            _mmpose,
+            _coco_dataset,
+            _alphapose_by_image,
+            _list_of_people,
+            _rtmlib,
+            read_landmarks,
+            read_nested,
+        ):
+            found = recognise(content, path)
+            if found is not None:
+                return found
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is JSON, but an entry in it is not as the others: {error}", known) from error
+    raise UserError(f"{path} is JSON, but no keypoints that are known: {_shape_of(content)}", known)
 
 
 def as_arrays(content: Any) -> dict[str, Any] | None:

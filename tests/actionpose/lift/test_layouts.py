@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -272,6 +273,21 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "another table": (lambda p: save(p / "x.csv", lambda f: f.write_text("a,b\n1,2\n")), "neither DeepLabCut's nor"),
     "nothing": (lambda p: p / "missing.json", "No such file"),
 }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"images": [{"id": [1]}], "annotations": [{"image_id": 1, "keypoints": [1, 2, 1] * 17}]},
+        {"1.jpg": {"bodies": [5]}},
+        [{"keypoints": [[1, 2]], "scores": [1]}, 3],
+        {"keypoints": np.arange(68.0).reshape(2, 17, 2).tolist(), "frames": [[1], [2, 3]]},
+    ],
+)
+def test_a_json_whose_entries_are_of_another_kind_is_refused_by_name(content: Any, tmp_path: Path):
+    path = write_json(tmp_path / "x.json", content)
+    with pytest.raises(UserError, match=r"x\.json"):
+        read_keypoints([path])
 
 
 @pytest.mark.parametrize("what", BAD)
