@@ -67,6 +67,8 @@ def _deeplabcut(path: Path, head: Sequence[Sequence[str]]) -> Detections:
         raise UserError(f"{path} lacks DeepLabCut's rows bodyparts and coords", "export it again")
     parts, coords = rows["bodyparts"], rows["coords"]
     people = rows.get("individuals", ["" for _ in parts])
+    if not len(people) == len(parts) == len(coords):
+        raise UserError(f"{path}: DeepLabCut's header has rows of different length", "export it again")
     cells = _numbers(path, len(head))
     if not len(cells) or cells.shape[1] != len(parts) + 1:
         raise UserError(f"{path}: {cells.shape[1]} columns under {len(parts) + 1} names", "export it again")

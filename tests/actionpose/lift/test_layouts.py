@@ -242,6 +242,11 @@ def sleap_without_end(p: Path) -> Path:
     return p / "s.h5"
 
 
+def uneven_header(p: Path) -> Path:
+    table = "scorer,D,D,D\nbodyparts,nose,nose,nose\ncoords,x,y\n0,1,2,0.9\n"
+    return save(p / "x.csv", lambda f: f.write_text(table))
+
+
 def nobody(p: Path) -> Path:
     return save(p / "json", lambda f: files.write_openpose(f, np.zeros((3, 25, 3))))
 
@@ -270,6 +275,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "HDF5 that fills the memory": (sleap_without_end, "GiB of memory"),
     "a web page": (lambda p: save(p / "x.json", lambda f: f.write_text("<!DOCTYPE html>")), "is a web page"),
     "another JSON": (lambda p: write_json(p / "x.json", {"name": "x", "version": 2}), "no keypoints that are known"),
+    "a table with a broken header": (uneven_header, "rows of different length"),
     "another table": (lambda p: save(p / "x.csv", lambda f: f.write_text("a,b\n1,2\n")), "neither DeepLabCut's nor"),
     "nothing": (lambda p: p / "missing.json", "No such file"),
 }
