@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from actionpose.arrays import Flags, Floats, Ints
+from actionpose.arrays import Floats, Ints
 
 SAME_RATE = 0.02
 """Rates this close count as one: over the 8 seconds of a window their frames stay within a sixth of a second."""
@@ -167,7 +167,7 @@ def from_grid(grid_seconds: Floats, values: Floats, at: Floats) -> Floats:
     )
     if np.abs(grid_seconds[nearest] - inside).max(initial=0.0) < 1e-6:
         return values[nearest]
-    known: Flags = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    known = np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
     found = CubicSpline(grid_seconds[known], values[known], axis=0)(inside)
     found[~known[nearest]] = np.nan
     return found
