@@ -38,8 +38,9 @@ class DataConfig:
     split: str = setting("train", "split to train on; empty: all splits")
     dev_share: float = setting(
         0.0,
-        "share of the people of split train who are held out, by a hash of their names: nothing trains on them, and "
-        "eval.split=dev measures on them. Settings chosen on them leave the people of other splits unseen",
+        "share of the people of split train who are held out, by a hash of their names (one name in two datasets is "
+        "one person): nothing trains on them, and eval.split=dev measures on them. Settings chosen on them leave the "
+        "people of other splits unseen",
     )
     subjects_include: tuple[str, ...] = setting(
         (), "only these subjects, as `subject` or `dataset/subject`; empty: all. Lets a few play a target dataset"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from actionpose.shards import ShardSet
 from actionpose.train.log import read_lines
 from actionpose.train.tasks import FinetuneTask, PretrainTask
 from tests.makers.bert import write_tiny_bert
-from tests.makers.shards import tiny
+from tests.makers.shards import edit, tiny
 
 
 def recipe(*more: str, text: Path | None = None) -> Resolved[Recipe]:
@@ -152,26 +153,33 @@ def chosen(shards: Path, **settings) -> set[tuple[str, str]]:
 
 def test_people_put_aside_are_measured_on_and_never_learned_from(shards):
     everyone = chosen(shards, split="train")
-    learned, aside = chosen(shards, dev_share=0.66), chosen(shards, split="dev", dev_share=0.66)
+    learned, aside = chosen(shards, dev_share=0.7), chosen(shards, split="dev", dev_share=0.7)
     assert learned
     assert aside
     assert not learned & aside
     assert learned | aside == everyone
-    assert chosen(shards, split="val", dev_share=0.66) == chosen(
-        shards, split="val"
-    )  # held-out people stay as they are
+    assert chosen(shards, split="val", dev_share=0.7) == chosen(shards, split="val")  # held-out people stay as they are
 
 
 def test_people_put_aside_are_not_learned_from_with_all_splits_either_but_measured_with_all(shards):
-    data = DataConfig(split="", dev_share=0.66)
-    aside, everyone = chosen(shards, split="dev", dev_share=0.66), chosen(shards, split="")
-    assert chosen(shards, split="", dev_share=0.66) == everyone - aside
+    data = DataConfig(split="", dev_share=0.7)
+    aside, everyone = chosen(shards, split="dev", dev_share=0.7), chosen(shards, split="")
+    assert chosen(shards, split="", dev_share=0.7) == everyone - aside
     found = ShardSet(shards)
     assert select_motions(found, to_measure(found, data, EvalConfig(split=""))).all()
 
 
+def test_a_name_in_two_datasets_is_one_person(shards, tmp_path):
+    one = ShardSet(shards)
+    copied = shutil.copytree(shards, tmp_path / "shards")
+    edit(copied, motions__dataset=[f"d{at % 2}" for at in range(len(one.motions["subject"]))])
+    for share in (0.7, 0.915):
+        assert chosen(copied, split="dev", dev_share=share) == chosen(shards, split="dev", dev_share=share)
+        assert not chosen(copied, dev_share=share) & chosen(copied, split="dev", dev_share=share)
+
+
 def test_a_larger_share_holds_the_people_of_a_smaller_one(shards):
-    shares = [chosen(shards, split="dev", dev_share=share) for share in (0.66, 0.75)]
+    shares = [chosen(shards, split="dev", dev_share=share) for share in (0.7, 0.915)]
     assert shares[0] < shares[1]
 
 
