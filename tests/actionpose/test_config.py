@@ -107,7 +107,7 @@ def test_settings_cannot_be_changed_or_given_by_position():
 def test_every_leaf_has_its_sentence_under_its_dotted_name():
     assert docs(Outer)["inner.ratio"] == "a share"
     assert set(docs(Outer)) == {
-        "name", "on", "views", "counts", "inner.depth", "inner.ratio", "inner.mode", "inner.limit",
+        "name", "on", "views", "counts", "inner.depth", "inner.ratio", "inner.mode", "inner.limit", "inner.graph",
     }  # fmt: skip
 
 
@@ -128,6 +128,7 @@ def test_later_files_win_and_overrides_win_over_files(tmp_path: Path):
         "inner.ratio": str(first),
         "inner.mode": "-o",
         "inner.limit": "default",
+        "inner.graph": "default",
     }
 
 
