@@ -44,9 +44,13 @@ def load_model(found: checkpoint.Checkpoint, *, with_text: bool = False) -> Acti
     encoder = _saved_texts(found, recipe, weights) if with_text else None
     model = ActionPose(recipe.pose, recipe.text if with_text else None, recipe.pooling, encoder)
     own = {name: tensor for name, tensor in weights.items() if with_text or name.startswith("pose.")}
-    skipped = "text." if isinstance(model.text, FrozenTextEncoder) else " "  # it compares its vectors itself
-    kept, wanted = ({k: v for k, v in s.items() if not k.startswith(skipped)} for s in (own, model.state_dict()))
-    if lines := weight_differences(kept, wanted):
+    compared, wanted = own, model.state_dict()
+    if isinstance(model.text, FrozenTextEncoder):  # it compares its vectors itself
+        compared, wanted = (
+            {name: tensor for name, tensor in state.items() if not name.startswith("text.")}
+            for state in (compared, wanted)
+        )
+    if lines := weight_differences(compared, wanted):
         raise UserError(f"{found.path} does not fit its own recipe: {lines[0]}", "use another checkpoint of the run")
     model.load_state_dict(own)
     return model.eval()
