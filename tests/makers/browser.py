@@ -104,7 +104,8 @@ def browser() -> Iterator[Page]:
     if program is None:
         pytest.skip(f"no browser is installed ({', '.join(NAMES)})")
     to_read, to_write = os.pipe(), os.pipe()
-    with tempfile.TemporaryDirectory(prefix="browser-") as home:
+    # Processes that the browser leaves behind may still write while the folder is removed.
+    with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as home:
         command = [
             program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
             "--disable-dev-shm-usage", "--disable-background-networking", "--remote-debugging-pipe",
