@@ -28,9 +28,9 @@ class _Both(TypedDict):
 class RawBatch(_Both):
     """What comes from the shards, before `Assembler.finish`."""
 
-    frames: Tensor  # (B, T, J, 3) float32 as stored: metres, world, z up; of a benchmark screen units, camera frame
-    pose2d: NotRequired[Tensor]  # (B, T, J, 3) where 2D is stored
-    camera: NotRequired[Tensor]  # (B, 3, 3) world to screen, where it is not
+    frames: Tensor  # (B, T, J, 3) float32 as stored: metres, world, z up; with `pose2d` screen units, camera frame
+    pose2d: NotRequired[Tensor]  # (B, T, J, 3) where it is stored, or each clip has a camera of its own
+    camera: NotRequired[Tensor]  # (B, 3, 3) world to screen, where not
     pelvis: NotRequired[Tensor]  # (B, 3) world: the screen's centre, where that is not the window's own
     flipped: NotRequired[Tensor]  # (B,) bool
     zoom: NotRequired[Tensor]  # (B,) size factors

@@ -176,6 +176,8 @@ class Assembler:
         }
         if table.stored_2d:
             raw["pose2d"] = torch.from_numpy(cut_frames(table, ids, "pose2d", frames))
+        elif config.camera.random:
+            self._film(raw)
         else:
             raw["camera"] = torch.from_numpy(np.ascontiguousarray(table.cameras(ids)))
             if config.centre == "clip":
@@ -194,21 +196,14 @@ class Assembler:
 
     def finish(self, raw: RawBatch) -> Batch:
         """A batch from what was read, computed on the device that it is on by now."""
-        unit_mm, config = raw["unit_mm"], self.table.config
+        unit_mm = raw["unit_mm"]
         if "pose2d" in raw:
             pose2d, pose3d = raw["pose2d"], root_relative(raw["frames"])
-        elif config.camera.random:
-            key_B = rng.keys(self.seed, raw["epoch"], raw["sample_id"])
-            fps = float(self.table.shards.fps)
-            pose2d, pose3d, factor = film(
-                raw["frames"], raw["valid"], key_B, config.camera, unit=config.scale, fps=fps, training=self.augment
-            )
-            unit_mm = unit_mm / factor
         else:
             pose2d, pose3d = project(raw["frames"], raw["camera"], raw["valid"], raw.get("pelvis"))
         if "zoom" in raw:
             pose2d, pose3d, unit_mm = zoomed(pose2d, pose3d, unit_mm, raw["zoom"])
-        if self.detect is not None and "pose2d" not in raw:
+        if self.detect is not None and not self.table.stored_2d:
             pose2d = self.detect(pose2d, raw["sample_id"])  # after the size: a detector errs in pixels
         if "flipped" in raw:
             pose2d, pose3d = mirror(pose2d, raw["flipped"]), mirror(pose3d, raw["flipped"])
@@ -227,6 +222,16 @@ class Assembler:
         """T of a batch whose longest clip has so many frames."""
         rounded = -(-longest // self.round_to) * self.round_to
         return min(rounded, int(self.table.length.max()))
+
+    def _film(self, raw: RawBatch) -> None:
+        """Give each clip a camera of its own: here, since sizes are found by lifting's own code, on the CPU."""
+        config = self.table.config
+        key_B = rng.keys(self.seed, raw["epoch"], raw["sample_id"])
+        fps = float(self.table.shards.fps)
+        raw["pose2d"], raw["frames"], factor = film(
+            raw["frames"], raw["valid"], key_B, config.camera, unit=config.scale, fps=fps, training=self.augment
+        )
+        raw["unit_mm"] = raw["unit_mm"] / factor
 
     def _whole_pelvis(self, sample: int) -> NDArray[np.float32]:
         """World pelvis, mean over the clip that the sample is a window of, or its motion, (3,)."""

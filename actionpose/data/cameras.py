@@ -4,7 +4,8 @@ The picture goes through the rule that lifting applies to anybody's keypoints (`
 these clips gets in training what it gets in use. The target is the pose in the camera's axes, at the size that the
 rule gave the picture.
 
-Shape suffixes: B clips, T frames, J joints. World frame: metres, z up. Camera frame: x right, y down, z away.
+Everything is on the CPU. Shape suffixes: B clips, T frames, J joints. World frame: metres, z up. Camera frame: x right,
+y down, z away.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def film(
     weight = (valid_BT / valid_BT.sum(dim=1, keepdim=True))[..., None]
     body = body - (weight * body[:, :, ROOT]).sum(dim=1)[:, None, None]
     axes = camera_axes(*draw_angles(key_B, config))
-    # Sums, not a matrix product: a GPU would round its factors to ten bits, which is millimetres.
+    # Sums, not a matrix product, whose last digits depend on the machine's BLAS.
     joints = (body.unsqueeze(-2) * axes[:, None, None]).sum(dim=-1)
     seen = joints
     if config.definitions:
@@ -91,8 +92,7 @@ def with_proportions(pose_BTJ3: Tensor, key_B: Tensor, deviation: float) -> Tens
     if deviation == 0:
         return pose_BTJ3
     stretch = (deviation * rng.normal(key_B, BODY, (N_JOINTS,))).exp()
-    other = torch.arange(N_JOINTS).minimum(torch.tensor(FLIP_ORDER))
-    stretch = stretch[:, other.to(key_B.device)]
+    stretch = stretch[:, torch.arange(N_JOINTS).minimum(torch.tensor(FLIP_ORDER))]
     out = pose_BTJ3.clone()
     for joint in range(1, N_JOINTS):
         parent = PARENTS[joint]
@@ -156,7 +156,7 @@ def at_size_and_place(
 ) -> tuple[Tensor, Tensor]:
     """Pictures as lifting shows them to the model (`place`), (B, T, J, 3), and the size that a pose has there, (B,).
 
-    By lifting's own code, clip by clip on the CPU.
+    By lifting's own code, clip by clip.
 
     Args:
         picture_BTJ2: picture coordinates.
@@ -166,7 +166,7 @@ def at_size_and_place(
         unit: screen units a metre.
         fps: frames a second.
     """
-    pictures, metres, errors = (x.cpu().double().numpy() for x in (picture_BTJ2, metre_BT, error_B))
+    pictures, metres, errors = (x.double().numpy() for x in (picture_BTJ2, metre_BT, error_B))
     out = np.empty((*pictures.shape[:3], 3), dtype=np.float32)
     factor = np.empty(len(pictures), dtype=np.float32)
     for clip, frames in enumerate(valid_BT.sum(dim=1).tolist()):
@@ -176,5 +176,4 @@ def at_size_and_place(
         out[clip, :frames] = to_model(points, sure, sizes, unit)
         out[clip, frames:] = out[clip, frames - 1]
         factor[clip] = np.exp(np.log(metres[clip, :frames] / sizes).mean())
-    device = picture_BTJ2.device
-    return torch.from_numpy(out).to(device), torch.from_numpy(factor).to(device)
+    return torch.from_numpy(out), torch.from_numpy(factor)

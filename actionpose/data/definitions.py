@@ -55,7 +55,7 @@ def as_detected(pose_BTJ3: Tensor, layout_B: Tensor, offset_BJ3: Tensor) -> Tens
         offset_BJ3: metres to the person's left, up along the trunk and forward (`draw_offsets`).
     """
     member = torch.tensor([[name in derived for name in JOINT_NAMES] for derived in DERIVED.values()])
-    is_derived = member.to(layout_B.device)[layout_B][:, None, :, None]
+    is_derived = member[layout_B][:, None, :, None]
     out = pose_BTJ3 + torch.einsum("bjk,btkc->btjc", offset_BJ3, trunk_axes(pose_BTJ3))
     shoulders = (out[:, :, _AT["left_shoulder"]] + out[:, :, _AT["right_shoulder"]]) / 2
     nose, ears = _face(pose_BTJ3)
@@ -73,15 +73,15 @@ def as_detected(pose_BTJ3: Tensor, layout_B: Tensor, offset_BJ3: Tensor) -> Tens
 
 def draw_layouts(key_B: Tensor) -> Tensor:
     """(B,) int64, index into `DERIVED`."""
-    edges = torch.tensor(SHARES, device=key_B.device).cumsum(0)[:-1]
+    edges = torch.tensor(SHARES).cumsum(0)[:-1]
     return (rng.uniform(key_B, LAYOUT_STREAM)[:, None] >= edges).sum(dim=1)
 
 
 def draw_offsets(key_B: Tensor, layout_B: Tensor, deviation: float) -> Tensor:
     """(B, 17, 3) metres left, up, forward: alike on both sides of the body, none in Human3.6M's own layout."""
-    spread = torch.tensor(SPREAD, device=key_B.device)[:, None] * deviation
+    spread = torch.tensor(SPREAD)[:, None] * deviation
     offset = spread * rng.normal(key_B, OFFSET_STREAM, (N_JOINTS, 3))
-    sided = torch.zeros(N_JOINTS, dtype=torch.bool, device=key_B.device)
+    sided = torch.zeros(N_JOINTS, dtype=torch.bool)
     sided[list(LEFT + RIGHT)] = True
     offset[..., 0] = torch.where(sided, offset[..., 0], 0.0)
     mirrored = offset[:, list(FLIP_ORDER)] * offset.new_tensor([-1.0, 1.0, 1.0])

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from actionpose.config import resolve
 from actionpose.data import projection, rng
-from actionpose.data.batches import GPU_FRAMES, Assembler, epoch_batches
+from actionpose.data.batches import GPU_FRAMES, Assembler, detector, epoch_batches
 from actionpose.data.corrupt import CorruptConfig, corrupt
 from actionpose.model.pose_encoder import PoseConfig, PoseEncoder
 from actionpose.runs import train as training
@@ -67,6 +67,14 @@ def pretraining(shards, bert, *more):
     return task, assemble
 
 
+def finetuning(shards, *more):
+    recipe = resolve(Recipe, overrides=tiny("corrupt.finetune_share=0.5", *more)).value
+    table = training.samples("finetune", recipe, ShardSet(shards))
+    torch.manual_seed(0)
+    _, task, _ = training.build("finetune", recipe, table, loaded=False)
+    return task, Assembler(table=table, detect=detector(recipe.data))
+
+
 def on(device: str, raw: dict) -> dict:
     return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in raw.items()}
 
@@ -96,6 +104,32 @@ def test_a_step_asks_the_device_for_nothing_and_sends_it_nothing(shards, bert, m
     assert found.total() > 100
     waiting = ("lift_fresh", "_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")
     assert sum(found[name] for name in waiting) == waits
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("pose.frame_step=2", "pooling.standardise=true", "loss.lambda_scale=0.5"),
+        ("data.camera.random=true", "pose.token_to_frames=true"),
+        ("data.zoom=[0.8,1.2]", "data.centre=clip", "pose.token_read_only=true"),
+        ("corrupt.masks_from=0.3", "loss.targets=same-label"),
+    ],
+)
+def test_a_step_stands_on_one_device(shards, bert, monkeypatch, stage, more):
+    """On torch's device without data: two devices in one operator, or a number read back, are errors there."""
+    autocast, enabled = torch.autocast, torch.is_autocast_enabled
+    monkeypatch.setattr(torch, "autocast", lambda device_type, **kw: autocast(device_type.replace("meta", "cpu"), **kw))
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: enabled(device.replace("meta", "cpu")))
+    if stage == "pretrain":
+        task, assemble = pretraining(shards, bert, "text.frozen=true", *more)
+    else:
+        task, assemble = finetuning(shards, *more)
+    raw = assemble.read(np.arange(8), 0)
+    task.to("meta")
+    losses, report = task({**assemble.finish(on("meta", raw)), "progress": 0.5})
+    sum(losses.values()).backward()
+    assert {value.device.type for value in (*losses.values(), *report.values())} == {"meta"}
 
 
 def test_corruption_is_few_operators():
