@@ -1,9 +1,10 @@
 """Write what a grid says about texts and corruption into docs/results.md: paired differences in words and numbers.
 
-    python scripts/grid_results.py runs/grid runs/grid-robustness docs/results.md
+    python scripts/grid_results.py runs/grid runs/grid-robustness docs/results.md --ideas runs/ideas
 
 The first folder is of `ap-train ablate` with the rows plain, map, mmm, both and shuffled (examples/grid.toml), the
-second of `ap-train robustness` over it. The text between the two markers in the page is replaced.
+second of `ap-train robustness` over it, the third of `ap-train ablate` with rows that are tried in addition
+(examples/ideas.toml). The text between the two markers in the page is replaced.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ LEVELS = {
     ("window", "30"): "30 frames in a row hidden",
     ("frames", "50%"): "half of the frames missing",
 }
+
+AGAINST = (("both", "the method as it is"), ("mmm", "no texts"))
+"""Rows of the grid that further rows are held against."""
 
 Numbers = Mapping[str, Mapping[int, float]]
 """Row → seed → number."""
@@ -88,8 +92,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield ""
 
 
-def section(grid: Mapping[str, Any], settings: Mapping[str, Any], robust: Mapping[str, Any]) -> Iterator[str]:
-    """The lines between the markers."""
+def section(
+    grid: Mapping[str, Any], settings: Mapping[str, Any], robust: Mapping[str, Any], ideas: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """The lines between the markers; `ideas` are the cells of further rows."""
     cells, config = grid["cells"], settings["settings"]
     seeds = config["ablate"]["seeds"]
     yield (
@@ -105,7 +111,7 @@ def section(grid: Mapping[str, Any], settings: Mapping[str, Any], robust: Mappin
     yield from words(cells, robust["rows"])
     for minutes in config["ablate"]["minutes"]:
         mine = [cell for cell in cells if cell["minutes"] == minutes]
-        yield f"Fine-tuned on {f'{minutes:g} minutes' if minutes else 'all 103 minutes'}:"
+        yield f"Fine-tuned on {f'{minutes:g} minutes' if minutes else 'all minutes'}:"
         yield ""
         numbers = {name: by_row(mine, "row", name) for name in METRICS}
         yield from table(
@@ -119,6 +125,10 @@ def section(grid: Mapping[str, Any], settings: Mapping[str, Any], robust: Mappin
     yield "With hidden 2D (MPJPE of whole poses; fine-tuned on all minutes):"
     yield ""
     yield from hidden(robust["rows"])
+    if ideas:
+        yield "Further rows (fine-tuned on all minutes), and their differences:"
+        yield ""
+        yield from further(cells, ideas)
 
 
 def words(cells: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -165,6 +175,25 @@ def hidden(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
 
 
+def further(cells: Sequence[Mapping[str, Any]], ideas: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Means of further rows, and their differences from rows of the grid."""
+    names = list(dict.fromkeys(cell["row"] for cell in ideas))
+    whole = [cell for cell in (*cells, *ideas) if not cell["minutes"]]
+    numbers = {metric: by_row(whole, "row", metric) for metric in METRICS}
+    yield from table(
+        ["row", *METRICS.values()],
+        [[name, *(_mean(numbers[metric][name]) for metric in METRICS)] for name in names],
+    )
+    yield from table(
+        ["row", "against", *METRICS.values()],
+        [
+            [name, f"`{row}`, {what}", *(shown(difference(numbers[metric], name, row)) for metric in METRICS)]
+            for name in names
+            for row, what in AGAINST
+        ],
+    )
+
+
 def _mean(values: Mapping[int, float]) -> str:
     mean, spread = mean_and_spread(list(values.values()))
     return "–" if mean is None else f"{mean:.1f}" + (f" ± {spread:.1f}" if spread is not None else "")
@@ -175,13 +204,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("grid", "robustness", "page"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--ideas", type=Path, help="a grid of further rows")
     given = parser.parse_args()
+    ideas = json.loads((given.ideas / "table.json").read_text())["cells"] if given.ideas else []
     grid, settings = (json.loads((given.grid / name).read_text()) for name in ("table.json", "grid.json"))
     robust = json.loads((given.robustness / "robustness.json").read_text())
     text = given.page.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    lines = "\n".join(section(grid, settings, robust)).strip()
+    lines = "\n".join(section(grid, settings, robust, ideas)).strip()
     given.page.write_text(f"{before}{BEGIN}\n\n{lines}\n\n{END}{after}")
 
 
