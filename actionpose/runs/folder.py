@@ -33,7 +33,7 @@ FREE = (
     *(f"{stage}.eval_every" for stage in ("pretrain", "finetune")),
 )
 """Settings that may change when a run is resumed: they leave the steps already made, and to be made, as they are. A
-run's length is one of them unless the learning rate falls towards its end."""
+run's length is one of them unless something depends on the share of it that is done."""
 
 
 def claimed(out: Path, mark: str, what: str, *, resume: bool) -> bool:
@@ -109,7 +109,9 @@ def _same_run(out: Path, old: Mapping[str, Any], new: Mapping[str, Any], default
         )
     before, after = {**flat(defaults), **flat(old["recipe"])}, flat(new["recipe"])
     stage, other = ("pretrain.", "finetune.") if new["command"] == "pretrain" else ("finetune.", "pretrain.")
-    free = (*(key for key in FREE if not (key in LENGTH and after[f"{stage}schedule"] == "cosine")), other)
+    late = stage == "pretrain." and (after["corrupt.masks_from"] > 0 or after["loss.con_from"] > 0)
+    by_share = late or after[f"{stage}schedule"] == "cosine"
+    free = (*(key for key in FREE if not (key in LENGTH and by_share)), other)
     keep = [k for k in before.keys() | after.keys() if k == "run.seed" or not k.startswith(free)]
     lines = differences({k: before.get(k) for k in keep}, {k: after.get(k) for k in keep})
     if lines:

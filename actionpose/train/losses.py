@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from actionpose.config import above, at_least, setting
+from actionpose.config import above, at_least, setting, shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,17 @@ class LossConfig:
         "weight of alignment; the paper's 1 goes with unnamed weights of the others. 0.1 lets it start "
         "at a size with the position loss, about 0.25 against 0.2 screen units; 0 leaves the text out",
     )
+    con_from: float = setting(
+        0.0,
+        "share of the steps before alignment counts. The paper aligns from the first step, but starts from trained "
+        "weights; from random ones, poses are learned more slowly beside it",
+    )
 
     def __post_init__(self) -> None:
         above(self, 0, "temperature", "target_temperature")
         at_least(self, 1, "negatives")
         at_least(self, 0, "gamma", "lambda_3d", "lambda_v", "lambda_scale", "lambda_con")
+        shares(self, "con_from")
 
 
 def masked_mean(value_BTJ: Tensor, valid_BT: Tensor | None) -> Tensor:

@@ -95,7 +95,10 @@ class PretrainTask(nn.Module):
             found = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=-1)
         weight = weights_of(batch)["clips"]
         report = {"con": loss.detach(), "own_text": share.mean(), "own_text_first": found.float().mean()}
-        return {"con": self.loss.lambda_con * weight * loss}, {name: weight * value for name, value in report.items()}
+        begun = float(batch.get("progress", 1.0)) >= self.loss.con_from  # before, all gradients of it are 0
+        return {"con": self.loss.lambda_con * begun * weight * loss}, {
+            name: weight * value for name, value in report.items()
+        }
 
     def _target(self, rows: list[list[str]], logits_BN: Tensor) -> Tensor:
         if self.loss.targets == "one-hot":

@@ -55,6 +55,14 @@ def test_a_run_on_a_cosine_keeps_its_length_when_it_is_resumed(shards, tmp_path)
         train("finetune", recipe(*COSINE, "finetune.steps=6"), shards, tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize("late", ["corrupt.masks_from=0.5", "loss.con_from=0.5"])
+def test_what_begins_at_a_share_of_the_steps_keeps_their_number(shards, tmp_path, late):
+    same = ("pretrain.eval_every=0", "loss.lambda_con=0.0", late)
+    train("pretrain", recipe(*same, "pretrain.steps=2"), shards, tmp_path / "run")
+    with pytest.raises(UserError, match=r"pretrain\.steps: was 2, now 3"):
+        train("pretrain", recipe(*same, "pretrain.steps=3"), shards, tmp_path / "run", resume=True)
+
+
 def test_a_run_older_than_a_setting_continues_with_its_default(shards, tmp_path):
     same = ("finetune.eval_every=0",)
     train("finetune", recipe(*same, "finetune.steps=1"), shards, tmp_path / "run")
@@ -190,6 +198,7 @@ def test_no_subject_is_put_aside_by_default_and_dev_is_then_no_split(shards):
 
 
 def test_shares_outside_their_range_are_refused():
-    for wrong in ("data.dev_share=1.0", "corrupt.finetune_share=1.5", "corrupt.masks_from=-0.1", "pose.frame_step=0"):
+    shares = ("data.dev_share=1.0", "corrupt.finetune_share=1.5", "corrupt.masks_from=-0.1", "loss.con_from=2")
+    for wrong in (*shares, "pose.frame_step=0"):
         with pytest.raises(UserError):
             recipe(wrong)

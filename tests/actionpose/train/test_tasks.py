@@ -90,6 +90,17 @@ def test_pretraining_terms_are_the_weighted_losses(bert):
     assert all(value.dtype == torch.float32 and not value.requires_grad for value in report.values())
 
 
+@pytest.mark.parametrize(("progress", "begun"), [(0.0, 0.0), (0.39, 0.0), (0.4, 1.0), (0.9, 1.0)])
+def test_alignment_counts_from_its_share_of_the_steps(bert, progress, begun):
+    model, batch = build(bert), {**make_batch(), "progress": progress}
+    terms, report = PretrainTask(model, CorruptConfig(), LossConfig(lambda_con=0.7, con_from=0.4), seed=4)(batch)
+    assert terms["con"].item() == pytest.approx(0.7 * begun * report["con"].item())
+    assert report["con"].item() > 0
+    terms["con"].backward()
+    moved = sum(p.grad.abs().sum() for p in model.parameters() if p.grad is not None)
+    assert (moved > 0) == bool(begun)
+
+
 def test_logged_millimetres_use_each_clips_own_unit_and_leave_the_root_in_its_place():
     model, batch = build(None), make_batch()
     with torch.no_grad():
