@@ -46,6 +46,9 @@ LEVELS = {
 AGAINST = (("both", "the method as it is"), ("mmm", "no texts"))
 """Rows of the grid that further rows are held against."""
 
+LOGGED = 20
+"""Steps that a line of a training's log is the mean of (`run.log_every`)."""
+
 Numbers = Mapping[str, Mapping[int, float]]
 """Row → seed → number."""
 
@@ -93,9 +96,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def section(
-    grid: Mapping[str, Any], settings: Mapping[str, Any], robust: Mapping[str, Any], ideas: Sequence[Mapping[str, Any]]
+    grid: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    robust: Mapping[str, Any],
+    ideas: Sequence[Mapping[str, Any]],
+    learned: Mapping[str, Numbers],
 ) -> Iterator[str]:
-    """The lines between the markers; `ideas` are the cells of further rows."""
+    """The lines between the markers; `ideas` are the cells of further rows, `learned` is what `pretraining` read."""
     cells, config = grid["cells"], settings["settings"]
     seeds = config["ablate"]["seeds"]
     yield (
@@ -129,6 +136,13 @@ def section(
         yield "Further rows (fine-tuned on all minutes), and their differences:"
         yield ""
         yield from further(cells, ideas)
+    yield f"While pretraining, MPJPE of the clips it is shown, in mm, over {LOGGED} steps before:"
+    yield ""
+    points = list(learned)
+    rows = list(dict.fromkeys(row for numbers in learned.values() for row in numbers))
+    yield from table(
+        ["row", *points], [[row, *(_mean(learned[point].get(row, {})) for point in points)] for row in rows]
+    )
 
 
 def words(cells: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -175,6 +189,18 @@ def hidden(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
 
 
+def pretraining(folders: Sequence[Path], steps: int) -> Mapping[str, Numbers]:
+    """MPJPE in training at thirds of pretraining, from the logs: point → row → seed → mm."""
+    points = [steps // 3 // LOGGED * LOGGED, 2 * steps // 3 // LOGGED * LOGGED, steps]
+    found: dict[str, dict[str, dict[int, float]]] = {f"step {point}": {} for point in points}
+    for log in sorted(path for folder in folders for path in folder.glob("*-seed*/pretrain/log.jsonl")):
+        row, _, seed = log.parent.parent.name.rpartition("-seed")
+        for line in map(json.loads, log.read_text().splitlines()):
+            if line.get("step") in points and "report" in line:
+                found[f"step {line['step']}"].setdefault(row, {})[int(seed)] = line["report"]["mpjpe_mm"]
+    return found
+
+
 def further(cells: Sequence[Mapping[str, Any]], ideas: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Means of further rows, and their differences from rows of the grid."""
     names = list(dict.fromkeys(cell["row"] for cell in ideas))
@@ -209,10 +235,12 @@ def main() -> None:
     ideas = json.loads((given.ideas / "table.json").read_text())["cells"] if given.ideas else []
     grid, settings = (json.loads((given.grid / name).read_text()) for name in ("table.json", "grid.json"))
     robust = json.loads((given.robustness / "robustness.json").read_text())
+    folders = [folder for folder in (given.grid, given.ideas) if folder]
+    learned = pretraining(folders, settings["settings"]["pretrain"]["steps"])
     text = given.page.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    lines = "\n".join(section(grid, settings, robust, ideas)).strip()
+    lines = "\n".join(section(grid, settings, robust, ideas, learned)).strip()
     given.page.write_text(f"{before}{BEGIN}\n\n{lines}\n\n{END}{after}")
 
 

@@ -46,6 +46,12 @@ def page(tmp_path_factory):
     }
     (grid / "grid.json").write_text(json.dumps({"settings": config}))
     (grid / "table.json").write_text(json.dumps({"cells": cells, "missing": [], "conditions": {"frames": 1234}}))
+    for row in HIGHER:
+        for seed in SEEDS:
+            log = grid / f"{row}-seed{seed}" / "pretrain" / "log.jsonl"
+            log.parent.mkdir(parents=True)
+            lines = [{"step": step, "report": {"mpjpe_mm": 400.0 - step + seed}} for step in range(20, 301, 20)]
+            log.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"event": "end", "step": 300}]))
     more = [cell(row, seed, 0.0) for row in IDEAS for seed in SEEDS]
     (ideas / "table.json").write_text(json.dumps({"cells": more}))
     rows = [
@@ -88,3 +94,8 @@ def test_further_rows_are_held_against_the_method_and_against_no_texts(page):
     assert "| frames | 53.0 ± 1.6 |" in page
     assert "| frames | `both`, the method as it is | **-4.00 ± 0.34** |" in page
     assert "| frames | `mmm`, no texts | **-4.00 ± 0.00** |" in page
+
+
+def test_how_fast_poses_are_learned_is_read_from_the_logs(page):
+    assert "| row | step 100 | step 200 | step 300 |" in page
+    assert "| mmm | 302.0 ± 1.6 | 202.0 ± 1.6 | 102.0 ± 1.6 |" in page
