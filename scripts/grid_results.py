@@ -40,7 +40,7 @@ LEVELS = {
     ("part", "upper"): "upper body hidden",
     ("window", "10"): "10 frames in a row hidden",
     ("window", "30"): "30 frames in a row hidden",
-    ("frames", "50%"): "half of the frames missing",
+    ("frames", "0.5"): "half of the frames missing",
 }
 
 AGAINST = (("both", "the method as it is"), ("mmm", "no texts"))
