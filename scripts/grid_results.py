@@ -46,9 +46,6 @@ LEVELS = {
 AGAINST = (("both", "the method as it is"), ("mmm", "no texts"))
 """Rows of the grid that further rows are held against."""
 
-LOGGED = 20
-"""Steps that a line of a training's log is the mean of (`run.log_every`)."""
-
 Numbers = Mapping[str, Mapping[int, float]]
 """Row → seed → number."""
 
@@ -136,7 +133,7 @@ def section(
         yield "Further rows (fine-tuned on all minutes), and their differences:"
         yield ""
         yield from further(cells, ideas)
-    yield f"While pretraining, MPJPE of the clips it is shown, in mm, over {LOGGED} steps before:"
+    yield f"While pretraining, MPJPE of the clips it is shown, in mm, over {config['run']['log_every']} steps before:"
     yield ""
     points = list(learned)
     rows = list(dict.fromkeys(row for numbers in learned.values() for row in numbers))
@@ -189,9 +186,9 @@ def hidden(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
 
 
-def pretraining(folders: Sequence[Path], steps: int) -> Mapping[str, Numbers]:
-    """MPJPE in training at thirds of pretraining, from the logs: point → row → seed → mm."""
-    points = [steps // 3 // LOGGED * LOGGED, 2 * steps // 3 // LOGGED * LOGGED, steps]
+def pretraining(folders: Sequence[Path], steps: int, every: int) -> Mapping[str, Numbers]:
+    """MPJPE in training at thirds of pretraining, from logs with a line `every` few steps: point → row → seed → mm."""
+    points = [steps // 3 // every * every, 2 * steps // 3 // every * every, steps]
     found: dict[str, dict[str, dict[int, float]]] = {f"step {point}": {} for point in points}
     for log in sorted(path for folder in folders for path in folder.glob("*-seed*/pretrain/log.jsonl")):
         row, _, seed = log.parent.parent.name.rpartition("-seed")
@@ -236,7 +233,8 @@ def main() -> None:
     grid, settings = (json.loads((given.grid / name).read_text()) for name in ("table.json", "grid.json"))
     robust = json.loads((given.robustness / "robustness.json").read_text())
     folders = [folder for folder in (given.grid, given.ideas) if folder]
-    learned = pretraining(folders, settings["settings"]["pretrain"]["steps"])
+    config = settings["settings"]
+    learned = pretraining(folders, config["pretrain"]["steps"], config["run"]["log_every"])
     text = given.page.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -10,7 +10,7 @@ import pytest
 
 from actionpose import isolated
 from tests.makers.forked import run as run_forked
-from tests.makers.places import ROOT
+from tests.makers.places import SHARED
 from tests.makers.shards import make_shards
 from tests.makers.worlds import World, make_world
 
@@ -53,8 +53,8 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def open_mocap() -> Path:
-    """Real motion in AMASS layout, where it is at hand (OPEN_MOCAP, or ../shared/data/open-mocap)."""
-    folder = Path(os.environ.get("OPEN_MOCAP", ROOT.parent / "shared/data/open-mocap"))
+    """Real motion in AMASS layout, where it is at hand."""
+    folder = SHARED / "data" / "open-mocap"
     if not folder.is_dir():
-        pytest.skip(f"no open motion at {folder}; set OPEN_MOCAP to its folder")
+        pytest.skip(f"no open motion at {folder}; set ACTIONPOSE_SHARED to the folder that holds data/")
     return folder

@@ -9,7 +9,6 @@ folder.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,15 +17,14 @@ from pathlib import Path
 
 from tests.cases import benchmarks, labels, motions, strangers  # noqa: F401 (each registers its cases)
 from tests.cases.case import CASES
-from tests.makers.places import ROOT
+from tests.makers.places import SHARED
 
 UNCHECKED = "no check is written yet"
 
 
 def cases_folder() -> Path:
     """Where the cases lie, whether they are there or not."""
-    shared = os.environ.get("ACTIONPOSE_SHARED") or ROOT.parent / "shared"
-    return Path(shared) / "cases"
+    return SHARED / "cases"
 
 
 def run(folder: Path) -> list[tuple[str, float, str]]:

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from actionpose.robustness.perturb import RobustnessConfig, levels
+from scripts.grid_results import LEVELS
 from tests.makers.places import ROOT
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -43,6 +45,7 @@ def page(tmp_path_factory):
         "ablate": {"seeds": SEEDS, "minutes": [5.0, 0.0], "rows": list(HIGHER)},
         "pretrain": {"steps": 300},
         "finetune": {"steps": 80, "batch": 16},
+        "run": {"log_every": 20},
     }
     (grid / "grid.json").write_text(json.dumps({"settings": config}))
     (grid / "table.json").write_text(json.dumps({"cells": cells, "missing": [], "conditions": {"frames": 1234}}))
@@ -94,6 +97,10 @@ def test_further_rows_are_held_against_the_method_and_against_no_texts(page):
     assert "| frames | 53.0 ± 1.6 |" in page
     assert "| frames | `both`, the method as it is | **-4.00 ± 0.34** |" in page
     assert "| frames | `mmm`, no texts | **-4.00 ± 0.00** |" in page
+
+
+def test_the_levels_it_looks_for_are_those_of_robustness():
+    assert set(LEVELS) <= {(level.curve, level.label) for level in levels(RobustnessConfig())}
 
 
 def test_how_fast_poses_are_learned_is_read_from_the_logs(page):

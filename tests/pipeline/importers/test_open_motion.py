@@ -6,7 +6,6 @@ Needs the folder `data/` of the shared material: ACTIONPOSE_SHARED, or `../share
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from click.testing import CliRunner
 from cli.data import main
 from pipeline.importers.figure import joint_places, load_figure
 from pipeline.importers.take import Imported, Options, import_file
-from tests.makers.places import ROOT
+from tests.makers.places import SHARED
 
-DATA = Path(os.environ.get("ACTIONPOSE_SHARED", ROOT.parent / "shared")) / "data"
+DATA = SHARED / "data"
 BVH, MOCAP = DATA / "open-bvh", DATA / "open-mocap"
 pytestmark = pytest.mark.skipif(not BVH.is_dir(), reason="no takes of the CMU database: set ACTIONPOSE_SHARED")
 FIGURE = load_figure(None)
